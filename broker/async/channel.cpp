@@ -1,0 +1,59 @@
+#include "broker/async/channel.hpp"
+
+#include <unistd.h>
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <cerrno>
+
+namespace sallyport::async {
+
+namespace {
+constexpr auto kUseTuple = net::as_tuple(net::use_awaitable);
+}
+
+Channel::Channel(net::any_io_executor executor, UniqueFd socket, std::size_t max_message_bytes, Sending sending)
+    : socket_(std::move(executor), socket.release()), buffer_(max_message_bytes), sending_(sending) {
+  socket_.non_blocking(true);
+}
+
+net::awaitable<Result<Message>> Channel::receive() {
+  for (;;) {
+    if (!socket_.is_open()) co_return fail("receive a message: the channel is closed");
+    auto datagram = receive_datagram(socket_.native_handle(), buffer_);
+    if (datagram) {
+      Message message;
+      message.bytes.assign(buffer_.begin(), buffer_.begin() + static_cast<std::ptrdiff_t>(datagram->size));
+      message.fds = std::move(datagram->fds);
+      co_return message;
+    }
+    if (datagram.error().code != EAGAIN) co_return std::unexpected(datagram.error());
+    auto [error] = co_await socket_.async_wait(net::posix::stream_descriptor::wait_read, kUseTuple);
+    if (error) co_return fail("receive a message: " + error.message());
+  }
+}
+
+Result<> Channel::send(std::span<const std::byte> bytes, std::span<const int> fds) {
+  if (!socket_.is_open()) return fail("send a message: the channel is closed");
+  if (bytes.size() > limits::kMaxMessageBytes) return fail("send a message: larger than a message may be");
+  if (sending_ == Sending::WithSendmsg) return send_datagram(socket_.native_handle(), bytes, fds);
+  if (!fds.empty()) return fail("send a message: this process cannot pass descriptors");
+  ssize_t sent;
+  do sent = ::write(socket_.native_handle(), bytes.data(), bytes.size());
+  while (sent < 0 && errno == EINTR);
+  if (sent < 0) return fail_errno("send a message");
+  return {};
+}
+
+net::awaitable<Result<>> Channel::wait_writable() {
+  auto [error] = co_await socket_.async_wait(net::posix::stream_descriptor::wait_write, kUseTuple);
+  if (error) co_return fail("wait for a channel: " + error.message());
+  co_return Result<>{};
+}
+
+void Channel::close() {
+  boost::system::error_code ignored;
+  socket_.close(ignored);
+}
+
+}  // namespace sallyport::async

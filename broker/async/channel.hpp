@@ -1,0 +1,46 @@
+// BOTH SIDES. One SOCK_SEQPACKET channel between two of our processes under Asio: bounded datagrams with descriptors.
+// receive() suspends until a datagram is there; send() never suspends: a full socket buffer is an error of the peer
+// that does not read (SEQPACKET's own buffer is the bound), to be answered by ending it.
+// A process whose filter has no sendmsg (the gate, the relay) uses Sending::WithWrite, which cannot pass descriptors.
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <cstddef>
+#include <span>
+#include <vector>
+
+#include "sallyport/limits.hpp"
+#include "sallyport/result.hpp"
+#include "sallyport/seqpacket.hpp"
+#include "sallyport/unique_fd.hpp"
+
+namespace sallyport::async {
+
+namespace net = boost::asio;
+
+struct Message {
+  std::vector<std::byte> bytes;  // empty: the peer has closed
+  std::vector<UniqueFd> fds;
+};
+
+enum class Sending { WithSendmsg, WithWrite };
+
+class Channel {
+ public:
+  Channel(net::any_io_executor executor, UniqueFd socket, std::size_t max_message_bytes, Sending sending);
+
+  net::awaitable<Result<Message>> receive();
+  Result<> send(std::span<const std::byte> bytes, std::span<const int> fds = {});
+  // Suspends until the socket takes another datagram: for senders that may wait instead of ending the peer.
+  net::awaitable<Result<>> wait_writable();
+  void close();
+  bool is_open() const { return socket_.is_open(); }
+
+ private:
+  net::posix::stream_descriptor socket_;  // waits only; all I/O is our own recvmsg, sendmsg and write
+  std::vector<std::byte> buffer_;
+  Sending sending_;
+};
+
+}  // namespace sallyport::async

@@ -1,0 +1,79 @@
+// TRUSTED. What the keeper asks of the spawner, which holds the capabilities but not the Docker socket: a closed set of
+// fixed requests. Answers come in the order of the requests, except ChildEnded and DialDone, which come by themselves.
+#pragma once
+
+#include <cstdint>
+#include <tuple>
+#include <variant>
+
+#include "sallyport/bytes.hpp"
+#include "sallyport/limits.hpp"
+
+namespace sallyport::protocol::spawner {
+
+// Descriptors: init pidfd, uid lock (unless uid_base is 0), [docker listener, fd-3 stream] (if has_docker), forward listeners.
+// Verified by the spawner: the range lies in the span, is locked by the passed lock file and is init's uid map;
+// each listener listens, has the right domain and type and lives in init's network namespace.
+struct StartSession {
+  SessionId session;
+  std::uint32_t uid_base = 0;      // 0: the spawner takes a free range and says which (peers that are not root)
+  bool has_docker = false;
+  std::uint8_t forward_listeners = 0;
+  auto fields() { return std::tie(session, uid_base, has_docker, forward_listeners); }
+};
+// Connects to `target` as the session's dialer uid. The connected descriptor, or errno, comes back in DialDone.
+struct Dial {
+  SessionId session;
+  std::uint32_t connection = 0;    // chosen by the keeper, unique in the session
+  bool tcp = false;
+  Text<128> address;               // path, or dotted IPv4 address
+  std::uint16_t port = 0;
+  std::int32_t extra_group = -1;   // gid, from the profile's forward
+  auto fields() { return std::tie(session, connection, tcp, address, port, extra_group); }
+};
+// Kills init, gate, relay and dialers by pidfd and cgroup.kill; answered when all have ended.
+struct KillProcesses {
+  SessionId session;
+  auto fields() { return std::tie(session); }
+};
+// Removes the session's cgroup in every hierarchy, or its slice; the uid lock is released. Last request of a session.
+// Also asked for sessions of an earlier broker, which the spawner does not know.
+struct RemoveCgroup {
+  SessionId session;
+  bool systemd_driver = false;
+  auto fields() { return std::tie(session, systemd_driver); }
+};
+using ToSpawner = std::variant<StartSession, Dial, KillProcesses, RemoveCgroup>;
+
+// Answer to StartSession. Descriptors: gate channel (if has_docker), relay channel (if forwards).
+struct Started {
+  std::uint32_t uid_base = 0;
+  auto fields() { return std::tie(uid_base); }
+};
+struct SpawnFailed {
+  Text<limits::kMaxReasonBytes> reason;
+  auto fields() { return std::tie(reason); }
+};
+struct ProcessesDead {
+  auto fields() { return std::tie(); }
+};
+struct CgroupRemoved {
+  auto fields() { return std::tie(); }
+};
+enum class ChildKind : std::uint8_t { Init, Gate, Relay, kCount };
+struct ChildEnded {
+  SessionId session;
+  ChildKind kind = ChildKind::Init;
+  bool signalled = false;
+  std::int32_t value = 0;
+  auto fields() { return std::tie(session, kind, signalled, value); }
+};
+struct DialDone {  // with one descriptor if error_code is 0
+  SessionId session;
+  std::uint32_t connection = 0;
+  std::int32_t error_code = 0;
+  auto fields() { return std::tie(session, connection, error_code); }
+};
+using FromSpawner = std::variant<Started, SpawnFailed, ProcessesDead, CgroupRemoved, ChildEnded, DialDone>;
+
+}  // namespace sallyport::protocol::spawner

@@ -1,0 +1,66 @@
+// BOTH SIDES. What launcher (or an operator's command) and keeper say to each other on the control socket,
+// /run/sallyport/broker.sock, SOCK_SEQPACKET. One Hello opens the conversation; the connection is the session:
+// when it closes, the session ends. Descriptors travel with OpenSession in the order of SessionFd.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <tuple>
+#include <variant>
+
+#include "sallyport/bytes.hpp"
+#include "sallyport/limits.hpp"
+
+namespace sallyport::handshake {
+
+inline constexpr std::uint32_t kVersion = 1;
+using ProfileHash = std::array<std::uint8_t, 32>;  // SHA-256 of the profile file's bytes
+
+// Launcher -> keeper, first message. Sent when the sandbox stands and its init waits for the word to start the worker.
+// Descriptors: launcher pidfd, init pidfd, uid range lock, docker listener, fd-3 stream end, then one listener a forward.
+// A profile without [docker] sends no listener and no stream; a peer without a range of its own sends uid_base 0 and no lock.
+struct OpenSession {
+  std::uint32_t version = kVersion;
+  ProfileName profile;
+  ProfileHash profile_hash{};
+  std::uint32_t uid_base = 0;         // host uid of the first of kUidsPerSession
+  bool has_docker = false;            // listener and stream follow
+  std::uint8_t forward_listeners = 0;
+  Text<256> command;                  // for the audit trail: the worker's argv[0]
+  auto fields() { return std::tie(version, profile, profile_hash, uid_base, has_docker, forward_listeners, command); }
+};
+// Launcher -> keeper, when the worker has ended: the certain exit status, for the record.
+struct WorkerEnded {
+  bool signalled = false;
+  std::int32_t value = 0;
+  bool time_up = false;
+  auto fields() { return std::tie(signalled, value, time_up); }
+};
+// Operator -> keeper, root only.
+struct KillSession {
+  std::uint32_t version = kVersion;
+  SessionId session;
+  auto fields() { return std::tie(version, session); }
+};
+using ToKeeper = std::variant<OpenSession, WorkerEnded, KillSession>;
+
+// Keeper -> launcher.
+struct Opened {
+  SessionId session;
+  List<Text<64>, 16> not_enforced;    // limits of [docker] that this host cannot enforce
+  auto fields() { return std::tie(session, not_enforced); }
+};
+struct Refused {
+  Text<limits::kMaxReasonBytes> reason;  // for a person: what, where, how to fix it
+  auto fields() { return std::tie(reason); }
+};
+struct Ended {  // the session is over; sent before the connection closes where there is still time
+  Text<limits::kMaxReasonBytes> reason;
+  auto fields() { return std::tie(reason); }
+};
+struct Done {  // answer to KillSession and WorkerEnded
+  auto fields() { return std::tie(); }
+};
+using FromKeeper = std::variant<Opened, Refused, Ended, Done>;
+
+}  // namespace sallyport::handshake

@@ -1,0 +1,48 @@
+// BOTH SIDES. broker.toml: places, who may open sessions, the uid span. Same strictness and errors as a profile.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "sallyport/ids.hpp"
+#include "sallyport/result.hpp"
+
+namespace sallyport {
+
+struct OpenRule {                                    // [[open]]
+  ProfileName profile;
+  std::vector<std::uint32_t> uids;                   // users = [names or numbers], resolved in /etc/passwd
+  std::vector<std::uint32_t> gids;                   // groups = [...]
+};
+
+struct UidSpan {
+  std::uint32_t first = 200'000;
+  std::uint32_t last = 265'535;                      // inclusive; (last - first + 1) / kUidsPerSession sessions
+};
+
+struct BrokerConfig {
+  std::string file;                                  // where it was read; "" for built-in defaults
+  std::string profile_directory = "/etc/sallyport/profiles";
+  std::string state_directory = "/var/lib/sallyport";
+  std::string log_directory = "/var/log/sallyport";
+  std::string runtime_directory = "/run/sallyport";
+  std::string docker_socket = "/run/docker.sock";
+  std::string user = "sallyport";                    // the keeper's; name or number, never root
+  std::uint32_t user_id = 0;                         // resolved from `user`
+  UidSpan uid_span;
+  std::uint32_t max_sessions = 64;
+  std::vector<OpenRule> open;                        // empty: root only
+
+  std::string control_socket() const { return runtime_directory + "/broker.sock"; }
+};
+
+// A relative place in the file is refused. Options on a command line override places after loading.
+Result<BrokerConfig> parse_config(std::string_view text, const std::string& file);
+Result<BrokerConfig> load_config(const std::string& file);
+
+// From /etc/passwd and /etc/group, without NSS (our programs are static): a name or a number.
+Result<std::uint32_t> resolve_user(const std::string& name_or_number);
+Result<std::uint32_t> resolve_group(const std::string& name_or_number);
+
+}  // namespace sallyport

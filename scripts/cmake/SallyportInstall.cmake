@@ -1,0 +1,1 @@
+# What `cmake --install` puts on a host: programs, units, a default configuration and a first profile.
