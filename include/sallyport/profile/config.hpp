@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "sallyport/ids.hpp"
@@ -29,7 +31,7 @@ struct BrokerConfig {
   std::string runtime_directory = "/run/sallyport";
   std::string docker_socket = "/run/docker.sock";
   std::string user = "sallyport";                    // the keeper's; name or number, never root
-  std::uint32_t user_id = 0;                         // resolved from `user`
+  std::uint32_t user_id = 0;                         // resolved from `user`; 0: no such user, and the broker refuses
   UidSpan uid_span;
   std::uint32_t max_sessions = 64;
   std::vector<OpenRule> open;                        // empty: root only
@@ -40,6 +42,10 @@ struct BrokerConfig {
 // A relative place in the file is refused. Options on a command line override places after loading.
 Result<BrokerConfig> parse_config(std::string_view text, const std::string& file);
 Result<BrokerConfig> load_config(const std::string& file);
+
+inline constexpr const char* kDefaultConfigFile = "/etc/sallyport/broker.toml";
+// What --config named (which must be there), else the default file, else the built-in defaults.
+Result<BrokerConfig> find_config(const std::optional<std::string>& named);
 
 // From /etc/passwd and /etc/group, without NSS (our programs are static): a name or a number.
 Result<std::uint32_t> resolve_user(const std::string& name_or_number);

@@ -1,6 +1,6 @@
 // BOTH SIDES. A profile: all that one worker may do, as plain immutable data, and the one parser for both doors.
 // load_profile() refuses unknown keys, wrong types, contradictions and a file that others may write, naming file, line,
-// key and remedy. The parser uses toml++ (parse.cpp only); this header is std only.
+// key and remedy. The parser uses toml++ (toml_reader.cpp only); this header is std only.
 #pragma once
 
 #include <array>
@@ -109,6 +109,10 @@ Result<Profile> parse_profile(std::string_view text, const ProfileName& name, co
 // Opens directory/NAME.toml without following symlinks, refuses one that is not root's (or the caller's own uid, where the
 // caller is not root) or that group or others may write, reads it once, hashes and parses those same bytes.
 Result<Profile> load_profile(const std::string& directory, const ProfileName& name);
+
+struct BrokerConfig;
+// What only both files together can say: a forward to the Docker socket, or to a socket of ours, is refused.
+Result<> check_against(const Profile& profile, const BrokerConfig& config);
 
 // True where `image` (normal form) matches one of the patterns (normal form). Total; linear in the pattern.
 bool image_is_allowed(const std::vector<std::string>& patterns, std::string_view image);
