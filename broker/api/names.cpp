@@ -1,0 +1,177 @@
+#include "broker/api/names.hpp"
+
+#include <array>
+
+namespace sallyport::api {
+
+namespace {
+
+using detail::is_alnum;
+using detail::is_digit;
+using detail::is_lower;
+using detail::is_lower_hex;
+
+// distribution/reference: path-component = [a-z0-9]+ joined by '.', '_', '__' or '-'+.
+bool is_path_component(std::string_view text) {
+  if (text.empty()) return false;
+  std::size_t i = 0;
+  while (i < text.size()) {
+    const std::size_t start = i;
+    while (i < text.size() && (is_lower(text[i]) || is_digit(text[i]))) ++i;
+    if (i == start) return false;
+    if (i == text.size()) return true;
+    const std::size_t separator = i;
+    while (i < text.size() && (text[i] == '.' || text[i] == '_' || text[i] == '-')) ++i;
+    const std::string_view joint = text.substr(separator, i - separator);
+    const bool dashes = joint.find_first_not_of('-') == std::string_view::npos;
+    if (!dashes && joint != "." && joint != "_" && joint != "__") return false;
+  }
+  return false;  // ended in a separator
+}
+
+bool is_repository_path(std::string_view path) {
+  for (;;) {
+    const std::size_t slash = path.find('/');
+    if (!is_path_component(path.substr(0, slash))) return false;
+    if (slash == std::string_view::npos) return true;
+    path.remove_prefix(slash + 1);
+  }
+}
+
+bool is_registry(std::string_view text) {
+  const std::size_t colon = text.find(':');
+  const std::string_view host = text.substr(0, colon);
+  if (host.empty() || host.front() == '-' || host.back() == '-' || host.front() == '.' || host.back() == '.')
+    return false;
+  if (!detail::all(host, [](char c) { return is_alnum(c) || c == '.' || c == '-'; })) return false;
+  if (colon == std::string_view::npos) return true;
+  const std::string_view port = text.substr(colon + 1);
+  return !port.empty() && port.size() <= 5 && detail::all(port, is_digit);
+}
+
+bool is_tag(std::string_view text) {
+  if (text.empty() || text.size() > 128 || text[0] == '.' || text[0] == '-') return false;
+  return detail::all(text, [](char c) { return is_alnum(c) || c == '_' || c == '.' || c == '-'; });
+}
+
+constexpr std::array<std::string_view, 32> kSignals = {
+    "",          "SIGHUP",  "SIGINT",    "SIGQUIT", "SIGILL",   "SIGTRAP", "SIGABRT", "SIGBUS",
+    "SIGFPE",    "SIGKILL", "SIGUSR1",   "SIGSEGV", "SIGUSR2",  "SIGPIPE", "SIGALRM", "SIGTERM",
+    "SIGSTKFLT", "SIGCHLD", "SIGCONT",   "SIGSTOP", "SIGTSTP",  "SIGTTIN", "SIGTTOU", "SIGURG",
+    "SIGXCPU",   "SIGXFSZ", "SIGVTALRM", "SIGPROF", "SIGWINCH", "SIGIO",   "SIGPWR",  "SIGSYS"};
+
+constexpr char upper(char c) {
+  return is_lower(c) ? static_cast<char>(c - 'a' + 'A') : c;
+}
+
+}  // namespace
+
+Result<ImageRef> normal_image(std::string_view text) {
+  if (text.empty()) return fail("an image has to be named");
+  if (text.size() > limits::kMaxImageRefBytes) return fail("the image reference is too long");
+  if (text.starts_with("sha256:")) return fail("name the image as the profile does, not by its id");
+  std::string_view name = text;
+  std::string_view digest;
+  if (const std::size_t at = text.find('@'); at != std::string_view::npos) {
+    digest = text.substr(at + 1);
+    name = text.substr(0, at);
+    if (!ImageIdGrammar::accepts(digest)) return fail("the image's digest is not sha256: and 64 hexadecimal digits");
+  }
+  std::string_view tag;
+  if (const std::size_t colon = name.rfind(':');
+      colon != std::string_view::npos && name.find('/', colon) == std::string_view::npos) {
+    tag = name.substr(colon + 1);
+    name = name.substr(0, colon);
+    if (!is_tag(tag)) return fail("the image's tag is not valid");
+  }
+  std::string_view registry = "docker.io";
+  bool official = false;
+  const std::size_t slash = name.find('/');
+  const std::string_view first = name.substr(0, slash);
+  // The first part is a registry only if it looks like a host (distribution/reference, splitDockerDomain).
+  if (slash != std::string_view::npos &&
+      (first.find_first_of(".:") != std::string_view::npos || first == "localhost")) {
+    if (!is_registry(first)) return fail("the image's registry is not valid");
+    registry = first == "index.docker.io" ? std::string_view("docker.io") : first;
+    name.remove_prefix(slash + 1);
+  }
+  if (!is_repository_path(name)) return fail("the image's name is not valid");
+  if (registry == "docker.io" && name.find('/') == std::string_view::npos) official = true;
+  if (name.size() == 64 && detail::all(name, is_lower_hex))
+    return fail("name the image as the profile does, not by its id");
+  std::string normal(registry);
+  normal += official ? "/library/" : "/";
+  normal += name;
+  if (!tag.empty() || digest.empty()) normal.append(":").append(tag.empty() ? std::string_view("latest") : tag);
+  if (!digest.empty()) normal.append("@").append(digest);
+  return ImageRef::parse(normal);
+}
+
+std::string familiar_image(std::string_view normal) {
+  constexpr std::string_view kHub = "docker.io/";
+  constexpr std::string_view kOfficial = "docker.io/library/";
+  if (normal.starts_with(kOfficial))
+    normal.remove_prefix(kOfficial.size());
+  else if (normal.starts_with(kHub))
+    normal.remove_prefix(kHub.size());
+  return std::string(normal);
+}
+
+std::optional<std::uint8_t> signal_of(std::string_view text) {
+  if (text.empty()) return std::uint8_t{9};
+  if (is_digit(text[0])) {
+    if (text.size() > 2 || text[0] == '0' || !detail::all(text, is_digit)) return {};
+    const int number = text.size() == 1 ? text[0] - '0' : (text[0] - '0') * 10 + (text[1] - '0');
+    if (number > 31) return {};
+    return static_cast<std::uint8_t>(number);
+  }
+  if (text.size() > 12) return {};
+  std::string name;
+  for (char c : text) name += upper(c);
+  if (!name.starts_with("SIG")) name.insert(0, "SIG");
+  for (std::size_t i = 1; i < kSignals.size(); ++i)
+    if (kSignals[i] == name) return static_cast<std::uint8_t>(i);
+  return {};
+}
+
+std::string_view signal_name(std::uint8_t number) {
+  return number < kSignals.size() ? kSignals[number] : std::string_view();
+}
+
+Result<ContainerName> new_container_name(std::string_view text) {
+  if (text.starts_with('/')) text.remove_prefix(1);
+  if (text.size() < 2) return fail("a container's name has at least two characters");
+  if (text.size() >= 12 && detail::all(text, is_lower_hex)) return fail("a container's name must not look like an id");
+  return ContainerName::parse(text);
+}
+
+bool is_allowed_directory(std::string_view path) {
+  if (path.empty() || path[0] != '/' || path.size() > limits::kMaxPathBytes) return false;
+  if (path == "/") return true;
+  bool first = true;
+  for (std::string_view rest = path.substr(1);;) {
+    const std::size_t slash = rest.find('/');
+    const std::string_view segment = rest.substr(0, slash);
+    if (segment.empty() || segment == "." || segment == "..") return false;
+    if (first && (segment == "proc" || segment == "sys" || segment == "dev")) return false;
+    first = false;
+    if (slash == std::string_view::npos) break;
+    rest.remove_prefix(slash + 1);
+  }
+  return detail::all(path, [](char c) { return static_cast<unsigned char>(c) >= 0x20 && c != 0x7f; });
+}
+
+bool is_environment_entry(std::string_view entry) {
+  const std::size_t equals = entry.find('=');
+  if (equals == std::string_view::npos || equals == 0 || is_digit(entry[0])) return false;
+  return detail::all(entry.substr(0, equals), [](char c) { return is_alnum(c) || c == '_'; });
+}
+
+bool steers_runtime(std::string_view entry) {
+  std::string key;
+  for (char c : entry.substr(0, entry.find('='))) key += upper(c);
+  if (key.starts_with("NVIDIA_") || key.starts_with("ASCEND_")) return true;
+  return key == "AMD_VISIBLE_DEVICES" || key == "HABANA_VISIBLE_DEVICES" || key == "MTHREADS_VISIBLE_DEVICES";
+}
+
+}  // namespace sallyport::api
