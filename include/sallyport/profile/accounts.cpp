@@ -15,6 +15,8 @@ Result<std::uint32_t> resolve(const std::string& name, const char* file, const c
     if (*number >= kNoId) return fail(std::string(what) + " " + name + " is not a number a " + what + " can have");
     return static_cast<std::uint32_t>(*number);
   }
+  if (name.empty() || name.find(':') != std::string::npos)
+    return fail("\"" + name + "\" is not a name a " + what + " can have");
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> opened(std::fopen(file, "re"), std::fclose);
   if (!opened) return fail_errno(std::string("open ") + file);
   char* line = nullptr;

@@ -62,7 +62,7 @@ void read_open(TomlTable open, std::vector<OpenRule>& rules) {
   }
   read_ids(open, "users", resolve_user, rule.uids);
   read_ids(open, "groups", resolve_group, rule.gids);
-  if (rule.uids.empty() && rule.gids.empty())
+  if (rule.uids.empty() && rule.gids.empty() && open.errors().none())
     open.errors().report(open.line(), "section [[open]] lets nobody in; add users = [...] or groups = [...]");
   open.finish();
   rules.push_back(std::move(rule));
