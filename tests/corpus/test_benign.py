@@ -1,0 +1,33 @@
+"""Every line of benign.jsonl does what its `expect` says, as dockerd would answer it."""
+import pathlib
+import sys
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+
+import canonical  # noqa: E402
+import corpus  # noqa: E402
+import seat as seats  # noqa: E402
+
+LINES = corpus.load("benign.jsonl")
+
+
+@pytest.mark.parametrize("line", LINES, ids=lambda line: line.id)
+def test_line_does_what_it_should(seat, count, line):
+    ran, _ = count
+    ran["benign"] += 1
+    seat.prepare(running="not running" not in line.fields["precondition"])
+    answer = seat.send(line.bytes(seat.values()), quiet=1.0)
+    got = seats.statuses(answer)
+    wanted = line.fields["dockerd_20.10"]
+    # dockerd refuses to remove a running container; stop of what ignores SIGTERM may answer later than we listen.
+    assert got == wanted, (line.fields["why"], answer[:2000])
+    if line.expect == "allow-404":
+        assert seats.error_shape(answer), answer
+    problems = []
+    for request in seat.recorder.take():
+        problems += canonical.problems_of_request(request, seat.session, {seat.own, *seat.own_containers()})
+    for identity in seat.own_containers():
+        problems += canonical.problems_of_container(seat.dockerd.inspect(identity), seat.session)
+    assert not problems, "\n".join(problems)
