@@ -41,7 +41,9 @@ Result<std::string> read_root_file(const std::string& file) {
   if (!S_ISREG(status.st_mode)) return fail(file + ": is not a regular file");
   TRY(only_root_may_write(status, file));
 
-  std::string bytes(kMaxConfigurationBytes + 1, '\0');
+  if (static_cast<std::uint64_t>(status.st_size) > kMaxConfigurationBytes)
+    return fail(file + ": is larger than 64 KiB; shorten it");
+  std::string bytes(static_cast<std::size_t>(status.st_size) + 1, '\0');  // one more, to see that it has not grown
   std::size_t filled = 0;
   while (filled < bytes.size()) {
     const ssize_t got = ::read(opened.get(), bytes.data() + filled, bytes.size() - filled);
@@ -50,7 +52,7 @@ Result<std::string> read_root_file(const std::string& file) {
     if (got == 0) break;
     filled += static_cast<std::size_t>(got);
   }
-  if (filled > kMaxConfigurationBytes) return fail(file + ": is larger than 64 KiB; shorten it");
+  if (filled == bytes.size()) return fail(file + ": is being written; try again");
   bytes.resize(filled);
   return bytes;
 }
