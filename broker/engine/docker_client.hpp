@@ -1,0 +1,85 @@
+// TRUSTED SIDE. The way to dockerd: a pool of kept-alive connections, one request at a time on each, and connections of
+// their own for what streams. Every exchange has a deadline or can be cancelled; a connection with any surprise is closed.
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_set>
+#include <vector>
+
+#include "broker/engine/upstream.hpp"
+#include "sallyport/limits.hpp"
+#include "sallyport/result.hpp"
+
+namespace sallyport::engine {
+
+struct Reply {
+  unsigned status = 0;
+  std::string body;
+};
+
+// What somebody else may cancel while it runs.
+struct Exchange {
+  std::shared_ptr<Upstream> upstream;
+  bool cancelled = false;
+  void cancel() {
+    cancelled = true;
+    if (upstream) upstream->abort();
+  }
+};
+
+// Facts of dockerd that decide what we send. Known before any session or create.
+struct EngineFacts {
+  bool systemd_cgroups = false;
+};
+
+class DockerClient {
+ public:
+  DockerClient(net::any_io_executor executor, std::string socket_path);
+  ~DockerClient();
+
+  // A whole request and its whole reply, over the pool. Only a GET is asked again, once, where a kept connection had
+  // been closed by dockerd before it answered a byte.
+  net::awaitable<Result<Reply>> ask(std::string request, Exchange& exchange,
+                                    std::chrono::seconds limit = limits::kUpstreamDeadline);
+
+  struct Stream {
+    std::shared_ptr<Upstream> upstream;
+    ReplyHead head;
+  };
+  // A request on a connection of its own, up to the head of the reply. The caller reads on, without deadline; it cancels
+  // by `exchange`.
+  net::awaitable<Result<Stream>> open_stream(std::string request, Exchange& exchange);
+
+  // Asks dockerd where they are not known, or where connections have been lost since.
+  net::awaitable<Result<EngineFacts>> facts();
+
+  // Runs for as long as the client does: enforces deadlines.
+  net::awaitable<void> watch_deadlines();
+  void stop();
+
+  std::size_t connections() const { return busy_.size() + idle_.size(); }
+
+ private:
+  class Busy;
+  Result<std::shared_ptr<Upstream>> connect();
+  std::shared_ptr<Upstream> take_idle();
+  void give_back(std::shared_ptr<Upstream> upstream);
+  net::awaitable<Result<Reply>> ask_on(std::shared_ptr<Upstream> upstream, const std::string& request,
+                                       Exchange& exchange, std::chrono::seconds limit);
+
+  net::any_io_executor executor_;
+  std::string socket_path_;
+  std::vector<std::shared_ptr<Upstream>> idle_;
+  std::unordered_set<Upstream*> busy_;  // those with a deadline that may pass
+  std::optional<EngineFacts> facts_;
+  net::steady_timer clock_;
+  bool watch_sleeps_ = false;
+  bool stopped_ = false;
+};
+
+}  // namespace sallyport::engine

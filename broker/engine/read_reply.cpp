@@ -1,0 +1,252 @@
+#include "broker/engine/read_reply.hpp"
+
+#include <charconv>
+
+#include "broker/engine/explain.hpp"
+#include "broker/engine/json_reader.hpp"
+
+namespace sallyport::engine {
+
+using protocol::Argument;
+using protocol::ContainerStatus;
+using protocol::Inspected;
+
+namespace {
+
+constexpr std::size_t kMaxListed = 4096;
+
+std::unexpected<Error> malformed(const char* what) {
+  return fail_errno(std::string("read dockerd's answer to ") + what, EPROTO);
+}
+
+template <std::size_t Most>
+void read_texts(JsonReader& json, List<Argument, Most>& into, std::size_t& budget) {
+  json.array([&] {
+    std::string item = json.text(limits::kMaxArgumentBytes);
+    if (into.items.size() >= Most || item.size() > budget) return;
+    budget -= item.size();
+    into.items.emplace_back(std::move(item));
+  });
+}
+
+ContainerStatus status_of(std::string_view name) {
+  if (name == "created") return ContainerStatus::Created;
+  if (name == "running") return ContainerStatus::Running;
+  if (name == "paused") return ContainerStatus::Paused;
+  if (name == "restarting") return ContainerStatus::Restarting;
+  if (name == "removing") return ContainerStatus::Removing;
+  if (name == "exited") return ContainerStatus::Exited;
+  return ContainerStatus::Dead;
+}
+
+void read_state(JsonReader& json, Inspected& into) {
+  json.object([&](std::string_view key) {
+    if (key == "Status") into.container.status = status_of(json.text(16));
+    else if (key == "OOMKilled") into.oom_killed = json.boolean();
+    else if (key == "ExitCode") into.container.exit_code = static_cast<std::int32_t>(json.integer());
+    else if (key == "Error") into.state_error = explain_state_error(json.text(limits::kMaxReasonBytes));
+    else if (key == "StartedAt") into.started_at = json.text(64);
+    else if (key == "FinishedAt") into.finished_at = json.text(64);
+    else json.skip();
+  });
+}
+
+void read_host_config(JsonReader& json, Inspected& into) {
+  json.object([&](std::string_view key) {
+    if (key == "AutoRemove") into.auto_remove = json.boolean();
+    else if (key == "ReadonlyRootfs") into.read_only = json.boolean();
+    else if (key == "Memory") into.memory = json.integer();
+    else if (key == "CpuPeriod") into.cpu_period = json.integer();
+    else if (key == "CpuQuota") into.cpu_quota = json.integer();
+    else if (key == "PidsLimit") into.pids = json.integer();
+    else if (key == "ShmSize") into.shm_bytes = json.integer();
+    else json.skip();
+  });
+}
+
+void read_config(JsonReader& json, Inspected& into, std::size_t& budget) {
+  json.object([&](std::string_view key) {
+    if (key == "Hostname") into.hostname = json.text(limits::kMaxHostnameBytes);
+    else if (key == "User") into.user = json.text(64);
+    else if (key == "AttachStdin") into.attach_stdin = json.boolean();
+    else if (key == "AttachStdout") into.attach_stdout = json.boolean();
+    else if (key == "AttachStderr") into.attach_stderr = json.boolean();
+    else if (key == "Tty") into.tty = json.boolean();
+    else if (key == "OpenStdin") into.open_stdin = json.boolean();
+    else if (key == "StdinOnce") into.stdin_once = json.boolean();
+    else if (key == "Env") read_texts(json, into.environment, budget);
+    else if (key == "Cmd") into.has_command = !json.take_null(), read_texts(json, into.command, budget);
+    else if (key == "Entrypoint") into.has_entrypoint = !json.take_null(), read_texts(json, into.entrypoint, budget);
+    else if (key == "WorkingDir") into.working_directory = json.text(limits::kMaxPathBytes);
+    else if (key == "StopSignal") into.stop_signal = json.text(32);
+    else json.skip();
+  });
+}
+
+void read_image_config(JsonReader& json, ImageFacts& into) {
+  json.object([&](std::string_view key) {
+    if (key == "Volumes") {
+      json.object([&](std::string_view path) {
+        // An escape in a path would need decoding here: such an image is refused as having one volume too many.
+        const bool plain = path.find('\\') == std::string_view::npos && path.size() <= limits::kMaxPathBytes;
+        if (into.volumes.size() <= limits::kMaxImageVolumes) into.volumes.emplace_back(plain ? path : "");
+        json.skip();
+      });
+    } else if (key == "Env") {
+      json.array([&] { into.sets_home |= json.text(8).starts_with("HOME="); });
+    } else {
+      json.skip();
+    }
+  });
+}
+
+void read_listed(JsonReader& json, ListedContainer& into) {
+  json.object([&](std::string_view key) {
+    if (key == "Id") into.id = ContainerId::parse(json.text(64)).value_or(ContainerId());
+    else if (key == "Names") json.array([&] {
+      std::string name = json.text(256);
+      if (into.name.empty() && name.starts_with('/')) into.name = name.substr(1);
+    });
+    else if (key == "ImageID") into.summary.image_id = json.text(80);
+    else if (key == "Command") into.summary.command = json.text(1024);
+    else if (key == "Created") into.summary.created = json.integer();
+    else if (key == "State") into.summary.status = status_of(json.text(16));
+    else if (key == "Status") into.summary.status_text = json.text(128);
+    else json.skip();
+  });
+}
+
+std::string command_line(const Inspected& of) {
+  std::string line = of.path.value;
+  for (const Argument& argument : of.arguments.items) {
+    if (line.size() >= 1024) break;
+    line.append(" ").append(argument.value);
+  }
+  if (line.size() > 1024) line.resize(1024);
+  return line;
+}
+
+}  // namespace
+
+Result<EngineVersion> read_version(std::string_view body) {
+  JsonReader json(body);
+  EngineVersion version;
+  json.object([&](std::string_view key) {
+    if (key == "ApiVersion") version.newest = json.text(16);
+    else if (key == "MinAPIVersion") version.oldest = json.text(16);
+    else json.skip();
+  });
+  if (!json.finished() || version.newest.empty()) return malformed("version");
+  return version;
+}
+
+Result<std::string> read_cgroup_driver(std::string_view body) {
+  JsonReader json(body);
+  std::string driver;
+  json.object([&](std::string_view key) {
+    if (key == "CgroupDriver") driver = json.text(32);
+    else json.skip();
+  });
+  if (!json.finished() || driver.empty()) return malformed("info");
+  return driver;
+}
+
+Result<ImageFacts> read_image(std::string_view body) {
+  JsonReader json(body);
+  ImageFacts image;
+  json.object([&](std::string_view key) {
+    if (key == "Id") image.id = ImageId::parse(json.text(71)).value_or(ImageId());
+    else if (key == "Config") read_image_config(json, image);
+    else json.skip();
+  });
+  if (!json.finished() || image.id.empty()) return malformed("an image inspection");
+  return image;
+}
+
+Result<ContainerId> read_created(std::string_view body) {
+  JsonReader json(body);
+  ContainerId id;
+  json.object([&](std::string_view key) {
+    if (key == "Id") id = ContainerId::parse(json.text(64)).value_or(ContainerId());
+    else json.skip();
+  });
+  if (!json.finished() || id.empty()) return malformed("a create");
+  return id;
+}
+
+Result<WaitOutcome> read_wait(std::string_view body) {
+  JsonReader json(body);
+  WaitOutcome outcome;
+  bool has_status = false;
+  json.object([&](std::string_view key) {
+    if (key == "StatusCode") outcome.status = json.integer(), has_status = true;
+    else if (key == "Error") json.object([&](std::string_view inner) {
+      if (inner == "Message") outcome.error = json.text(limits::kMaxReasonBytes);
+      else json.skip();
+    });
+    else json.skip();
+  });
+  if (!json.finished() || !has_status) return malformed("a wait");
+  return outcome;
+}
+
+Result<Inspected> read_inspect(std::string_view body) {
+  JsonReader json(body);
+  Inspected inspected;
+  // Together they leave room for the rest in one message to the gate.
+  std::size_t budget = limits::kMaxMessageBytes - 16 * 1024;
+  json.object([&](std::string_view key) {
+    if (key == "Id") inspected.container.id = ContainerId::parse(json.text(64)).value_or(ContainerId());
+    else if (key == "Created") inspected.created_at = json.text(64);
+    else if (key == "Path") inspected.path = json.text(256);
+    else if (key == "Args") read_texts(json, inspected.arguments, budget);
+    else if (key == "State") read_state(json, inspected);
+    else if (key == "Image") inspected.container.image_id = json.text(80);
+    else if (key == "HostConfig") read_host_config(json, inspected);
+    else if (key == "Config") read_config(json, inspected, budget);
+    else json.skip();
+  });
+  if (!json.finished() || inspected.container.id.empty()) return malformed("an inspection");
+  inspected.container.command = command_line(inspected);
+  return inspected;
+}
+
+Result<std::vector<ListedContainer>> read_list(std::string_view body) {
+  JsonReader json(body);
+  std::vector<ListedContainer> list;
+  bool whole = true;
+  json.array([&] {
+    ListedContainer entry;
+    read_listed(json, entry);
+    if (entry.id.empty() || list.size() >= kMaxListed) whole = false;
+    else list.push_back(std::move(entry));
+  });
+  if (!json.finished() || !whole) return malformed("a list of containers");
+  return list;
+}
+
+std::string read_error_message(std::string_view body) {
+  JsonReader json(body);
+  std::string message;
+  json.object([&](std::string_view key) {
+    if (key == "message") message = json.text(4096);
+    else json.skip();
+  });
+  if (json.failed()) return {};
+  return message;
+}
+
+bool version_at_least(std::string_view version, std::string_view least) {
+  const auto parse = [](std::string_view text, unsigned& major, unsigned& minor) {
+    const char* end = text.data() + text.size();
+    const auto dot = std::from_chars(text.data(), end, major);
+    if (dot.ec != std::errc{} || dot.ptr == end || *dot.ptr != '.') return false;
+    const auto last = std::from_chars(dot.ptr + 1, end, minor);
+    return last.ec == std::errc{} && last.ptr == end;
+  };
+  unsigned major = 0, minor = 0, least_major = 0, least_minor = 0;
+  if (!parse(version, major, minor) || !parse(least, least_major, least_minor)) return false;
+  return major != least_major ? major > least_major : minor >= least_minor;
+}
+
+}  // namespace sallyport::engine

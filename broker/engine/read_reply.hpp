@@ -1,0 +1,48 @@
+// TRUSTED SIDE, EXPOSED INPUT. dockerd's JSON replies -> typed values: only the fields that are used, each bounded.
+// What a session is shown is built from these; nothing of a reply is passed on.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "broker/protocol/messages.hpp"
+#include "sallyport/ids.hpp"
+#include "sallyport/result.hpp"
+
+namespace sallyport::engine {
+
+struct EngineVersion {
+  std::string newest;  // ApiVersion
+  std::string oldest;  // MinAPIVersion
+};
+struct ImageFacts {
+  ImageId id;
+  std::vector<std::string> volumes;  // as declared; more than the limit is an error
+  bool sets_home = false;
+};
+struct WaitOutcome {
+  std::int64_t status = 0;
+  std::string error;  // dockerd's words: for explain_state_error() only
+};
+struct ListedContainer {
+  ContainerId id;
+  std::string name;   // at dockerd, without its slash
+  protocol::Summary summary;
+};
+
+Result<EngineVersion> read_version(std::string_view body);
+Result<std::string> read_cgroup_driver(std::string_view body);      // of /info
+Result<ImageFacts> read_image(std::string_view body);
+Result<ContainerId> read_created(std::string_view body);
+Result<WaitOutcome> read_wait(std::string_view body);
+// Fills everything but what only the ledger knows: name, image as the client wrote it, labels, creation time in seconds.
+Result<protocol::Inspected> read_inspect(std::string_view body);
+Result<std::vector<ListedContainer>> read_list(std::string_view body);
+std::string read_error_message(std::string_view body);              // "" where there is none
+
+// "1.41" >= "1.9", by numbers; false for anything malformed.
+bool version_at_least(std::string_view version, std::string_view least);
+
+}  // namespace sallyport::engine

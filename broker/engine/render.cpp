@@ -1,0 +1,194 @@
+#include "broker/engine/render.hpp"
+
+#include "broker/engine/json_writer.hpp"
+
+namespace sallyport::engine {
+
+using protocol::WaitCondition;
+
+namespace {
+
+constexpr std::string_view kHost = " HTTP/1.1\r\nHost: docker\r\n";
+
+std::string start_line(std::string_view method, std::string_view path) {
+  std::string out;
+  out.reserve(256);
+  out.append(method).append(" /v").append(kApiVersion).append(path);
+  return out;
+}
+std::string get(std::string_view path) { return start_line("GET", path).append(kHost).append("\r\n"); }
+std::string post(std::string_view path) {
+  return start_line("POST", path).append(kHost).append("Content-Length: 0\r\n\r\n");
+}
+std::string container(const ContainerId& id, std::string_view action) {
+  return std::string("/containers/").append(id.text()).append(action);
+}
+
+// For values of ours only: everything but unreserved characters is escaped (RFC 3986 section 2.3).
+std::string percent(std::string_view text) {
+  constexpr char kHex[] = "0123456789ABCDEF";
+  std::string out;
+  for (const char c : text) {
+    if (detail::is_alnum(c) || c == '-' || c == '.' || c == '_' || c == '~') {
+      out += c;
+    } else {
+      out += '%';
+      out += kHex[static_cast<unsigned char>(c) >> 4];
+      out += kHex[static_cast<unsigned char>(c) & 0xf];
+    }
+  }
+  return out;
+}
+
+std::string_view flag(bool value) { return value ? "1" : "0"; }
+
+template <class TextList>
+void write_texts(JsonWriter& json, std::string_view name, const TextList& list) {
+  json.key(name).begin_array();
+  for (const auto& item : list.items) json.text(item.value);
+  json.end_array();
+}
+
+void write_process(JsonWriter& json, const protocol::CreateContainer& ask, const ContainerPlan& plan) {
+  const std::string user = std::to_string(plan.uid);
+  json.text("Image", plan.image.text()).text("User", user + ":" + user);
+  if (ask.command) write_texts(json, "Cmd", *ask.command);
+  if (ask.entrypoint) write_texts(json, "Entrypoint", *ask.entrypoint);
+  json.key("Env").begin_array();
+  for (const auto& entry : ask.environment.items) json.text(entry.value);
+  if (plan.add_home) json.text("HOME=/tmp");
+  json.end_array();
+  if (!ask.working_directory.value.empty()) json.text("WorkingDir", ask.working_directory.value);
+  if (!ask.hostname.value.empty()) json.text("Hostname", ask.hostname.value);
+  json.boolean("Tty", ask.tty).boolean("OpenStdin", ask.open_stdin).boolean("StdinOnce", ask.stdin_once);
+  json.boolean("AttachStdin", ask.attach_stdin).boolean("AttachStdout", ask.attach_stdout);
+  json.boolean("AttachStderr", ask.attach_stderr);
+  if (ask.stop_signal != 0) json.text("StopSignal", std::to_string(ask.stop_signal));
+  json.number("StopTimeout", plan.stop_timeout);
+  json.key("Healthcheck").begin_object().key("Test").begin_array().text("NONE").end_array().end_object();
+  json.key("Labels").begin_object().text(kBrokerLabel, plan.broker).text(kSessionLabel, plan.session.text()).end_object();
+}
+
+// tmpfs by Mounts, not by Tmpfs: only a mount keeps dockerd from making the anonymous volume an image asks for at that path.
+void write_mounts(JsonWriter& json, const ContainerPlan& plan) {
+  json.key("Mounts").begin_array();
+  for (const std::string& target : plan.tmpfs_targets) {
+    json.begin_object().text("Type", "tmpfs").text("Target", target).key("TmpfsOptions").begin_object();
+    json.number("SizeBytes", static_cast<std::int64_t>(plan.tmpfs_bytes)).number("Mode", 01777);
+    json.end_object().end_object();
+  }
+  json.end_array();
+}
+
+void write_isolation(JsonWriter& json, std::string_view seccomp_json) {
+  json.text("NetworkMode", "none").text("IpcMode", "private").text("CgroupnsMode", "private");
+  json.text("PidMode", "").text("UTSMode", "").text("UsernsMode", "");
+  json.boolean("Privileged", false).boolean("PublishAllPorts", false);
+  json.key("CapAdd").begin_array().end_array().key("CapDrop").begin_array().text("ALL").end_array();
+  json.key("SecurityOpt").begin_array().text("no-new-privileges");
+  json.text(std::string("seccomp=").append(seccomp_json)).end_array();
+}
+
+void write_limits(JsonWriter& json, const ContainerPlan& plan) {
+  json.number("Memory", plan.memory_bytes).number("MemorySwap", plan.memory_bytes);
+  json.number("CpuPeriod", kCpuPeriod).number("CpuQuota", plan.cpu_quota).number("PidsLimit", plan.pids);
+  json.number("ShmSize", plan.shm_bytes).number("OomScoreAdj", kOomScoreAdjust);
+  json.key("Ulimits").begin_array().begin_object().text("Name", "core").number("Soft", 0).number("Hard", 0);
+  json.end_object().end_array();
+  json.text("CgroupParent", plan.cgroup_parent);
+  json.key("LogConfig").begin_object().text("Type", "json-file").key("Config").begin_object();
+  json.text("max-size", std::to_string(plan.log_bytes)).text("max-file", "1").end_object().end_object();
+}
+
+std::string seconds_and_nanoseconds(std::int64_t nanoseconds) {
+  std::string fraction = std::to_string(nanoseconds % 1'000'000'000);
+  fraction.insert(0, 9 - fraction.size(), '0');
+  return std::to_string(nanoseconds / 1'000'000'000) + "." + fraction;
+}
+
+}  // namespace
+
+std::string create_body(const protocol::CreateContainer& ask, const ContainerPlan& plan, std::string_view seccomp_json) {
+  JsonWriter json;
+  json.begin_object();
+  write_process(json, ask, plan);
+  json.key("HostConfig").begin_object();
+  write_isolation(json, seccomp_json);
+  write_limits(json, plan);
+  write_mounts(json, plan);
+  json.key("RestartPolicy").begin_object().text("Name", "no").number("MaximumRetryCount", 0).end_object();
+  json.boolean("ReadonlyRootfs", plan.read_only).boolean("AutoRemove", ask.auto_remove);
+  json.boolean("Init", ask.init).text("Runtime", plan.runtime);
+  json.end_object().end_object();
+  return json.take();
+}
+
+std::string render_create(const ContainerPlan& plan, std::string_view body) {
+  std::string out = start_line("POST", "/containers/create?name=" + percent(plan.dockerd_name));
+  out.append(kHost).append("Content-Type: application/json\r\nContent-Length: ");
+  out.append(std::to_string(body.size())).append("\r\n\r\n").append(body);
+  return out;
+}
+
+std::string render_version() { return get("/version"); }
+std::string render_info() { return get("/info"); }
+std::string render_image_inspect(const ImageRef& image) { return get("/images/" + image.text() + "/json"); }
+std::string render_start(const ContainerId& id) { return post(container(id, "/start")); }
+std::string render_inspect(const ContainerId& id) { return get(container(id, "/json")); }
+
+std::string render_wait(const ContainerId& id, WaitCondition condition) {
+  std::string_view name = "not-running";
+  if (condition == WaitCondition::NextExit) name = "next-exit";
+  if (condition == WaitCondition::Removed) name = "removed";
+  return post(container(id, "/wait?condition=").append(name));
+}
+
+// Always with Upgrade: a 200 raw stream could not be told from HTTP.
+std::string render_attach(const ContainerId& id, const protocol::AttachContainer& ask) {
+  std::string path = container(id, "/attach?");
+  if (!ask.detach_keys.value.empty()) path.append("detachKeys=").append(percent(ask.detach_keys.value)).append("&");
+  path.append("logs=").append(flag(ask.logs)).append("&stream=").append(flag(ask.stream));
+  path.append("&stdin=").append(flag(ask.use_stdin)).append("&stdout=").append(flag(ask.use_stdout));
+  path.append("&stderr=").append(flag(ask.use_stderr));
+  std::string out = start_line("POST", path);
+  return out.append(kHost).append("Connection: Upgrade\r\nUpgrade: tcp\r\nContent-Length: 0\r\n\r\n");
+}
+
+std::string render_logs(const ContainerId& id, const protocol::ReadLogs& ask) {
+  std::string path = container(id, "/logs?");
+  path.append("follow=").append(flag(ask.follow)).append("&stdout=").append(flag(ask.use_stdout));
+  path.append("&stderr=").append(flag(ask.use_stderr)).append("&timestamps=").append(flag(ask.timestamps));
+  if (ask.since_nanoseconds > 0) path.append("&since=").append(seconds_and_nanoseconds(ask.since_nanoseconds));
+  if (ask.until_nanoseconds > 0) path.append("&until=").append(seconds_and_nanoseconds(ask.until_nanoseconds));
+  path.append("&tail=").append(ask.tail ? std::to_string(*ask.tail) : "all");
+  return get(path);
+}
+
+std::string render_kill(const ContainerId& id, unsigned signal) {
+  return post(container(id, "/kill?signal=").append(std::to_string(signal)));
+}
+
+std::string render_stop(const ContainerId& id, std::optional<std::uint32_t> timeout_seconds) {
+  if (!timeout_seconds) return post(container(id, "/stop"));
+  return post(container(id, "/stop?t=").append(std::to_string(*timeout_seconds)));
+}
+
+std::string render_resize(const ContainerId& id, unsigned height, unsigned width) {
+  return post(container(id, "/resize?h=").append(std::to_string(height)).append("&w=").append(std::to_string(width)));
+}
+
+std::string render_remove(const ContainerId& id, Force force) {
+  std::string path = container(id, "?v=1&force=").append(flag(force == Force::Yes));
+  return start_line("DELETE", path).append(kHost).append("\r\n");
+}
+
+std::string render_list(std::string_view broker, const SessionId& session) {
+  JsonWriter filter;
+  filter.begin_object().key("label").begin_array();
+  filter.text(std::string(kBrokerLabel).append("=").append(broker));
+  filter.text(std::string(kSessionLabel).append("=").append(session.text()));
+  filter.end_array().end_object();
+  return get("/containers/json?all=1&filters=" + percent(filter.take()));
+}
+
+}  // namespace sallyport::engine

@@ -1,0 +1,166 @@
+#include "broker/engine/upstream.hpp"
+
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/beast/http/basic_parser.hpp>
+#include <boost/beast/http/error.hpp>
+#include <cerrno>
+#include <cstring>
+
+#include "sallyport/limits.hpp"
+
+namespace sallyport::engine {
+
+namespace http = boost::beast::http;
+using boost::system::error_code;
+using ParserText = boost::beast::string_view;
+
+namespace {
+constexpr auto kUseTuple = net::as_tuple(net::use_awaitable);
+constexpr std::size_t kReadBytes = 16 * 1024;
+}  // namespace
+
+// Keeps of a reply only its status, whether it upgrades, and the body bytes of the current read.
+class Upstream::Parser : public http::basic_parser<false> {
+ public:
+  Parser() {
+    header_limit(static_cast<std::uint32_t>(limits::kMaxUpstreamHeadBytes));
+    body_limit(boost::none);  // read_body() bounds what is kept; a stream has no end of its own
+    eager(true);
+  }
+  unsigned status() const { return status_; }
+  bool names_tcp() const { return names_tcp_; }
+  std::string part;  // body bytes since it was last emptied
+
+ private:
+  void on_request_impl(http::verb, ParserText, ParserText, int, error_code&) override {}
+  void on_response_impl(int status, ParserText, int, error_code&) override { status_ = static_cast<unsigned>(status); }
+  void on_field_impl(http::field field, ParserText, ParserText value, error_code&) override {
+    if (field == http::field::upgrade && value == "tcp") names_tcp_ = true;
+  }
+  void on_header_impl(error_code&) override {}
+  void on_body_init_impl(const boost::optional<std::uint64_t>&, error_code&) override {}
+  std::size_t on_body_impl(ParserText body, error_code&) override { return keep(body); }
+  void on_chunk_header_impl(std::uint64_t, ParserText, error_code&) override {}
+  std::size_t on_chunk_body_impl(std::uint64_t, ParserText body, error_code&) override { return keep(body); }
+  void on_finish_impl(error_code&) override {}
+  std::size_t keep(ParserText body) {
+    part.append(body.data(), body.size());
+    return body.size();
+  }
+  unsigned status_ = 0;
+  bool names_tcp_ = false;
+};
+
+Upstream::Upstream(net::any_io_executor executor, UniqueFd connected)
+    : socket_(std::move(executor), net::local::stream_protocol(), connected.release()) {
+  socket_.native_non_blocking(true);
+}
+Upstream::~Upstream() = default;
+
+net::awaitable<Result<>> Upstream::send(std::string_view request) {
+  parser_ = std::make_unique<Parser>();
+  parsed_ = filled_ = 0;
+  while (!request.empty()) {
+    if (ended_by_ != 0) co_return fail_errno("ask dockerd", ended_by_);
+    const ssize_t sent = ::send(socket_.native_handle(), request.data(), request.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent >= 0) {
+      request.remove_prefix(static_cast<std::size_t>(sent));
+      continue;
+    }
+    if (errno == EINTR) continue;
+    if (errno != EAGAIN) co_return fail_errno("ask dockerd", failure(errno));
+    auto [error] = co_await socket_.async_wait(net::socket_base::wait_write, kUseTuple);
+    if (error) co_return fail_errno("ask dockerd", failure(error.value()));
+  }
+  co_return Result<>{};
+}
+
+Result<> Upstream::end_of_stream() {
+  error_code error;
+  if (parser_->got_some()) parser_->put_eof(error);
+  if (!parser_->got_some() || error) return fail_errno("read dockerd's answer: the connection closed", failure(ECONNRESET));
+  return {};
+}
+
+// Reads and parses until the head is whole, or until there are body bytes or the end of the reply.
+net::awaitable<Result<>> Upstream::parse_more(bool until_head) {
+  for (;;) {
+    while (parsed_ < filled_ && !parser_->is_done()) {
+      error_code error;
+      parsed_ += parser_->put(net::buffer(input_.data() + parsed_, filled_ - parsed_), error);
+      if (error == http::error::need_more) break;
+      if (error) co_return fail_errno("read dockerd's answer: " + error.message(), EPROTO);
+    }
+    if (parser_->is_done() || (until_head ? parser_->is_header_done() : !parser_->part.empty())) co_return Result<>{};
+    // Beast wants a head in one piece: what it has not taken stays in front.
+    if (parsed_ > 0) std::memmove(input_.data(), input_.data() + parsed_, filled_ - parsed_), filled_ -= parsed_, parsed_ = 0;
+    if (filled_ > limits::kMaxUpstreamHeadBytes) co_return fail_errno("read dockerd's answer: its head is too long", EPROTO);
+    if (input_.size() < filled_ + kReadBytes) input_.resize(filled_ + kReadBytes);
+    if (ended_by_ != 0) co_return fail_errno("read dockerd's answer", ended_by_);
+    auto [error, size] = co_await socket_.async_read_some(net::buffer(input_.data() + filled_, kReadBytes), kUseTuple);
+    if (ended_by_ != 0) co_return fail_errno("read dockerd's answer", ended_by_);
+    if (error == net::error::eof) co_return end_of_stream();
+    if (error) co_return fail_errno("read dockerd's answer", error.value());
+    filled_ += size;
+  }
+}
+
+net::awaitable<Result<ReplyHead>> Upstream::read_head() {
+  CO_TRY(co_await parse_more(true));
+  if (!parser_->is_header_done()) co_return fail_errno("read dockerd's answer: no head", EPROTO);
+  co_return ReplyHead{parser_->status(), parser_->status() == 101 && parser_->names_tcp()};
+}
+
+net::awaitable<Result<std::string>> Upstream::read_body(std::size_t most) {
+  std::string body;
+  for (;;) {
+    if (body.empty()) body.swap(parser_->part);
+    else body.append(parser_->part), parser_->part.clear();
+    if (body.size() > most) co_return fail_errno("read dockerd's answer: it is too large", EMSGSIZE);
+    if (parser_->is_done()) co_return body;
+    CO_TRY(co_await parse_more(false));
+  }
+}
+
+net::awaitable<Result<std::string_view>> Upstream::read_part() {
+  parser_->part.clear();
+  if (!parser_->is_done()) CO_TRY(co_await parse_more(false));
+  co_return std::string_view(parser_->part);
+}
+
+// Shut down, not closed: the descriptor's number stays ours until nobody waits on it any more.
+void Upstream::abort() {
+  if (ended_by_ == 0) ended_by_ = ECANCELED;
+  ::shutdown(socket_.native_handle(), SHUT_RDWR);
+}
+void Upstream::expire() {
+  if (ended_by_ == 0) ended_by_ = ETIMEDOUT;
+  ::shutdown(socket_.native_handle(), SHUT_RDWR);
+}
+
+bool Upstream::is_reusable() const {
+  return ended_by_ == 0 && parser_ && parser_->is_done() && !parser_->need_eof() && parser_->keep_alive() &&
+         !parser_->upgrade() && parsed_ == filled_;
+}
+bool Upstream::has_answered() const { return parser_ && (parser_->got_some() || filled_ > 0); }
+
+bool Upstream::is_alive() const {
+  char byte;
+  const ssize_t size = ::recv(const_cast<Upstream*>(this)->socket_.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  return size < 0 && errno == EAGAIN;
+}
+
+std::string Upstream::take_early() { return input_.substr(parsed_, filled_ - parsed_); }
+
+UniqueFd Upstream::release() {
+  error_code error;
+  const int fd = socket_.release(error);
+  return UniqueFd::adopt(error ? -1 : fd);
+}
+
+}  // namespace sallyport::engine

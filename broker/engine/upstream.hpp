@@ -1,0 +1,66 @@
+// TRUSTED SIDE, EXPOSED INPUT. One connection to dockerd: a request out, a bounded reply in. Beast's parser decides what a
+// reply is; everything it refuses, and everything unexpected, closes the connection.
+// Whoever waits on it is woken with an error by abort(): that, and the client's deadlines, end every wait.
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
+#include <chrono>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "sallyport/result.hpp"
+#include "sallyport/unique_fd.hpp"
+
+namespace sallyport::engine {
+
+namespace net = boost::asio;
+
+struct ReplyHead {
+  unsigned status = 0;
+  bool upgraded_to_tcp = false;  // 101 with Upgrade: tcp
+};
+
+class Upstream {
+ public:
+  Upstream(net::any_io_executor executor, UniqueFd connected);
+  ~Upstream();
+  Upstream(const Upstream&) = delete;
+  Upstream& operator=(const Upstream&) = delete;
+
+  net::awaitable<Result<>> send(std::string_view request);
+  // Begins a reply. Interim 100s do not occur: no request of ours asks for them.
+  net::awaitable<Result<ReplyHead>> read_head();
+  // The rest of the reply. EMSGSIZE above `most`.
+  net::awaitable<Result<std::string>> read_body(std::size_t most);
+  // The next part of the body, at least one byte; empty at its end. Valid until the next call.
+  net::awaitable<Result<std::string_view>> read_part();
+
+  void abort();                        // whoever waits gets ECANCELED
+  void expire();                       // the same with ETIMEDOUT
+  bool is_reusable() const;            // after a whole reply
+  bool is_alive() const;               // idle: nothing to read, not closed
+  bool has_answered() const;           // some byte of the current reply has come
+  // After 101 only: what dockerd sent behind its head, and the connection itself, which is used here no more.
+  std::string take_early();
+  UniqueFd release();
+
+  std::chrono::steady_clock::time_point deadline = std::chrono::steady_clock::time_point::max();
+
+ private:
+  class Parser;
+  net::awaitable<Result<>> parse_more(bool until_head);
+  Result<> end_of_stream();
+  int failure(int code) const { return ended_by_ != 0 ? ended_by_ : code; }
+
+  net::local::stream_protocol::socket socket_;
+  std::string input_;            // read from the socket, not yet parsed: [parsed_, filled_)
+  std::size_t parsed_ = 0;
+  std::size_t filled_ = 0;
+  std::unique_ptr<Parser> parser_;
+  int ended_by_ = 0;
+};
+
+}  // namespace sallyport::engine
