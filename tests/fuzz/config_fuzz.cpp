@@ -13,7 +13,8 @@ static void require(bool holds) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const auto config = parse_config({reinterpret_cast<const char*>(data), size}, "broker.toml");
   if (!config) {
-    require(config.error().text().starts_with("broker.toml:") && config.error().text().size() < limits::kMaxReasonBytes);
+    require(config.error().text().starts_with("broker.toml:") &&
+            config.error().text().size() < limits::kMaxReasonBytes);
     return 0;
   }
   for (const std::string& place : {config->profile_directory, config->state_directory, config->log_directory,

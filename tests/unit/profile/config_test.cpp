@@ -30,7 +30,8 @@ users = ["root", 1234, "4321"]
 [[open]]
 profile = "other"
 groups = ["daemon"]
-)", "broker.toml");
+)",
+                                   "broker.toml");
   ASSERT_TRUE(config) << config.error().text();
   EXPECT_EQ(config->profile_directory, "/srv/profiles");
   EXPECT_EQ(config->state_directory, "/srv/state");
@@ -71,11 +72,13 @@ TEST(Config, RefusesWithPlaceKeyAndRemedy) {
       {"uid_span = \"200000-4294967294\"", "must be FIRST-LAST"},
       {"max_sessions = 0", "the least is 1"},
       {"max_sessions = 257", "the most is 256"},
-      {"uid_span = \"200000-200031\"\nmax_sessions = 3", "b.toml:2: key max_sessions is 3, but uid_span has room for 2"},
+      {"uid_span = \"200000-200031\"\nmax_sessions = 3",
+       "b.toml:2: key max_sessions is 3, but uid_span has room for 2"},
       {"[[open]]\nusers = [1]", "b.toml:1: key open.profile is missing"},
       {"[[open]]\nprofile = \"../etc\"\nusers = [1]", "b.toml:2: key open.profile is not a valid profile name"},
       {"[[open]]\nprofile = \"worker\"", "lets nobody in"},
-      {"[[open]]\nprofile = \"worker\"\nusers = [\"no-such-user-here\"]", "b.toml:3: key open.users cannot be resolved"},
+      {"[[open]]\nprofile = \"worker\"\nusers = [\"no-such-user-here\"]",
+       "b.toml:3: key open.users cannot be resolved"},
       {"[[open]]\nprofile = \"worker\"\nusers = [-1]", "must be a list of names or numbers"},
       {"[[open]]\nprofile = \"worker\"\nusers = [4294967295]", "cannot be resolved"},
       {"[open]\nprofile = \"worker\"", "write [[open]]"},

@@ -19,18 +19,21 @@ TEST(Duration, IsANumberWithAUnitOfTime) {
   EXPECT_EQ(parse_duration("45s"), std::chrono::seconds(45));
   EXPECT_EQ(parse_duration("30min"), std::chrono::minutes(30));
   EXPECT_EQ(parse_duration("2d"), std::chrono::hours(48));
-  for (const char* wrong : {"", "s", "5", "5m", "5 s", "-5s", "1h30min", "5S"}) EXPECT_FALSE(parse_duration(wrong)) << wrong;
+  for (const char* wrong : {"", "s", "5", "5m", "5 s", "-5s", "1h30min", "5S"})
+    EXPECT_FALSE(parse_duration(wrong)) << wrong;
 }
 
 TEST(Rate, IsANumberPerMinute) {
   EXPECT_EQ(parse_rate("60/min"), 60U);
-  for (const char* wrong : {"", "/min", "60", "60/s", "60/min ", "4294967296/min"}) EXPECT_FALSE(parse_rate(wrong)) << wrong;
+  for (const char* wrong : {"", "/min", "60", "60/s", "60/min ", "4294967296/min"})
+    EXPECT_FALSE(parse_rate(wrong)) << wrong;
 }
 
 TEST(TcpAddress, IsFourDecimalNumbersAndAPort) {
   EXPECT_EQ(parse_tcp_address("10.0.0.1:6379"), (TcpAddress{"10.0.0.1", 6379}));
-  for (const char* wrong : {"", ":1", "10.0.0.1", "10.0.0.1:0", "10.0.0.1:65536", "10.0.0:1", "10.0.0.1.2:1", "10.0.0.256:1",
-                            "010.0.0.1:1", "10.0.0.0x1:1", "1..2.3:1", "localhost:1", "[::1]:1", "10.0.0.1:1 "})
+  for (const char* wrong :
+       {"", ":1", "10.0.0.1", "10.0.0.1:0", "10.0.0.1:65536", "10.0.0:1", "10.0.0.1.2:1", "10.0.0.256:1", "010.0.0.1:1",
+        "10.0.0.0x1:1", "1..2.3:1", "localhost:1", "[::1]:1", "10.0.0.1:1 "})
     EXPECT_FALSE(parse_tcp_address(wrong)) << wrong;
 }
 
@@ -57,9 +60,17 @@ TEST(ImagePattern, IsReadAsDockerdReadsNames) {
       {"registry.example:5000/eval", "registry.example:5000/eval:latest"},
       {"localhost/eval:1", "localhost/eval:1"},
       {"*", "docker.io/library/*:latest"},
-      {"", ""}, {"/a", ""}, {"a/", ""}, {"a//b", ""}, {"a/../b", ""}, {"a b", ""}, {"a\nb", ""}, {"a?", ""},
+      {"", ""},
+      {"/a", ""},
+      {"a/", ""},
+      {"a//b", ""},
+      {"a/../b", ""},
+      {"a b", ""},
+      {"a\nb", ""},
+      {"a?", ""},
   };
-  for (const NormalCase& one : cases) EXPECT_EQ(normal_image_pattern(one.pattern).value_or(""), one.normal) << one.pattern;
+  for (const NormalCase& one : cases)
+    EXPECT_EQ(normal_image_pattern(one.pattern).value_or(""), one.normal) << one.pattern;
 }
 
 struct MatchCase {

@@ -1,0 +1,34 @@
+// FOR PEOPLE, HOSTILE INPUT. Splits a descriptor's bytes into lines without ever holding more than kMaxLineBytes of
+// one.
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <string>
+
+#include "sallyport/result.hpp"
+#include "sallyport/unique_fd.hpp"
+
+namespace sallyport::audit {
+
+inline constexpr std::size_t kMaxLineBytes = 256 * 1024;  // the keeper's own records stay far below
+
+struct Line {
+  std::string text;      // its first kMaxLineBytes
+  std::size_t size = 0;  // as it stands in the file
+  bool complete = true;  // false: the file ends within it
+};
+
+class LineReader {
+ public:
+  explicit LineReader(UniqueFd file) : file_(std::move(file)) {}
+  Result<std::optional<Line>> next();  // empty at the end
+
+ private:
+  Result<bool> fill();
+  UniqueFd file_;
+  std::string buffer_;
+  std::size_t at_ = 0;
+};
+
+}  // namespace sallyport::audit

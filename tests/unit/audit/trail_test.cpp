@@ -1,0 +1,134 @@
+// The files of a trail: their order, what a crash or a hostile line leaves in them, and what the options select.
+#include "broker/audit/trail.hpp"
+
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+
+#include "broker/audit/lines.hpp"
+
+namespace sallyport::audit {
+namespace {
+
+class Trail : public testing::Test {
+ protected:
+  void SetUp() override {
+    std::string pattern = testing::TempDir() + "trail-XXXXXX";
+    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
+    directory_ = pattern;
+  }
+  void TearDown() override { std::filesystem::remove_all(directory_); }
+  void write(const std::string& name, const std::string& text) const { std::ofstream(directory_ + "/" + name) << text; }
+  static std::string record(const std::string& session, const std::string& decision, const std::string& rule) {
+    return R"({"time":"2026-03-14T10:23:45Z","event":"request","session":")" + session + R"(","decision":")" +
+           decision + R"(","rule":")" + rule + "\"}\n";
+  }
+  // What was printed, and what was noted beside it.
+  std::pair<std::string, std::string> printed(const Query& query = {}) const {
+    char* texts[2] = {};
+    std::size_t sizes[2] = {};
+    std::FILE* out = ::open_memstream(&texts[0], &sizes[0]);
+    std::FILE* notes = ::open_memstream(&texts[1], &sizes[1]);
+    auto files = open_trail(directory_);
+    EXPECT_TRUE(files && print_trail(*std::move(files), query, out, notes));
+    std::fclose(out);
+    std::fclose(notes);
+    std::pair<std::string, std::string> result(std::string(texts[0], sizes[0]), std::string(texts[1], sizes[1]));
+    std::free(texts[0]);
+    std::free(texts[1]);
+    return result;
+  }
+  static std::size_t lines_of(const std::string& text) {
+    return static_cast<std::size_t>(std::count(text.begin(), text.end(), '\n'));
+  }
+  std::string directory_;
+};
+
+TEST_F(Trail, IsReadOldestFirstAcrossRotations) {
+  write("audit.jsonl", record("c", "DENY", "third"));
+  write("audit.jsonl.1", record("b", "DENY", "second"));
+  write("audit.jsonl.2", record("a", "DENY", "first"));
+  const std::string text = printed().first;
+  EXPECT_LT(text.find("first"), text.find("second"));
+  EXPECT_LT(text.find("second"), text.find("third"));
+  EXPECT_EQ(lines_of(text), 3U);
+}
+
+TEST_F(Trail, ShowsAFileMetUnderTwoNamesOnce) {
+  write("audit.jsonl", record("a", "DENY", "only"));
+  std::filesystem::create_hard_link(directory_ + "/audit.jsonl", directory_ + "/audit.jsonl.1");
+  EXPECT_EQ(lines_of(printed().first), 1U);
+}
+
+TEST_F(Trail, SaysThatItsLastLineIsTornAndPrintsTheRest) {
+  write("audit.jsonl", record("a", "DENY", "whole") + "{\"time\":\"2026-03");
+  const auto [text, notes] = printed();
+  EXPECT_EQ(lines_of(text), 1U);
+  EXPECT_NE(notes.find("is torn (16 bytes)"), std::string::npos) << notes;
+}
+
+TEST_F(Trail, ShowsALineThatIsNoRecordWithoutLosingTheNext) {
+  write("audit.jsonl", std::string("\x1b[2J\n") + record("a", "DENY", "next"));
+  const std::string text = printed().first;
+  EXPECT_NE(text.find("not a record | \\x1b[2J (4 bytes)\n"), std::string::npos) << text;
+  EXPECT_NE(text.find("next"), std::string::npos);
+}
+
+TEST_F(Trail, PassesALineOfAMebibyteWithoutHoldingIt) {
+  write("audit.jsonl", "{\"reason\":\"" + std::string(1 << 20, 'a') + "\"}\n" + record("a", "DENY", "next"));
+  const std::string text = printed().first;
+  EXPECT_NE(text.find("(1048589 bytes)\n"), std::string::npos) << text.substr(0, 400);
+  EXPECT_NE(text.find("next"), std::string::npos);
+  EXPECT_LT(text.size(), 1000U);
+}
+
+TEST_F(Trail, SelectsByTheFirstDigitsOfASessionAndByDecision) {
+  write("audit.jsonl", record("abc1", "DENY", "x") + record("abd2", "DENY", "x") + record("abc1", "ALLOW", "x"));
+  EXPECT_EQ(lines_of(printed({.session = "abc"}).first), 2U);
+  EXPECT_EQ(lines_of(printed({.session = "abc", .decision = "DENY"}).first), 1U);
+  EXPECT_EQ(lines_of(printed({.decision = "ALLOW"}).first), 1U);
+  EXPECT_EQ(lines_of(printed({.session = "none"}).first), 0U);
+}
+
+TEST_F(Trail, GivesTheRecordsThemselvesInAsciiWhenAskedForJson) {
+  write("audit.jsonl", "{\"session\":\"\xe2\x80\xae\",\"decision\":\"DENY\"}\nnonsense\n");
+  const auto [text, notes] = printed({.json = true});
+  EXPECT_EQ(text, "{\"session\":\"\\u202e\",\"decision\":\"DENY\"}\n");
+  EXPECT_NE(notes.find("a line of 8 bytes is not a record"), std::string::npos) << notes;
+}
+
+TEST_F(Trail, ThatIsNotThereSaysWhereItLooked) {
+  const auto files = open_trail(directory_);
+  ASSERT_FALSE(files);
+  EXPECT_NE(files.error().text().find("no trail in " + directory_), std::string::npos);
+}
+
+TEST_F(Trail, DoesNotWaitForAFifo) {
+  ASSERT_EQ(::mkfifo((directory_ + "/audit.jsonl").c_str(), 0600), 0);
+  EXPECT_FALSE(open_trail(directory_));
+}
+
+TEST_F(Trail, KeepsLinesWholeAtTheEdgesOfTheBuffer) {
+  constexpr std::size_t kBuffer = 64 * 1024;
+  for (const std::size_t size : {kBuffer - 1, kBuffer, kBuffer + 1, kMaxLineBytes, kMaxLineBytes + 1}) {
+    write("audit.jsonl", std::string(size, 'a') + "\nb\n");
+    auto files = open_files({directory_ + "/audit.jsonl"});
+    ASSERT_TRUE(files);
+    LineReader reader(std::move(files->front().file));
+    const auto first = reader.next();
+    ASSERT_TRUE(first && first->has_value());
+    EXPECT_EQ((*first)->size, size);
+    EXPECT_EQ((*first)->text.size(), std::min(size, kMaxLineBytes));
+    const auto second = reader.next();
+    ASSERT_TRUE(second && second->has_value());
+    EXPECT_EQ((*second)->text, "b");
+    const auto end = reader.next();
+    EXPECT_TRUE(end && !end->has_value());
+  }
+}
+
+}  // namespace
+}  // namespace sallyport::audit
