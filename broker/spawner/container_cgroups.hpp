@@ -1,0 +1,30 @@
+// TRUSTED SIDE. The cgroups that dockerd makes for a session's containers, below the parent that the keeper names:
+// sallyport-SESSION in each hierarchy (cgroupfs driver; runc leaves it behind), or sallyport-SESSION.slice (systemd driver).
+// Their processes die here even while dockerd does not answer.
+#pragma once
+
+#include <vector>
+
+#include "broker/spawner/cgroup_tree.hpp"
+#include "sallyport/child.hpp"
+#include "sallyport/ids.hpp"
+
+namespace sallyport::spawner {
+
+class ContainerCgroups {
+ public:
+  static Result<ContainerCgroups> find();
+
+  // Kills all; true if there was no process. To be called until it says so.
+  bool kill(const SessionId& session) const;
+  // cgroupfs driver. True once nothing is left in any hierarchy.
+  bool remove(const SessionId& session) const;
+  // systemd driver: whether a slice of the session's exists, and the child that stops it.
+  bool has_slice(const SessionId& session) const;
+  static Result<Child> stop_slice(const SessionId& session, int systemctl, int null_device);
+
+ private:
+  std::vector<CgroupMount> mounts_;
+};
+
+}  // namespace sallyport::spawner

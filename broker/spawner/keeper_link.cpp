@@ -1,0 +1,88 @@
+#include "broker/spawner/keeper_link.hpp"
+
+#include <fcntl.h>
+
+#include <array>
+
+#include "sallyport/limits.hpp"
+#include "sallyport/seqpacket.hpp"
+
+namespace sallyport::spawner {
+
+namespace {
+constexpr std::size_t kMaxQueued = 4096;  // four events for each of the most sessions, and every dial of a few
+}
+
+Result<> KeeperLink::start(std::function<void(Incoming)> on_request, std::function<void(const Error&)> on_lost) {
+  on_request_ = std::move(on_request);
+  on_lost_ = std::move(on_lost);
+  write_copy_ = UniqueFd::adopt(::fcntl(channel_.get(), F_DUPFD_CLOEXEC, 3));
+  if (!write_copy_) return fail_errno("copy a descriptor");
+  read_watch_ = TRY(poller_.watch(channel_.get(), EPOLLIN, [this] { receive(); }));
+  return {};
+}
+
+void KeeperLink::receive() {
+  std::array<std::byte, limits::kMaxSmallMessageBytes> buffer;
+  auto datagram = receive_datagram(channel_.get(), buffer);
+  if (!datagram && datagram.error().code == EAGAIN) return;
+  if (!datagram) return lose(datagram.error());
+  if (datagram->size == 0) return lose(Error{"the keeper has closed its channel", 0});
+  auto message = decode_message<protocol::spawner::ToSpawner>(std::span(buffer).first(datagram->size));
+  if (!message) return lose(message.error());
+  on_request_(Incoming{std::move(*message), std::move(datagram->fds)});
+}
+
+KeeperLink::Slot KeeperLink::next_answer() {
+  slots_.push_back(std::make_shared<std::optional<Outgoing>>());
+  return slots_.back();
+}
+
+void KeeperLink::answer(const Slot& slot, Outgoing outgoing) {
+  *slot = std::move(outgoing);
+  while (!slots_.empty() && slots_.front()->has_value()) {
+    queue_.push_back(std::move(**slots_.front()));
+    slots_.pop_front();
+  }
+  flush();
+}
+
+void KeeperLink::tell(Outgoing outgoing) {
+  queue_.push_back(std::move(outgoing));
+  flush();
+}
+
+void KeeperLink::flush() {
+  while (!queue_.empty() && channel_) {
+    std::vector<int> fds;
+    for (const UniqueFd& fd : queue_.front().fds) fds.push_back(fd.get());
+    const auto sent = send_datagram(channel_.get(), encode_message(queue_.front().message), fds);
+    if (!sent && sent.error().code != EAGAIN) return lose(sent.error());
+    if (!sent) break;
+    queue_.pop_front();
+  }
+  if (queue_.size() > kMaxQueued) return lose(Error{"the keeper does not read its channel", 0});
+  if (queue_.empty()) {
+    write_watch_.reset();
+  } else if (!write_watch_ && channel_) {
+    auto watch = poller_.watch(write_copy_.get(), EPOLLOUT, [this] { flush(); });
+    if (!watch) return lose(watch.error());
+    write_watch_ = std::move(*watch);
+  }
+}
+
+void KeeperLink::close() {
+  write_watch_.reset();
+  read_watch_.reset();
+  write_copy_.reset();
+  channel_.reset();
+  queue_.clear();
+}
+
+void KeeperLink::lose(const Error& error) {
+  if (!channel_) return;
+  close();
+  on_lost_(error);
+}
+
+}  // namespace sallyport::spawner

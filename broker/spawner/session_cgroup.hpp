@@ -1,0 +1,54 @@
+// TRUSTED SIDE. The session's own cgroup, on cgroup2 only: sallyport-SESSION with leaves for sandbox, gate and relay, below
+// the broker's own cgroup (under systemd that one is delegated). It is what kills by one write; without it pidfds do.
+#pragma once
+
+#include <string>
+
+#include "sallyport/ids.hpp"
+#include "sallyport/result.hpp"
+#include "sallyport/unique_fd.hpp"
+
+namespace sallyport::spawner {
+
+class CgroupRoot;
+
+class SessionCgroup {
+ public:
+  SessionCgroup() = default;
+  explicit operator bool() const { return static_cast<bool>(directory_); }
+  int gate() const { return gate_.get(); }    // -1 where there is none: to be born in (CLONE_INTO_CGROUP)
+  int relay() const { return relay_.get(); }
+
+  // Moves a process of the sandbox, with nothing forked yet, into the leaf `sandbox`.
+  Result<> adopt_init(pid_t pid) const;
+  void kill() const;                // everything in it, at once
+  bool is_empty() const;
+
+ private:
+  friend class CgroupRoot;
+  UniqueFd directory_;
+  UniqueFd sandbox_;
+  UniqueFd gate_;
+  UniqueFd relay_;
+};
+
+class CgroupRoot {
+ public:
+  // Finds the broker's own cgroup2 directory. An error where the host has none: sessions then live without.
+  static Result<CgroupRoot> find();
+  Result<SessionCgroup> make(const SessionId& session) const;
+  // Whether the session's cgroup is gone after the call; false: still busy. For unknown sessions too.
+  bool remove(const SessionId& session) const;
+  void kill(const SessionId& session) const;
+  const std::string& path() const { return path_; }
+  // True where `pid` is in the cgroup of the broker, below it, or in none at all: then taking it over loses no limit that an
+  // operator has set on the unit in which the launcher runs.
+  bool may_adopt(pid_t pid) const;
+
+ private:
+  std::string path_;      // absolute
+  std::string own_;       // as /proc/self/cgroup has it
+  UniqueFd directory_;
+};
+
+}  // namespace sallyport::spawner

@@ -1,0 +1,354 @@
+#include "broker/spawner/spawner.hpp"
+
+#include <linux/capability.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+
+#include <chrono>
+#include <map>
+#include <memory>
+#include <optional>
+
+#include "broker/privileges.hpp"
+#include "broker/spawner/container_cgroups.hpp"
+#include "broker/spawner/dialer.hpp"
+#include "broker/spawner/keeper_link.hpp"
+#include "broker/spawner/notify.hpp"
+#include "broker/spawner/session.hpp"
+#include "broker/spawner/start_session.hpp"
+#include "sallyport/log.hpp"
+
+namespace sallyport::spawner {
+
+namespace {
+
+namespace messages = protocol::spawner;
+using namespace std::chrono_literals;
+
+constexpr auto kRetryAfter = 10ms;
+constexpr auto kKillDeadline = 4s;            // within limits::kSessionEndDeadline, with room for the containers
+constexpr auto kCgroupDeadline = 3s;          // rmdir is busy until the last process is fully gone
+constexpr auto kSliceDeadline = 10s;          // systemd answers when the stop job is done
+constexpr std::size_t kMaxDialers = 512;      // of all sessions at one time; each is a fork
+
+class Spawner {
+ public:
+  Spawner(Poller& poller, SpawnerInputs inputs);
+  Result<int> run();
+
+ private:
+  void handle(Incoming incoming);
+  void answer(const messages::StartSession& request, std::vector<UniqueFd> fds);
+  void answer(const messages::Dial& request, std::vector<UniqueFd> fds);
+  void answer(const messages::KillProcesses& request, std::vector<UniqueFd> fds);
+  void answer(const messages::RemoveCgroup& request, std::vector<UniqueFd> fds);
+
+  Result<> watch_processes(Session& session);
+  void tell_end(const SessionId& id, messages::ChildKind kind);
+  void dial_done(const SessionId& id, std::uint32_t connection);
+  void tell_dial(const messages::Dial& request, int error_code);
+
+  bool kill_once(const SessionId& id);
+  void kill_until(const SessionId& id, KeeperLink::Slot slot, Poller::Clock::time_point deadline);
+  struct Removal;
+  void remove_until(const std::shared_ptr<Removal>& removal);
+  bool remove_once(Removal& removal, Result<>& outcome);
+
+  void pass_on_signals();
+  void keeper_is_ready();
+  void end_everything();
+  int keeper_exit_code();
+
+  Poller& poller_;
+  SpawnerInputs inputs_;
+  std::optional<CgroupRoot> cgroup_root_;
+  ContainerCgroups containers_;
+  KeeperLink keeper_;
+  std::map<SessionId, std::unique_ptr<Session>> sessions_;
+  std::size_t dialers_ = 0;
+  std::optional<int> exit_code_;
+  Watch keeper_watch_;
+  Watch ready_watch_;
+  Watch signal_watch_;
+};
+
+Spawner::Spawner(Poller& poller, SpawnerInputs inputs)
+    : poller_(poller), inputs_(std::move(inputs)), keeper_(poller, std::move(inputs_.keeper_channel)) {}
+
+Result<int> Spawner::run() {
+  if (auto root = CgroupRoot::find()) {
+    cgroup_root_ = std::move(*root);
+  } else {
+    log::warning("sessions have no cgroup of their own, processes are killed by pidfd alone: " + root.error().text());
+  }
+  containers_ = TRY(ContainerCgroups::find());
+  TRY(keeper_.start([this](Incoming incoming) { handle(std::move(incoming)); },
+                    [this](const Error& error) {
+                      // A keeper that ends closes its channel first; its pidfd says the rest.
+                      if (inputs_.keeper.handle().has_ended(2000)) return;
+                      log::error("the keeper is lost and will be killed: " + error.text());
+                      (void)inputs_.keeper.handle().send_signal(SIGKILL);
+                    }));
+  keeper_watch_ = TRY(poller_.watch(inputs_.keeper.handle().fd(), EPOLLIN, [this] { exit_code_ = keeper_exit_code(); }));
+  signal_watch_ = TRY(poller_.watch(inputs_.signals.get(), EPOLLIN, [this] { pass_on_signals(); }));
+  if (inputs_.ready) ready_watch_ = TRY(poller_.watch(inputs_.ready.get(), EPOLLIN, [this] { keeper_is_ready(); }));
+  while (!exit_code_) TRY(poller_.run_once());
+  end_everything();
+  return *exit_code_;
+}
+
+void Spawner::handle(Incoming incoming) {
+  std::visit([&](const auto& request) { answer(request, std::move(incoming.fds)); }, incoming.message);
+}
+
+// --- StartSession ---
+
+void Spawner::answer(const messages::StartSession& request, std::vector<UniqueFd> fds) {
+  const KeeperLink::Slot slot = keeper_.next_answer();
+  const auto refuse = [&](const Error& error) {
+    log::warning("session " + request.session.text() + " refused: " + error.text());
+    keeper_.answer(slot, {messages::SpawnFailed{error.text().substr(0, limits::kMaxReasonBytes)}, {}});
+  };
+  if (sessions_.size() >= inputs_.config.max_sessions)
+    return refuse(Error{"max_sessions (" + std::to_string(inputs_.config.max_sessions) + ") are open", 0});
+  if (sessions_.contains(request.session)) return refuse(Error{"a session of this id exists", 0});
+  for (const auto& [id, other] : sessions_)
+    if (request.uid_base != 0 && other->uid_base == request.uid_base)
+      return refuse(Error{"uid range " + std::to_string(request.uid_base) + " belongs to session " + id.text(), 0});
+
+  const StartTools tools{inputs_.config, inputs_.programs, cgroup_root_ ? &*cgroup_root_ : nullptr,
+                         inputs_.root_mount_point.c_str()};
+  auto started = start_session(tools, request, std::move(fds));
+  if (!started) {
+    if (cgroup_root_) (void)cgroup_root_->remove(request.session);
+    return refuse(started.error());
+  }
+  Session& session = *started->session;
+  if (auto watched = watch_processes(session); !watched) return refuse(watched.error());
+  const std::uint32_t uid_base = session.uid_base;
+  sessions_.emplace(request.session, std::move(started->session));
+  keeper_.answer(slot, {messages::Started{uid_base}, std::move(started->channels)});
+}
+
+Result<> Spawner::watch_processes(Session& session) {
+  const SessionId id = session.id;
+  const auto watch = [&](const ProcessHandle& process, messages::ChildKind kind) {
+    return poller_.watch(process.fd(), EPOLLIN, [this, id, kind] { tell_end(id, kind); });
+  };
+  session.init_watch = TRY(watch(session.init, messages::ChildKind::Init));
+  if (session.gate) session.gate_watch = TRY(watch(session.gate.handle(), messages::ChildKind::Gate));
+  if (session.relay) session.relay_watch = TRY(watch(session.relay.handle(), messages::ChildKind::Relay));
+  return {};
+}
+
+void Spawner::tell_end(const SessionId& id, messages::ChildKind kind) {
+  const auto found = sessions_.find(id);
+  if (found == sessions_.end()) return;
+  Session& session = *found->second;
+  messages::ChildEnded ended{id, kind, false, 0};
+  if (kind == messages::ChildKind::Init) {
+    session.init_watch.reset();  // init is the launcher's child: its status is not ours to read
+  } else {
+    const bool is_gate = kind == messages::ChildKind::Gate;
+    (is_gate ? session.gate_watch : session.relay_watch).reset();
+    const auto status = (is_gate ? session.gate : session.relay).try_reap();
+    if (status && *status) ended = {id, kind, (*status)->signalled, (*status)->value};
+  }
+  if (!session.being_killed) keeper_.tell({ended, {}});
+}
+
+// --- Dial ---
+
+void Spawner::tell_dial(const messages::Dial& request, int error_code) {
+  keeper_.tell({messages::DialDone{request.session, request.connection, error_code}, {}});
+}
+
+void Spawner::answer(const messages::Dial& request, std::vector<UniqueFd> fds) {
+  const auto found = sessions_.find(request.session);
+  if (found == sessions_.end() || found->second->being_killed || !fds.empty()) return tell_dial(request, ESRCH);
+  Session& session = *found->second;
+  if (session.dialers.contains(request.connection)) return tell_dial(request, EEXIST);
+  if (dialers_ >= kMaxDialers || session.dialers.size() >= limits::kMaxForwardConnections) return tell_dial(request, EAGAIN);
+  const DialRules rules{inputs_.config.docker_socket, inputs_.docker_group};
+  const auto target = parse_target(request, rules);
+  if (!target) {
+    log::warning("session " + request.session.text() + ": " + target.error().text());
+    return tell_dial(request, target.error().code);
+  }
+  auto dialer = start_dialer(*target, session.uid(limits::UidPart::Dialer), inputs_.programs.null_device.get());
+  if (!dialer) return tell_dial(request, dialer.error().code != 0 ? dialer.error().code : EIO);
+  auto watch = poller_.watch(dialer->answer.get(), EPOLLIN, [this, id = request.session, connection = request.connection] {
+    dial_done(id, connection);
+  });
+  if (!watch) return tell_dial(request, watch.error().code);
+  session.dialers.emplace(request.connection, RunningDialer{std::move(*dialer), std::move(*watch)});
+  ++dialers_;
+}
+
+void Spawner::dial_done(const SessionId& id, std::uint32_t connection) {
+  Session& session = *sessions_.at(id);
+  const auto found = session.dialers.find(connection);
+  DialOutcome outcome = read_answer(found->second.dialer.answer.get());
+  session.dialers.erase(found);  // it has ended or is about to; reaped here
+  --dialers_;
+  if (session.being_killed) return;
+  Outgoing done{messages::DialDone{id, connection, outcome.error_code}, {}};
+  if (outcome.connected) done.fds.push_back(std::move(outcome.connected));
+  keeper_.tell(std::move(done));
+}
+
+// --- KillProcesses ---
+
+bool Spawner::kill_once(const SessionId& id) {
+  bool dead = true;
+  if (const auto found = sessions_.find(id); found != sessions_.end()) {
+    const std::size_t before = found->second->dialers.size();
+    dead = found->second->kill_and_check();
+    dialers_ -= before - found->second->dialers.size();
+  } else if (cgroup_root_) {
+    cgroup_root_->kill(id);  // what a spawner before us has left
+  }
+  return containers_.kill(id) && dead;
+}
+
+void Spawner::kill_until(const SessionId& id, KeeperLink::Slot slot, Poller::Clock::time_point deadline) {
+  if (kill_once(id)) return keeper_.answer(slot, {messages::ProcessesDead{}, {}});
+  if (Poller::Clock::now() >= deadline) {
+    log::error("session " + id.text() + ": processes do not end after SIGKILL");
+    return keeper_.answer(slot, {messages::SpawnFailed{"processes of the session do not end after SIGKILL"}, {}});
+  }
+  poller_.after(kRetryAfter, [this, id, slot, deadline] { kill_until(id, slot, deadline); });
+}
+
+void Spawner::answer(const messages::KillProcesses& request, std::vector<UniqueFd>) {
+  kill_until(request.session, keeper_.next_answer(), Poller::Clock::now() + kKillDeadline);
+}
+
+// --- RemoveCgroup ---
+
+struct Spawner::Removal {
+  SessionId id;
+  bool systemd_driver = false;
+  KeeperLink::Slot slot;
+  Poller::Clock::time_point deadline;
+  bool slice_asked = false;
+  std::optional<Child> systemctl;
+};
+
+// True once all is gone. `outcome` is an error where trying again is no use.
+bool Spawner::remove_once(Removal& removal, Result<>& outcome) {
+  const bool dead = kill_once(removal.id);  // a cgroup with a process in it cannot be removed
+  bool gone = !cgroup_root_ || cgroup_root_->remove(removal.id);
+  if (!removal.systemd_driver) return containers_.remove(removal.id) && gone && dead;
+  if (removal.systemctl && removal.systemctl->handle().has_ended()) removal.systemctl.reset();
+  if (!containers_.has_slice(removal.id)) return gone && dead;
+  if (!removal.slice_asked) {
+    auto child = ContainerCgroups::stop_slice(removal.id, inputs_.programs.systemctl.get(),
+                                              inputs_.programs.null_device.get());
+    if (!child) {
+      outcome = std::unexpected(child.error());
+      return false;
+    }
+    removal.slice_asked = true;
+    removal.systemctl = std::move(*child);
+  }
+  return false;
+}
+
+void Spawner::remove_until(const std::shared_ptr<Removal>& removal) {
+  Result<> outcome;
+  if (remove_once(*removal, outcome)) {
+    sessions_.erase(removal->id);  // with it goes our hold on the uid range
+    return keeper_.answer(removal->slot, {messages::CgroupRemoved{}, {}});
+  }
+  if (!outcome || Poller::Clock::now() >= removal->deadline) {
+    // The session stays, and its uid range with it: nobody may share a uid with what is still there.
+    const std::string reason = outcome ? "the session's cgroup is still in use" : outcome.error().text();
+    log::error("session " + removal->id.text() + ": " + reason);
+    return keeper_.answer(removal->slot, {messages::SpawnFailed{reason}, {}});
+  }
+  poller_.after(kRetryAfter, [this, removal] { remove_until(removal); });
+}
+
+void Spawner::answer(const messages::RemoveCgroup& request, std::vector<UniqueFd>) {
+  const auto limit = request.systemd_driver ? kSliceDeadline : kCgroupDeadline;
+  remove_until(std::make_shared<Removal>(Removal{request.session, request.systemd_driver, keeper_.next_answer(),
+                                                 Poller::Clock::now() + limit, false, std::nullopt}));
+}
+
+// --- the broker's own life ---
+
+void Spawner::pass_on_signals() {
+  signalfd_siginfo info;
+  while (::read(inputs_.signals.get(), &info, sizeof info) == sizeof info) {
+    notify_systemd("STOPPING=1");
+    (void)inputs_.keeper.handle().send_signal(SIGTERM);
+  }
+}
+
+void Spawner::keeper_is_ready() {
+  char byte = 0;
+  const bool ready = ::read(inputs_.ready.get(), &byte, 1) == 1;
+  ready_watch_.reset();
+  inputs_.ready.reset();
+  if (ready) notify_systemd("READY=1");
+}
+
+int Spawner::keeper_exit_code() {
+  const auto status = inputs_.keeper.try_reap();
+  keeper_watch_.reset();
+  if (!status || !*status) return 1;
+  if (!(*status)->signalled) return (*status)->value;
+  log::error("the keeper was killed by signal " + std::to_string((*status)->value));
+  return 1;
+}
+
+// The keeper is gone: what it did not end is ended here. Containers are left to the next broker's reaping, but their
+// processes die now.
+void Spawner::end_everything() {
+  keeper_.close();
+  const auto deadline = Poller::Clock::now() + kKillDeadline;
+  bool dead = false;
+  while (!dead && Poller::Clock::now() < deadline) {
+    dead = true;
+    for (const auto& [id, session] : sessions_) dead = kill_once(id) && dead;
+    if (!dead) ::usleep(5'000);
+  }
+  for (const auto& [id, session] : sessions_) {
+    if (cgroup_root_) (void)cgroup_root_->remove(id);
+  }
+  if (!dead) log::error("processes of sessions do not end after SIGKILL");
+}
+
+}  // namespace
+
+// What each is for: SYS_ADMIN namespaces and mounts of gates; SETUID, SETGID, SETPCAP their identity and empty sets; KILL
+// signals to the uids of sessions; SYS_PTRACE init's network namespace in /proc (init is not dumpable); NET_ADMIN the
+// network namespace of a listener (SIOCGSKNS). No DAC override: it opens no file that is not root's.
+Result<> lock_down_spawner() {
+  const rlimit no_core{0, 0};
+  if (::setrlimit(RLIMIT_CORE, &no_core) != 0) return fail_errno("limit core files");
+  const int error = keep_only_capabilities(
+      {CAP_SYS_ADMIN, CAP_SETUID, CAP_SETGID, CAP_SETPCAP, CAP_KILL, CAP_SYS_PTRACE, CAP_NET_ADMIN});
+  if (error != 0)
+    return fail_errno("keep only the spawner's capabilities; a unit or container must leave the broker CAP_SYS_ADMIN, "
+                      "CAP_SETUID, CAP_SETGID, CAP_SETPCAP, CAP_KILL, CAP_SYS_PTRACE and CAP_NET_ADMIN", error);
+  if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return fail_errno("make the spawner non-dumpable");
+  return {};
+}
+
+int run_spawner(SpawnerInputs inputs) {
+  auto poller = Poller::create();
+  if (!poller) {
+    log::error(poller.error().text());
+    return 1;
+  }
+  Spawner spawner(**poller, std::move(inputs));
+  const auto code = spawner.run();
+  if (!code) log::error("the spawner stops: " + code.error().text());
+  return code.value_or(1);
+}
+
+}  // namespace sallyport::spawner
