@@ -22,7 +22,7 @@ CREATE_KEYS = {"Hostname", "User", "AttachStdin", "AttachStdout", "AttachStderr"
                "NetworkDisabled", "Domainname", "NetworkingConfig"}
 HOST_KEYS = {"Memory", "MemorySwap", "CpuPeriod", "CpuQuota", "NanoCpus", "PidsLimit", "Ulimits", "ShmSize", "CgroupParent",
              "NetworkMode", "IpcMode", "CgroupnsMode", "CapDrop", "SecurityOpt", "ReadonlyRootfs", "Tmpfs", "LogConfig",
-             "RestartPolicy", "AutoRemove", "Init", "Runtime", "Privileged", "OomKillDisable", "UTSMode", "PidMode", "UsernsMode"}
+             "Mounts", "OomScoreAdj", "CapAdd", "PublishAllPorts", "RestartPolicy", "AutoRemove", "Init", "Runtime", "Privileged", "OomKillDisable", "UTSMode", "PidMode", "UsernsMode"}
 NEUTRAL = (None, False, 0, "", [], {})
 
 
@@ -79,9 +79,9 @@ def problems_of_config(config, host) -> list:
     def must(name, good, value):
         if not good:
             found.append(f"{name} is {value!r}")
-    for key in ("Privileged", "Binds", "Mounts", "VolumesFrom", "VolumeDriver", "Devices", "DeviceCgroupRules", "DeviceRequests",
+    for key in ("Privileged", "Binds", "VolumesFrom", "VolumeDriver", "Devices", "DeviceCgroupRules", "DeviceRequests",
                 "CapAdd", "Capabilities", "GroupAdd", "Links", "PortBindings", "PublishAllPorts", "ExtraHosts", "Dns", "DnsSearch",
-                "DnsOptions", "PidMode", "UTSMode", "UsernsMode", "Cgroup", "Sysctls", "StorageOpt", "OomScoreAdj",
+                "DnsOptions", "PidMode", "UTSMode", "UsernsMode", "Cgroup", "Sysctls", "StorageOpt",
                 "OomKillDisable", "Isolation", "Annotations", "CpusetCpus", "CpusetMems", "BlkioDeviceReadBps", "BlkioDeviceWriteBps",
                 "BlkioWeightDevice", "KernelMemory", "CpuRealtimePeriod", "CpuRealtimeRuntime", "ContainerIDFile"):
         must(f"HostConfig.{key}", host.get(key) in NEUTRAL, host.get(key))
@@ -107,9 +107,11 @@ def problems_of_config(config, host) -> list:
     must("Runtime", host["Runtime"] == "runc", host["Runtime"])
     must("Ulimits", all(u["Name"] in ("core", "nofile", "nproc") for u in host.get("Ulimits") or []), host.get("Ulimits"))
     must("core limit", any(u["Name"] == "core" and u["Hard"] == 0 for u in host.get("Ulimits") or []), host.get("Ulimits"))
-    for path, options in (host.get("Tmpfs") or {}).items():
-        good = {"nosuid", "nodev"} <= set(options.split(",")) and re.search(r"(^|,)size=\d+", options)
-        must("Tmpfs", good and not {"suid", "dev"} & set(options.split(",")), (path, options))
+    must("OomScoreAdj", 0 <= (host.get("OomScoreAdj") or 0) <= 1000, host.get("OomScoreAdj"))
+    must("Tmpfs", host.get("Tmpfs") in NEUTRAL, host.get("Tmpfs"))
+    for mount in host.get("Mounts") or []:
+        must("Mounts", set(mount) <= {"Type", "Target", "TmpfsOptions"} and mount["Type"] == "tmpfs" and mount["Target"] == "/tmp" and
+             0 < mount["TmpfsOptions"]["SizeBytes"] <= 64 << 20, mount)
     must("User", re.fullmatch(r"\d{5,}:\d{5,}", config["User"]), config["User"])
     must("Volumes", config.get("Volumes") in NEUTRAL, config.get("Volumes"))
     must("Healthcheck", config.get("Healthcheck") == {"Test": ["NONE"]}, config.get("Healthcheck"))
