@@ -61,7 +61,7 @@ def test_a_container_has_no_vsock_and_no_io_uring(broker, dockerd, probe_image):
         on = dict(line.split() for line in worker.do("result = run('probe', ['/probe'], remove=True).decode()").splitlines())
     assert (on["unix"], on["inet"], on["inet6"]) == ("yes", "yes", "yes"), on
     for way in ("vsock", "packet", "netlink", "alg", "io_uring", "userns", "keyring", "bpf"):
-        assert on[way] != "yes", on
+        assert on[way] in ("EPERM", "EACCES", "ENOSYS", "EAFNOSUPPORT"), on
     if off["vsock"] != "yes":
         pytest.skip(f"this kernel has no vsock ({off['vsock']}): that our filter refuses it was shown, that it is open without was not")
     assert probe_directly(dockerd)["vsock"] == "yes", "dockerd's own profile leaves it open: the attack must be real"
