@@ -1,3 +1,4 @@
+#include <array>
 #include <algorithm>
 
 #include "sallyport/profile/profile.hpp"
@@ -84,6 +85,26 @@ void read_worker(TomlTable worker, WorkerSection& into) {
   worker.finish();
 }
 
+// What the sandbox already has, or must not have: its own mounts, and the places where the host's sockets are.
+constexpr std::array<std::string_view, 13> kNotReadable = {"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc",
+                                                           "/proc", "/sys", "/dev", "/run", "/var/run", "/tmp"};
+
+void read_readable(TomlTable& sandbox, SandboxSection& into) {
+  const TomlNode* node = sandbox.take("readable");
+  if (!sandbox.texts("readable", into.readable) || into.readable.empty()) return;
+  if (!into.host_root) sandbox.report(*node, "readable", "goes with root = \"host\"; put the files into the root directory");
+  for (const std::string& path : into.readable) {
+    if (!is_clean_absolute_path(path) || path == "/")
+      sandbox.report(*node, "readable", "must hold absolute paths of directories or files other than /");
+    for (const std::string_view taken : kNotReadable)
+      if (path == taken || path.starts_with(std::string(taken) + "/"))
+        sandbox.report(*node, "readable", "names " + path + ": " + std::string(taken) + " of the sandbox is sallyport's own");
+    for (const std::string& other : into.readable)
+      if (path.starts_with(other + "/"))
+        sandbox.report(*node, "readable", "names " + path + ", which lies in " + other + "; remove one");
+  }
+}
+
 void read_sandbox(TomlTable sandbox, SandboxSection& into) {
   std::string root;
   if (const TomlNode* node = sandbox.take("root"); sandbox.text("root", root) && root != "host") {
@@ -92,6 +113,7 @@ void read_sandbox(TomlTable sandbox, SandboxSection& into) {
     into.host_root = false;
     into.root_directory = root;
   }
+  read_readable(sandbox, into);
   if (const TomlNode* node = sandbox.take("hostname"); sandbox.text("hostname", into.hostname)) {
     const auto allowed = [](char c) { return detail::is_alnum(c) || c == '-'; };
     if (into.hostname.empty() || into.hostname.size() > limits::kMaxHostnameBytes || into.hostname[0] == '-' ||

@@ -29,6 +29,7 @@ struct WorkerSection {
 struct SandboxSection {
   bool host_root = true;                             // root = "host"
   std::string root_directory;                        // else an absolute directory, read-only
+  std::vector<std::string> readable;                 // with the host's root: more of the host, at the same path, read-only
   std::string hostname = "sandbox";
   std::uint64_t tmp_bytes = 256ULL << 20;            // size of /tmp (and of /dev/shm)
 };
