@@ -1,0 +1,279 @@
+#!/usr/bin/python3
+"""Runs inside the booted machine, as root: install, start, a worker runs a container, stop, nothing is left.
+
+Each function below is one check, in order; its name is the sentence that is printed.
+"""
+import json
+import os
+import pathlib
+import pwd
+import re
+import subprocess
+import sys
+import time
+import traceback
+
+PROFILE_DIRECTORY = pathlib.Path("/etc/sallyport/profiles")
+WORKER = """
+import sys, docker, time
+client = docker.from_env(timeout=30)
+if "%s" == "once":
+    print("container says", client.containers.run("busybox", ["echo", "hello"], remove=True).decode().strip(), flush=True)
+held = client.containers.run("busybox", ["sleep", "1000"], detach=True, name="held")
+print("holding", held.id, flush=True)
+time.sleep(1000)
+"""
+UID_FIRST, UID_LAST = 200_000, 265_535
+
+
+def run(*command, check=True, **options):
+    done = subprocess.run(command, capture_output=True, text=True, timeout=90, **options)
+    if check and done.returncode != 0:
+        raise AssertionError(f"{' '.join(command)} exited with {done.returncode}:\n{done.stdout}{done.stderr}")
+    return done.stdout.strip()
+
+
+def wait_until(holds, seconds, what):
+    end = time.monotonic() + seconds
+    while True:
+        found = holds()
+        if found:
+            return found
+        if time.monotonic() > end:
+            raise AssertionError(f"not within {seconds} s: {what() if callable(what) else what}")
+        time.sleep(0.1)
+
+
+def state_of(unit):
+    return run("systemctl", "is-active", unit, check=False)
+
+
+def journal_of(unit):
+    return run("journalctl", "--no-pager", "-o", "cat", "-u", unit)
+
+
+def main_pid(unit):
+    return int(run("systemctl", "show", "-P", "MainPID", unit))
+
+
+def status_of(pid):
+    return dict(line.split(":\t", 1) for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines() if ":\t" in line)
+
+
+def processes():
+    """(pid, real uid, name) of every process."""
+    found = []
+    for entry in pathlib.Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                status = status_of(entry.name)
+                found.append((int(entry.name), int(status["Uid"].split()[0]), status["Name"].strip()))
+            except (OSError, KeyError):
+                pass
+    return found
+
+
+def of_sessions():
+    return [one for one in processes() if UID_FIRST <= one[1] <= UID_LAST or one[2] in ("sallyport", "sallyport-gate", "sallyport-relay")]
+
+
+def containers():
+    return run("docker", "ps", "-aq", "--no-trunc").split()
+
+
+def slices():
+    units = run("systemctl", "list-units", "--all", "--plain", "--no-legend", "sallyport-*.slice", "docker-*.scope")
+    directories = [str(path) for path in pathlib.Path("/sys/fs/cgroup").rglob("sallyport-*")
+                   if path.is_dir() and re.search(r"sallyport-[0-9a-f]{12}", path.name)]
+    return [line for line in units.splitlines() if line] + directories
+
+
+def mounts():
+    # dockerd has mounts of its own for running containers, and for none when none runs.
+    return [line.split()[4] for line in pathlib.Path("/proc/self/mountinfo").read_text().splitlines()
+            if "sallyport" in line or "/var/lib/docker/overlay2/" in line]
+
+
+def runtime_files():
+    return sorted(str(path.relative_to("/run/sallyport")) for path in pathlib.Path("/run/sallyport").rglob("*"))
+
+
+def left_behind():
+    return {"processes": of_sessions(), "containers": containers(), "slices": slices(), "mounts": mounts()}
+
+
+def nothing_is_left():
+    return not any(left_behind().values())
+
+
+def write_profile(name, mode):
+    path = PROFILE_DIRECTORY / f"{name}.toml"
+    path.write_text(f"""
+[worker]
+command = ["/usr/bin/python3", "-c", {json.dumps(WORKER % mode)}]
+[limits]
+pids = 64
+[docker]
+allow = ["run", "stop", "remove", "observe"]
+images = ["busybox:*"]
+[docker.container]
+memory = "64MiB"
+""")
+    path.chmod(0o644)
+
+
+# --- the checks ---
+
+def the_installed_units_verify_and_the_keeper_has_its_user():
+    run("systemd-sysusers")
+    assert pwd.getpwnam("sallyport").pw_uid not in (0, None)
+    run("systemctl", "daemon-reload")
+    said = subprocess.run(["systemd-analyze", "verify", "sallyport-broker.service", "sallyport-worker@worker.service"],
+                          capture_output=True, text=True, timeout=60)
+    assert said.returncode == 0 and "sallyport" not in said.stderr, said.stderr
+
+
+def a_second_install_would_find_an_operators_configuration():
+    for path in ("/etc/sallyport/broker.toml", "/etc/sallyport/profiles/worker.toml"):
+        status = os.stat(path)
+        assert status.st_uid == 0 and status.st_mode & 0o022 == 0, path
+    assert os.readlink("/usr/bin/sallyport-run") == "sallyport"
+
+
+def the_shipped_profile_can_be_planned():
+    run("groupadd", "-f", "redis")
+    plan = run("sallyport", "plan", "worker")
+    assert "rq" in plan, plan
+
+
+def dockerd_runs_with_the_systemd_cgroup_driver():
+    wait_until(lambda: subprocess.run(["docker", "info"], capture_output=True).returncode == 0, 40, "docker info answers")
+    info = json.loads(run("docker", "info", "--format", "{{json .}}"))
+    assert (info["CgroupDriver"], info["CgroupVersion"]) == ("systemd", "2"), info
+    image = "/tmp/busybox-root"
+    os.makedirs(f"{image}/bin")
+    run("cp", "/bin/busybox", f"{image}/bin/busybox")
+    for name in ("sh", "echo", "sleep", "true"):
+        os.symlink("busybox", f"{image}/bin/{name}")
+    run("sh", "-c", f"tar -C {image} -c . | docker import - busybox:latest")
+
+
+def the_broker_starts_and_says_that_it_is_ready():
+    run("systemctl", "start", "sallyport-broker")
+    assert state_of("sallyport-broker") == "active"
+    assert run("systemctl", "show", "-P", "Type", "sallyport-broker") == "notify"
+    assert os.path.exists("/run/sallyport/broker.sock")
+
+
+def the_keeper_is_its_own_user_with_the_group_of_docker_and_no_capability():
+    keeper = [pid for pid, uid, name in processes() if uid == pwd.getpwnam("sallyport").pw_uid and name == "sallyport-broke"]
+    assert len(keeper) == 1, processes()
+    status = status_of(keeper[0])
+    docker_group = os.stat("/run/docker.sock").st_gid
+    assert status["Groups"].split() == [str(docker_group)], status["Groups"]
+    for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
+        assert int(status[name], 16) == 0, (name, status[name])
+    assert status["NoNewPrivs"] == "1" and status["Seccomp"] == "2", status
+
+
+def the_spawner_keeps_seven_capabilities_and_not_the_docker_socket():
+    pid = main_pid("sallyport-broker")
+    status = status_of(pid)
+    for name in ("CapPrm", "CapBnd"):
+        assert bin(int(status[name], 16)).count("1") == 7, (name, status[name])
+    peers = run("ss", "-xp", "state", "connected")
+    assert not [line for line in peers.splitlines() if "docker.sock" in line and f"pid={pid}," in line], peers
+
+
+def a_worker_runs_a_container():
+    write_profile("check", "once")
+    run("systemctl", "start", "sallyport-worker@check")
+    wait_until(lambda: "holding" in journal_of("sallyport-worker@check"), 40, lambda: journal_of("sallyport-worker@check"))
+    said = journal_of("sallyport-worker@check")
+    assert "container says hello" in said, said
+
+
+def its_container_lives_in_the_slice_of_its_session():
+    held = containers()
+    assert len(held) == 1, held
+    inspected = json.loads(run("docker", "inspect", held[0]))[0]
+    parent = inspected["HostConfig"]["CgroupParent"]
+    assert re.fullmatch(r"sallyport-[0-9a-f]{12}\.slice", parent), parent
+    assert state_of(parent) == "active"
+    cgroup = pathlib.Path(f"/proc/{inspected['State']['Pid']}/cgroup").read_text()
+    assert parent in cgroup, cgroup
+    assert inspected["Name"].startswith(f"/sp-{parent[10:22]}-held"), inspected["Name"]
+
+
+def the_worker_has_no_capability_and_a_uid_of_the_span():
+    workers = [one for one in of_sessions() if one[2] == "python3"]
+    assert workers and all(UID_FIRST <= uid <= UID_LAST for _, uid, _ in workers), of_sessions()
+    status = status_of(workers[0][0])
+    assert int(status["CapEff"], 16) == 0 and status["NoNewPrivs"] == "1" and status["Seccomp"] == "2", status
+
+
+def stopping_the_worker_leaves_nothing():
+    run("systemctl", "stop", "sallyport-worker@check")
+    wait_until(nothing_is_left, 10, left_behind)
+    assert state_of("sallyport-broker") == "active"
+
+
+def a_broker_that_is_killed_ends_its_sessions_and_the_next_one_reaps():
+    run("systemctl", "start", "sallyport-worker@check")
+    wait_until(lambda: len(containers()) == 1, 40, lambda: journal_of("sallyport-worker@check"))
+    first = containers()[0]
+    before = main_pid("sallyport-broker")
+    os.kill(before, 9)
+    # systemd restarts the broker, and the worker, whose session ended with the old one, runs again.
+    wait_until(lambda: state_of("sallyport-broker") == "active" and main_pid("sallyport-broker") not in (0, before), 20,
+               lambda: journal_of("sallyport-broker"))
+    wait_until(lambda: containers() and first not in containers(), 30,
+               lambda: f"{containers()} {journal_of('sallyport-worker@check')}")
+    run("systemctl", "stop", "sallyport-worker@check")
+    wait_until(nothing_is_left, 15, left_behind)
+
+
+def stopping_the_broker_under_a_worker_leaves_nothing():
+    run("systemctl", "start", "sallyport-worker@check")
+    wait_until(lambda: len(containers()) == 1, 40, lambda: journal_of("sallyport-worker@check"))
+    run("systemctl", "stop", "sallyport-worker@check", "sallyport-broker")
+    wait_until(nothing_is_left, 15, left_behind)
+    assert not [one for one in processes() if one[2].startswith("sallyport")], processes()
+
+
+def the_audit_trail_is_there_and_can_be_read():
+    trail = run("sallyport", "audit")
+    lines = trail.splitlines()
+    assert lines and all(re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \| (ALLOW|DENY ) \| ", line) for line in lines), trail[:2000]
+    assert any("POST /containers/create" in line for line in lines), trail[:2000]
+    status = os.stat("/var/log/sallyport")
+    assert status.st_mode & 0o007 == 0, oct(status.st_mode)
+
+
+def only_the_uid_locks_are_left_in_the_runtime_directory():
+    left = [name for name in runtime_files() if not re.fullmatch(r"uids(/\d+)?|broker\.sock", name)]
+    assert not left, left
+
+
+CHECKS = [value for value in list(globals().values()) if callable(value) and getattr(value, "__module__", None) == "__main__"]
+CHECKS = CHECKS[CHECKS.index(the_installed_units_verify_and_the_keeper_has_its_user):]
+
+
+def main():
+    passed = failed = 0
+    with open("/out/checks.txt", "w", buffering=1) as out:
+        for check in CHECKS:
+            sentence = check.__name__.replace("_", " ")
+            start = time.monotonic()
+            try:
+                check()
+                passed += 1
+                out.write(f"ok      {sentence} ({time.monotonic() - start:.1f} s)\n")
+            except Exception:  # a failed check must not hide the next
+                failed += 1
+                out.write(f"FAILED  {sentence}\n{traceback.format_exc()}\n")
+        out.write(f"{passed} passed, {failed} failed\n")
+    pathlib.Path("/out/rc").write_text("0" if failed == 0 else "1")
+
+
+main()
