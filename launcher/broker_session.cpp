@@ -1,0 +1,100 @@
+#include "launcher/broker_session.hpp"
+
+#include <poll.h>
+#include <sys/un.h>
+
+#include <array>
+
+#include "sallyport/bytes.hpp"
+#include "sallyport/seqpacket.hpp"
+#include "sallyport/syscalls.hpp"
+
+namespace sallyport::launcher {
+namespace {
+
+constexpr std::size_t kMaxCommandBytes = 256;  // of OpenSession::command
+
+std::string remedy_for_connect(int error, const std::string& path) {
+  if (error == ENOENT || error == ECONNREFUSED)
+    return "connect to the broker at " + path +
+           ": no broker is running there (start sallyport-broker.service, or use --private-broker)";
+  if (error == EAGAIN) return "connect to the broker at " + path + ": it is busy; try again";
+  return "connect to the broker at " + path;
+}
+
+}  // namespace
+
+Result<UniqueFd> connect_to_broker(const BrokerConfig& config) {
+  const std::string path = config.control_socket();
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.size() >= sizeof address.sun_path)
+    return fail("connect to the broker: " + path + " is longer than a socket's name may be (107)");
+  path.copy(address.sun_path, path.size());
+  UniqueFd socket = UniqueFd::adopt(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!socket) return fail_errno("make a socket");
+  if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+    const int error = errno;
+    return fail_errno(remedy_for_connect(error, path), error);
+  }
+  return socket;
+}
+
+Result<handshake::FromKeeper> BrokerSession::receive() {
+  std::vector<std::byte> buffer(limits::kMaxSmallMessageBytes);
+  const Datagram datagram = TRY(receive_datagram(connection_.get(), buffer));
+  if (datagram.size == 0) return fail("the broker closed the session");
+  return decode_message<handshake::FromKeeper>(std::span(buffer).first(datagram.size));
+}
+
+Result<handshake::Opened> BrokerSession::open(const Offer& offer, const WaitReadable& wait) {
+  const UniqueFd self = UniqueFd::adopt(pidfd_open(::getpid()));
+  if (!self) return fail_errno("open a pidfd of the launcher");
+  std::vector<int> descriptors = {self.get(), offer.init.fd(), offer.range.lock.get()};
+  std::size_t next = 0;
+  if (offer.plan.has_docker) {
+    descriptors.push_back(offer.listeners.at(next++).get());
+    descriptors.push_back(offer.stream);
+  }
+  for (; next < offer.listeners.size(); ++next) descriptors.push_back(offer.listeners[next].get());
+
+  handshake::OpenSession hello;
+  hello.profile = offer.profile.name;
+  hello.profile_hash = offer.profile.hash;
+  hello.uid_base = offer.range.base;
+  hello.has_docker = offer.plan.has_docker;
+  hello.forward_listeners = static_cast<std::uint8_t>(offer.listeners.size() - (offer.plan.has_docker ? 1 : 0));
+  hello.command = offer.plan.command.front().substr(0, kMaxCommandBytes);
+  TRY(send_datagram(connection_.get(), encode_message(handshake::ToKeeper(hello)), descriptors));
+
+  TRY(wait(connection_.get()));
+  auto answer = TRY(receive());
+  if (auto* opened = std::get_if<handshake::Opened>(&answer)) return std::move(*opened);
+  if (const auto* refused = std::get_if<handshake::Refused>(&answer))
+    return fail("the broker refused the session: " + refused->reason.value);
+  if (const auto* ended = std::get_if<handshake::Ended>(&answer))
+    return fail("the broker ended the session: " + ended->reason.value);
+  return fail("the broker answered the hello with something else: are launcher and broker of the same version?");
+}
+
+std::string BrokerSession::why_it_ended() {
+  auto answer = receive();
+  if (!answer) return answer.error().text();
+  if (const auto* ended = std::get_if<handshake::Ended>(&*answer))
+    return "the broker ended the session: " + ended->reason.value;
+  return "the broker sent something that is not part of a session";
+}
+
+void BrokerSession::worker_ended(ExitStatus status, bool time_up) {
+  const handshake::WorkerEnded message{.signalled = status.signalled, .value = status.value, .time_up = time_up};
+  // A broker that cannot hear this has closed the session, and recorded that.
+  (void)send_datagram(connection_.get(), encode_message(handshake::ToKeeper(message)));
+}
+
+void BrokerSession::wait_until_done(std::chrono::milliseconds at_most) {
+  pollfd readable{connection_.get(), POLLIN, 0};
+  (void)::poll(&readable, 1, static_cast<int>(at_most.count()));
+  connection_.reset();
+}
+
+}  // namespace sallyport::launcher

@@ -1,0 +1,48 @@
+// TRUSTED SIDE. The launcher's end of the control connection to the broker. While it is open the session lives; when
+// the keeper closes it, the sandbox has to die.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "launcher/plan.hpp"
+#include "sallyport/child.hpp"
+#include "sallyport/handshake.hpp"
+#include "sallyport/profile/config.hpp"
+#include "sallyport/uid_range.hpp"
+#include "sallyport/unique_fd.hpp"
+
+namespace sallyport::launcher {
+
+Result<UniqueFd> connect_to_broker(const BrokerConfig& config);
+
+// Waits until the descriptor is readable; an error where something else ends the wait (a signal, init's death, time).
+using WaitReadable = std::function<Result<>(int descriptor)>;
+
+class BrokerSession {
+ public:
+  explicit BrokerSession(UniqueFd connection) : connection_(std::move(connection)) {}
+
+  struct Offer {
+    const Profile& profile;
+    const Plan& plan;
+    const UidRange& range;
+    const ProcessHandle& init;
+    int stream = -1;  // the broker's end of the worker's descriptor 3
+    const std::vector<UniqueFd>& listeners;
+  };
+  Result<handshake::Opened> open(const Offer& offer, const WaitReadable& wait);
+
+  int descriptor() const { return connection_.get(); }
+  std::string why_it_ended();                          // when descriptor() is readable: text for a person
+  void worker_ended(ExitStatus status, bool time_up);  // for the record
+  void wait_until_done(std::chrono::milliseconds at_most);
+
+ private:
+  Result<handshake::FromKeeper> receive();
+  UniqueFd connection_;
+};
+
+}  // namespace sallyport::launcher

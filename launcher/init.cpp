@@ -1,0 +1,96 @@
+// HOSTILE INPUT. PID 1 of the sandbox. It has a uid that the worker has not, no capabilities, no memory that others can
+// read, and a filter. It reaps, says how the worker ended, and takes the sandbox with it when it ends.
+#include <linux/capability.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+
+#include <array>
+#include <cerrno>
+
+#include "launcher/child_setup.hpp"
+#include "sallyport/syscalls.hpp"
+#include "seccomp/filters.hpp"
+
+namespace sallyport::launcher {
+namespace {
+
+int outcome(long result) noexcept {
+  return result < 0 ? errno : 0;
+}
+
+int start_worker(StepContext&) noexcept {
+  return 0;
+}  // named for the report: run_child does it
+
+int close_the_rest(StepContext& context) noexcept {
+  for (int standard = 0; standard < 3; ++standard) ::close(standard);  // the caller's, inherited
+  return close_all_but(context.plan.keep_as_init);
+}
+
+int drop_privileges(StepContext&) noexcept {
+  if (const int error = drop_capabilities()) return error;
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  const __user_cap_data_struct none[2]{};
+  return outcome(::syscall(SYS_capset, &header, none));
+}
+
+int leave_no_core(StepContext&) noexcept {
+  const rlimit none{0, 0};
+  return outcome(::setrlimit(RLIMIT_CORE, &none));
+}
+
+int follow_the_launcher(StepContext& context) noexcept {
+  return die_with_the_launcher(context.plan.control);
+}
+
+constexpr std::array kInitSteps = {
+    Step{"start the worker's process", start_worker},
+    Step{"close all but the launcher's socket", close_the_rest},
+    Step{"drop init's capabilities for good", drop_privileges},
+    Step{"leave no core of init", leave_no_core},
+    Step{"follow the launcher's death again", follow_the_launcher},
+};
+
+// True once the worker has ended; everybody else is reaped without a word.
+bool reap(pid_t worker, InitMessage& ended) noexcept {
+  for (;;) {
+    siginfo_t info{};
+    if (::waitid(P_ALL, 0, &info, WEXITED | WNOHANG) != 0 || info.si_pid == 0) return false;
+    if (info.si_pid != worker) continue;
+    ended = {.word = InitWord::Ended, .signalled = info.si_code != CLD_EXITED, .code = info.si_status};
+    return true;
+  }
+}
+
+}  // namespace
+
+std::span<const Step> init_steps() noexcept {
+  return kInitSteps;
+}
+
+void run_init(const ChildPlan& plan, int worker) noexcept {
+  sigset_t children;
+  ::sigemptyset(&children);
+  ::sigaddset(&children, SIGCHLD);
+  ::sigprocmask(SIG_BLOCK, &children, nullptr);
+  const int signals = ::signalfd(-1, &children, SFD_CLOEXEC);
+  if (signals < 0 || seccomp::install(seccomp::Filter::Init) != 0) ::_exit(125);
+  for (;;) {
+    InitMessage ended;
+    if (reap(worker, ended)) {
+      (void)!::write(plan.control, &ended, sizeof ended);
+      ::_exit(0);
+    }
+    std::array<pollfd, 2> events = {pollfd{signals, POLLIN, 0}, pollfd{plan.control, POLLIN | POLLRDHUP, 0}};
+    if (::poll(events.data(), events.size(), -1) < 0 && errno != EINTR) ::_exit(125);
+    if (events[1].revents != 0) ::_exit(125);  // the launcher has nothing more to say: this is its end
+    signalfd_siginfo signal;
+    if (events[0].revents != 0 && ::read(signals, &signal, sizeof signal) < 0) ::_exit(125);
+  }
+}
+
+}  // namespace sallyport::launcher

@@ -1,0 +1,113 @@
+#include <algorithm>
+
+#include "launcher/child_setup.hpp"
+#include "launcher/plan.hpp"
+
+namespace sallyport::launcher {
+namespace {
+
+// Everything printable as it is, the rest escaped: a profile is root's, but a terminal should not have to trust it.
+std::string quoted(const std::string& text) {
+  std::string result = "\"";
+  for (const char c : text) {
+    constexpr const char* kHex = "0123456789abcdef";
+    const auto byte = static_cast<unsigned char>(c);
+    if (c == '"' || c == '\\') result += '\\';
+    if (byte >= 0x20 && byte < 0x7f) {
+      result += c;
+    } else {
+      result += {'\\', 'x', kHex[byte >> 4], kHex[byte & 15]};
+    }
+  }
+  return result + "\"";
+}
+
+std::string entry_text(const RootEntry& entry) {
+  using Kind = RootEntry::Kind;
+  switch (entry.kind) {
+    case Kind::Directory:
+      return "directory  " + entry.target;
+    case Kind::File:
+      return "file       " + entry.target + "  " + std::to_string(entry.source.size()) + " bytes, generated";
+    case Kind::Link:
+      return "link       " + entry.target + " -> " + entry.source;
+    case Kind::HostTree:
+      return "bind       " + entry.target + "  from " + entry.source + ", ro nosuid nodev private";
+    case Kind::Device:
+      return "device     " + entry.target + "  from " + entry.source + ", ro nosuid noexec private";
+    case Kind::Tmpfs:
+      return "tmpfs      " + entry.target + "  " + std::to_string(entry.bytes) + " bytes, rw nosuid nodev";
+    case Kind::Proc:
+      return "proc       " + entry.target + "  subset=pid hidepid=invisible nosuid nodev noexec";
+  }
+  return "";
+}
+
+void section(std::string& text, const std::string& title) {
+  text += "\n" + title + "\n";
+}
+void line(std::string& text, const std::string& content) {
+  text += "  " + content + "\n";
+}
+
+void list_steps(std::string& text, const char* title, std::span<const Step> steps) {
+  section(text, title);
+  int number = 0;
+  for (const Step& step : steps) line(text, std::to_string(++number) + ". " + step.name);
+}
+
+void describe_privileges(std::string& text) {
+  section(text, "users");
+  line(text, "worker  " + std::to_string(kWorkerIdInside) + " inside, the session's range + 1 outside");
+  line(text, "init    " + std::to_string(kInitIdInside) + " inside, the session's range + 0 outside; not dumpable");
+  line(text, "nothing else is mapped, and no uid 0");
+  section(text, "privileges of the worker");
+  line(text,
+       "capabilities: effective, permitted, inheritable, ambient and bounding set empty; securebits 0xef, locked");
+  line(text, "no_new_privs; seccomp filter \"worker\"; no user namespaces of its own; a keyring of its own");
+}
+
+void describe_descriptors(std::string& text, const Plan& plan) {
+  section(text, "descriptors of the worker");
+  line(text, "0 1 2  pipes of the launcher; stdout and stderr together " + std::to_string(plan.output_bytes) +
+                 " bytes, what is beyond is dropped");
+  if (plan.has_docker) line(text, "3      a stream to the broker's gate, HTTP");
+  section(text, "listeners in the sandbox");
+  for (const Listener& listener : plan.listeners) line(text, address_text(listener.address));
+  if (plan.listeners.empty()) line(text, "none: no session with the broker is opened");
+}
+
+}  // namespace
+
+std::string address_text(const Address& address) {
+  if (const auto* tcp = std::get_if<TcpAddress>(&address)) return tcp->address + ":" + std::to_string(tcp->port);
+  return "unix:" + std::get<UnixAddress>(address).path;
+}
+
+std::string render_plan(const Plan& plan) {
+  std::string text = "profile " + plan.profile + "\n";
+  section(text, "command");
+  for (const std::string& argument : plan.command) line(text, quoted(argument));
+  line(text, "in " + quoted(plan.directory) + ", tried as:");
+  for (const std::string& program : plan.programs) line(text, "  " + quoted(program));
+  section(text, "environment");
+  for (const std::string& entry : plan.environment) line(text, quoted(entry));
+  section(text, "namespaces, by one clone3");
+  for (const Namespace& ns : all_namespaces()) line(text, ns.name);
+  line(text, "hostname " + quoted(plan.hostname));
+  section(text, "root: an empty tmpfs, made read-only when it is furnished with");
+  for (const RootEntry& entry : plan.root) line(text, entry_text(entry));
+  describe_privileges(text);
+  describe_descriptors(text, plan);
+  section(text, "limits");
+  for (const ResourceLimit& limit : plan.limits)
+    line(text, std::string(limit.name) + " " + std::to_string(limit.value));
+  line(text, plan.time ? "time " + std::to_string(plan.time->count()) + " s" : "time none");
+  for (const std::string& limit : plan.not_enforced) line(text, "NOT ENFORCED on this host: " + limit);
+  list_steps(text, "steps of init, before the worker", sandbox_steps());
+  list_steps(text, "steps of the worker, then exec", worker_steps());
+  list_steps(text, "steps of init, beside the worker", init_steps());
+  return text;
+}
+
+}  // namespace sallyport::launcher

@@ -1,0 +1,114 @@
+#include "launcher/private_broker.hpp"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <filesystem>
+
+#include "launcher/child_setup.hpp"
+#include "launcher/dispatch.hpp"
+#include "launcher/run.hpp"
+#include "sallyport/seqpacket.hpp"
+#include "sallyport/syscalls.hpp"
+
+namespace sallyport::launcher {
+namespace {
+
+constexpr int kPrivateFd = 3;  // what the broker is told by --private-fd
+constexpr int kPatience = 2 * 1000 * static_cast<int>(limits::kSessionEndDeadline.count());  // milliseconds
+
+std::vector<char*> pointers(const std::vector<std::string>& strings) {
+  std::vector<char*> result;
+  for (const std::string& text : strings) result.push_back(const_cast<char*>(text.c_str()));
+  result.push_back(nullptr);
+  return result;
+}
+
+Result<std::string> make_directory(const std::string& parent) {
+  std::string path = parent + "/private-XXXXXX";
+  if (::mkdtemp(path.data()) == nullptr) return fail_errno("make a directory of the private broker in " + parent);
+  return path;
+}
+
+// No PDEATHSIG: if we are killed, the broker sees its connection close and cleans up after us.
+Result<Child> spawn(const std::string& program, const std::vector<std::string>& arguments, int connection) {
+  const std::vector<char*> argv = pointers(arguments);
+  int pidfd = -1;
+  clone_args clone{};
+  clone.flags = CLONE_PIDFD | CLONE_CLEAR_SIGHAND;
+  clone.pidfd = reinterpret_cast<std::uint64_t>(&pidfd);
+  clone.exit_signal = SIGCHLD;
+  const pid_t pid = clone3(clone);
+  if (pid < 0) return fail_errno("start " + program);
+  if (pid > 0) return Child::from_pidfd(UniqueFd::adopt(pidfd));
+  sigset_t none;
+  ::sigemptyset(&none);
+  ::sigprocmask(SIG_SETMASK, &none, nullptr);
+  ::setsid();  // a terminal's ^C is for the worker; the broker ends when the session does
+  int ready = 0;
+  if (connection == kPrivateFd) ready = ::fcntl(connection, F_SETFD, 0);
+  if (connection >= 0 && connection != kPrivateFd) ready = ::dup2(connection, kPrivateFd);
+  const int keep = kPrivateFd;
+  if (ready < 0 || close_all_but({&keep, connection >= 0 ? 1U : 0U}) != 0) ::_exit(125);
+  ::execv(program.c_str(), argv.data());
+  ::_exit(125);
+}
+
+std::vector<std::string> broker_arguments(const Options& options, const BrokerConfig& config, const std::string& state,
+                                          const std::string& log) {
+  std::vector<std::string> arguments = {"sallyport-broker"};
+  if (options.config) arguments.insert(arguments.end(), {"--config", *options.config});
+  arguments.insert(arguments.end(),
+                   {"--profile-dir", config.profile_directory, "--state-dir", state, "--log-dir", log, "--runtime-dir",
+                    config.runtime_directory, "--docker-socket", config.docker_socket});
+  return arguments;
+}
+
+}  // namespace
+
+Result<PrivateBroker> PrivateBroker::start(const Options& options, const BrokerConfig& config) {
+  PrivateBroker broker;
+  broker.program_ = TRY(find_program("sallyport-broker"));
+  broker.state_directory_ = TRY(make_directory(config.state_directory));
+  const std::string log = TRY(make_directory(config.log_directory));
+  broker.arguments_ = broker_arguments(options, config, broker.state_directory_, log);
+  auto [ours, theirs] = TRY(seqpacket_pair());
+  auto arguments = broker.arguments_;
+  arguments.insert(arguments.end(), {"--private-fd", std::to_string(kPrivateFd)});
+  broker.process_ = TRY(spawn(broker.program_, arguments, theirs.get()));
+  broker.connection_ = std::move(ours);
+  return broker;
+}
+
+bool PrivateBroker::ended_well() {
+  (void)process_.handle().has_ended(kPatience);
+  const auto status = process_.try_reap();
+  return status && *status && (*status)->shell_code() == 0;
+}
+
+bool PrivateBroker::reap() {
+  auto arguments = arguments_;
+  arguments.push_back("--reap-only");
+  process_ = Child();  // killed, where it hangs
+  auto reaper = spawn(program_, arguments, -1);
+  if (!reaper) return false;
+  process_ = std::move(*reaper);
+  return ended_well();
+}
+
+void PrivateBroker::finish() {
+  if (!process_) return;
+  connection_.reset();
+  if (!ended_well() && !reap())
+    return complain("the private broker died and what it left could not be removed; its ledger is in " +
+                    state_directory_);
+  std::error_code error;
+  std::filesystem::remove_all(state_directory_, error);
+  if (error) complain("remove " + state_directory_ + ": " + error.message());
+}
+
+}  // namespace sallyport::launcher

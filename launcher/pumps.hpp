@@ -1,0 +1,65 @@
+// HOSTILE INPUT. The launcher's pumps between its own stdio and the worker's pipes. The worker never holds a descriptor
+// of the caller, so it cannot change a flag of one, and its output has a budget.
+#pragma once
+
+#include <poll.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "sallyport/unique_fd.hpp"
+
+namespace sallyport::launcher {
+
+// Bytes of stdout and stderr together; what is beyond is read and dropped, so that the worker does not hang on it.
+class OutputBudget {
+ public:
+  explicit OutputBudget(std::uint64_t bytes) : left_(bytes) {}
+  std::size_t take(std::size_t wanted);  // how many of these bytes may pass; counts the others
+  std::uint64_t dropped() const { return dropped_; }
+
+ private:
+  std::uint64_t left_;
+  std::uint64_t dropped_ = 0;
+};
+
+// What a pump waits for next; nothing where it is done.
+using Wanted = std::optional<pollfd>;
+
+class InputPump {  // caller's stdin -> worker's pipe
+ public:
+  InputPump(int source, UniqueFd sink) : source_(source), sink_(std::move(sink)) {}
+  Wanted wanted() const;
+  void step();
+
+ private:
+  int source_;
+  UniqueFd sink_;
+  std::vector<char> waiting_;
+};
+
+class OutputPump {  // worker's pipe -> caller's stdout or stderr
+ public:
+  OutputPump(UniqueFd source, int sink, OutputBudget& budget)
+      : source_(std::move(source)), sink_(sink), budget_(budget) {}
+  Wanted wanted() const;
+  void step();
+  bool done() const { return !source_ && waiting_.empty(); }
+
+ private:
+  void read_some();
+  void write_some();
+  void open_sink();
+
+  UniqueFd source_;
+  int sink_;           // the caller's: its flags are never changed
+  UniqueFd own_sink_;  // the same pipe or terminal opened again, non-blocking
+  bool sink_is_socket_ = false;
+  bool sink_is_opened_ = false;
+  OutputBudget& budget_;
+  std::vector<char> waiting_;
+};
+
+}  // namespace sallyport::launcher

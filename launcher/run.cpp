@@ -1,0 +1,187 @@
+#include "launcher/run.hpp"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <chrono>
+
+#include "launcher/private_broker.hpp"
+#include "launcher/status.hpp"
+#include "launcher/supervise.hpp"
+#include "sallyport/profile/profile.hpp"
+#include "sallyport/syscalls.hpp"
+
+extern char** environ;
+
+namespace sallyport::launcher {
+namespace {
+
+constexpr std::chrono::seconds kSetupDeadline{30};
+
+Environment callers_environment() {
+  Environment result;
+  for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) {
+    const std::string text = *entry;
+    const std::size_t equals = text.find('=');
+    if (equals != std::string::npos) result.emplace(text.substr(0, equals), text.substr(equals + 1));
+  }
+  return result;
+}
+
+struct Prepared {
+  BrokerConfig config;
+  Profile profile;
+  Plan plan;
+};
+Result<Prepared> prepare(const Options& options) {
+  Prepared prepared;
+  prepared.config = TRY(configuration(options));
+  const ProfileName name = TRY(ProfileName::parse(options.subject));
+  prepared.profile = TRY(load_profile(prepared.config.profile_directory, name));
+  const HostFacts host = TRY(gather_host_facts(prepared.profile.sandbox));
+  prepared.plan = TRY(make_plan(prepared.profile, host, options.command, callers_environment()));
+  return prepared;
+}
+
+// Nothing of the caller's but 0, 1, 2 and the status descriptor is in our tree from here on.
+Result<> close_callers_descriptors(const Options& options) {
+  for (int standard = 0; standard < 3; ++standard) {
+    if (::fcntl(standard, F_GETFD) >= 0) continue;
+    if (::open("/dev/null", O_RDWR) != standard) return fail("stand in for a closed standard descriptor");
+  }
+  std::array<int, 1> keep{};
+  std::size_t count = 0;
+  if (options.status_fd && *options.status_fd > 2) keep[count++] = *options.status_fd;
+  if (const int error = close_all_but({keep.data(), count})) return fail_errno("close the caller's descriptors", error);
+  if (!options.status_fd) return {};
+  if (::fcntl(*options.status_fd, F_GETFD) < 0)
+    return fail_errno("--status-fd " + std::to_string(*options.status_fd) + " is not an open descriptor");
+  if (*options.status_fd > 2) ::fcntl(*options.status_fd, F_SETFD, FD_CLOEXEC);
+  return {};
+}
+
+Result<UidRange> take_ids(const BrokerConfig& config) {
+  const std::string& directory = config.runtime_directory;
+  if (::mkdir(directory.c_str(), 0711) != 0 && errno != EEXIST)
+    return fail_errno("make the runtime directory " + directory + " (choose another with --runtime-dir)");
+  return take_uid_range(directory, config.uid_span.first, config.uid_span.last);
+}
+
+class Run {
+ public:
+  Run(const Options& options, RunRecord& record) : options_(options), record_(record) {}
+  Result<> go();
+
+ private:
+  Result<> open_session();
+  Result<> wait_for(int descriptor);
+  Result<std::vector<UniqueFd>> receive_listeners();
+
+  const Options& options_;
+  RunRecord& record_;
+  Prepared prepared_;
+  std::optional<UidRange> range_;
+  std::optional<Signals> signals_;
+  std::optional<PrivateBroker> broker_;  // before the session: it ends after it
+  std::optional<Sandbox> sandbox_;
+  std::optional<BrokerSession> session_;
+};
+
+// A wait of the time before the worker runs: ends early when init fails, when the caller gives up, or by its deadline.
+Result<> Run::wait_for(int descriptor) {
+  std::array<pollfd, 3> entries = {pollfd{descriptor, POLLIN, 0}, pollfd{sandbox_->control(), POLLIN, 0},
+                                   pollfd{signals_->descriptor(), POLLIN, 0}};
+  const int timeout = static_cast<int>(std::chrono::milliseconds(kSetupDeadline).count());
+  int ready;
+  do ready = ::poll(entries.data(), entries.size(), timeout);
+  while (ready < 0 && errno == EINTR);
+  if (ready < 0) return fail_errno("wait for the session");
+  if (ready == 0) return fail("the session was not open within " + std::to_string(kSetupDeadline.count()) + " s");
+  if (entries[0].revents != 0) return {};
+  if (entries[2].revents != 0) return fail("a signal came before the worker had started");
+  auto report = TRY(sandbox_->next_report());
+  if (!report) return fail("the sandbox's init was killed");
+  if (report->message.word == InitWord::Failed) return std::unexpected(explain(prepared_.plan, report->message));
+  return fail("init said something out of turn");
+}
+
+Result<std::vector<UniqueFd>> Run::receive_listeners() {
+  TRY(wait_for(sandbox_->control()));
+  auto report = TRY(sandbox_->next_report());
+  if (!report) return fail("the sandbox's init was killed");
+  if (report->message.word == InitWord::Failed) return std::unexpected(explain(prepared_.plan, report->message));
+  if (report->message.word != InitWord::Listening || report->descriptors.size() != prepared_.plan.listeners.size())
+    return fail("init sent other listeners than planned");
+  return std::move(report->descriptors);
+}
+
+Result<> Run::open_session() {
+  const auto listeners = TRY(receive_listeners());
+  session_.emplace(broker_ ? broker_->take_connection() : TRY(connect_to_broker(prepared_.config)));
+  const BrokerSession::Offer offer{.profile = prepared_.profile,
+                                   .plan = prepared_.plan,
+                                   .range = *range_,
+                                   .init = sandbox_->init(),
+                                   .stream = sandbox_->stream().get(),
+                                   .listeners = listeners};
+  const auto opened = TRY(session_->open(offer, [this](int descriptor) { return wait_for(descriptor); }));
+  sandbox_->stream().reset();
+  record_.session = opened.session.text();
+  for (const auto& limit : opened.not_enforced.items) record_.not_enforced.push_back(limit.value);
+  return sandbox_->start_worker();
+}
+
+Result<> Run::go() {
+  TRY(close_callers_descriptors(options_));
+  if (::geteuid() != 0)
+    return fail("run needs root, to take uids and to mount: use sudo, or the unit sallyport-worker@.service");
+  signals_.emplace(TRY(Signals::take()));
+  prepared_ = TRY(prepare(options_));
+  const Plan& plan = prepared_.plan;
+  record_.not_enforced = plan.not_enforced;
+  range_.emplace(TRY(take_ids(prepared_.config)));
+  if (plan.opens_session() && options_.private_broker)
+    broker_.emplace(TRY(PrivateBroker::start(options_, prepared_.config)));
+  sandbox_.emplace(TRY(Sandbox::start(plan, *range_)));
+  if (plan.opens_session()) TRY(open_session());
+  Supervisor supervisor(plan, *sandbox_, *signals_, session_ ? &*session_ : nullptr);
+  record_.outcome = supervisor.run();
+  if (session_) session_->wait_until_done(limits::kSessionEndDeadline);
+  return {};
+}
+
+}  // namespace
+
+void complain(const std::string& what) {
+  const std::string line = "sallyport: " + what + "\n";
+  (void)!::write(STDERR_FILENO, line.data(), line.size());
+}
+
+int run(const Options& options) {
+  RunRecord record{.profile = options.subject};
+  const auto outcome = Run(options, record).go();
+  if (!outcome) record.outcome = Outcome{.ended = Outcome::Ended::NotBuilt, .reason = outcome.error().text()};
+  if (!record.outcome.reason.empty()) complain(record.outcome.reason);
+  if (outcome && !record.not_enforced.empty()) {
+    std::string list;
+    for (const std::string& limit : record.not_enforced) list += " " + limit;
+    complain("not enforced on this host:" + list);
+  }
+  if (options.status_fd) write_status(*options.status_fd, record);
+  return record.outcome.exit_code();
+}
+
+int print_plan(const Options& options) {
+  const auto prepared = prepare(options);
+  if (!prepared) {
+    complain(prepared.error().text());
+    return 125;
+  }
+  const std::string text = render_plan(prepared->plan);
+  return ::write(STDOUT_FILENO, text.data(), text.size()) == static_cast<ssize_t>(text.size()) ? 0 : 125;
+}
+
+}  // namespace sallyport::launcher

@@ -1,0 +1,75 @@
+#include "launcher/status.hpp"
+
+#include <unistd.h>
+
+#include <cerrno>
+#include <string_view>
+
+namespace sallyport::launcher {
+namespace {
+
+std::string_view name_of(Outcome::Ended ended, const ExitStatus& status) {
+  switch (ended) {
+    case Outcome::Ended::Worker:
+      return status.signalled ? "signalled" : "exited";
+    case Outcome::Ended::NotBuilt:
+      return "not-built";
+    case Outcome::Ended::BrokerGone:
+      return "broker-gone";
+    case Outcome::Ended::InitGone:
+      return "init-gone";
+  }
+  return "not-built";
+}
+
+// ASCII only: what is not printable, and every byte that is not ASCII, becomes \u00XX.
+std::string json_text(std::string_view text) {
+  constexpr const char* kHex = "0123456789abcdef";
+  std::string result = "\"";
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (c == '"' || c == '\\') {
+      result += {'\\', c};
+    } else if (byte >= 0x20 && byte < 0x7f) {
+      result += c;
+    } else {
+      result += "\\u00";
+      result += {kHex[byte >> 4], kHex[byte & 15]};
+    }
+  }
+  return result + "\"";
+}
+
+std::string number_or_null(bool present, int number) {
+  return present ? std::to_string(number) : "null";
+}
+
+}  // namespace
+
+std::string status_line(const RunRecord& record) {
+  const Outcome& outcome = record.outcome;
+  const bool worker = outcome.ended == Outcome::Ended::Worker;
+  std::string line = "{\"profile\":" + json_text(record.profile);
+  line += ",\"session\":" + (record.session.empty() ? "null" : json_text(record.session));
+  line += ",\"ended\":" + json_text(name_of(outcome.ended, outcome.worker));
+  line += ",\"code\":" + number_or_null(worker && !outcome.worker.signalled, outcome.worker.value);
+  line += ",\"signal\":" + number_or_null(worker && outcome.worker.signalled, outcome.worker.value);
+  line += std::string(",\"time_up\":") + (outcome.time_up ? "true" : "false");
+  line += ",\"dropped_output_bytes\":" + std::to_string(outcome.dropped_output_bytes);
+  line += ",\"not_enforced\":[";
+  for (std::size_t i = 0; i < record.not_enforced.size(); ++i)
+    line += (i == 0 ? "" : ",") + json_text(record.not_enforced[i]);
+  line += "],\"exit_code\":" + std::to_string(outcome.exit_code());
+  return line + ",\"reason\":" + json_text(outcome.reason) + "}\n";
+}
+
+void write_status(int descriptor, const RunRecord& record) {
+  const std::string line = status_line(record);
+  for (std::size_t done = 0; done < line.size();) {
+    const ssize_t size = ::write(descriptor, line.data() + done, line.size() - done);
+    if (size < 0 && errno != EINTR) return;  // whoever asked for it has gone
+    if (size > 0) done += static_cast<std::size_t>(size);
+  }
+}
+
+}  // namespace sallyport::launcher

@@ -1,0 +1,181 @@
+#include "launcher/supervise.hpp"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/signalfd.h>
+
+#include <algorithm>
+#include <array>
+
+namespace sallyport::launcher {
+namespace {
+
+constexpr std::array kForwarded = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGQUIT, SIGWINCH};
+constexpr int kCouldNotBeBuilt = 125;
+
+bool asks_to_end(int signal) {
+  return signal == SIGTERM || signal == SIGINT || signal == SIGHUP || signal == SIGQUIT;
+}
+
+}  // namespace
+
+int Outcome::exit_code() const {
+  switch (ended) {
+    case Ended::Worker:
+      return worker.shell_code();
+    case Ended::InitGone:
+      return 128 + SIGKILL;  // the kernel has killed the worker with its init
+    case Ended::NotBuilt:
+    case Ended::BrokerGone:
+      break;
+  }
+  return kCouldNotBeBuilt;
+}
+
+Result<Signals> Signals::take() {
+  // Whatever the caller ignored or blocked: SIGCHLD ignored would lose exit statuses, SIGPIPE would end us for a reader
+  // who left.
+  struct sigaction action{};
+  action.sa_handler = SIG_DFL;
+  ::sigaction(SIGCHLD, &action, nullptr);
+  action.sa_handler = SIG_IGN;
+  ::sigaction(SIGPIPE, &action, nullptr);
+  sigset_t wanted;
+  ::sigemptyset(&wanted);
+  for (const int signal : kForwarded) ::sigaddset(&wanted, signal);
+  if (::sigprocmask(SIG_SETMASK, &wanted, nullptr) != 0) return fail_errno("block the signals to forward");
+  Signals signals;
+  signals.descriptor_ = UniqueFd::adopt(::signalfd(-1, &wanted, SFD_CLOEXEC | SFD_NONBLOCK));
+  if (!signals.descriptor_) return fail_errno("make a descriptor for signals");
+  return signals;
+}
+
+std::vector<int> Signals::pending() {
+  std::vector<int> result;
+  signalfd_siginfo info;
+  while (::read(descriptor(), &info, sizeof info) == sizeof info) result.push_back(static_cast<int>(info.ssi_signo));
+  return result;
+}
+
+Supervisor::Supervisor(const Plan& plan, Sandbox& sandbox, Signals& signals, BrokerSession* session)
+    : plan_(plan),
+      sandbox_(sandbox),
+      signals_(signals),
+      session_(session),
+      budget_(plan.output_bytes),
+      input_(STDIN_FILENO, std::move(sandbox.pipes().input)),
+      output_(std::move(sandbox.pipes().output), STDOUT_FILENO, budget_),
+      error_(std::move(sandbox.pipes().error), STDERR_FILENO, budget_) {}
+
+Outcome Supervisor::run() {
+  while (!outcome_) poll_once();
+  if (session_ != nullptr && outcome_->ended == Outcome::Ended::Worker)
+    session_->worker_ended(outcome_->worker, time_up_);
+  sandbox_.kill_and_wait();  // before the rest of the output: then the pipes have an end
+  drain_output();
+  outcome_->time_up = time_up_;
+  outcome_->dropped_output_bytes = budget_.dropped();
+  return *outcome_;
+}
+
+void Supervisor::end(Outcome::Ended how, std::string reason) {
+  if (!outcome_) outcome_ = Outcome{.ended = how, .reason = std::move(reason)};
+}
+
+void Supervisor::poll_once() {
+  std::array<pollfd, 6> entries;
+  entries[0] = {sandbox_.control(), POLLIN, 0};
+  entries[1] = {signals_.descriptor(), POLLIN, 0};
+  entries[2] = {session_ != nullptr ? session_->descriptor() : -1, POLLIN, 0};
+  entries[3] = input_.wanted().value_or(pollfd{-1, 0, 0});
+  entries[4] = output_.wanted().value_or(pollfd{-1, 0, 0});
+  entries[5] = error_.wanted().value_or(pollfd{-1, 0, 0});
+  if (::poll(entries.data(), entries.size(), poll_timeout()) < 0 && errno != EINTR)
+    return end(Outcome::Ended::NotBuilt, fail_errno("wait for the worker").error().text());
+  if (entries[1].revents != 0) hear_signals();
+  if (entries[3].revents != 0) input_.step();
+  if (entries[4].revents != 0) output_.step();
+  if (entries[5].revents != 0) error_.step();
+  check_the_clock();
+  // Last: what the worker did before its end is handled before its end.
+  if (entries[0].revents != 0) hear_init();
+  if (entries[2].revents != 0 && !outcome_) hear_broker();
+}
+
+void Supervisor::hear_init() {
+  auto report = sandbox_.next_report();
+  if (!report) return end(Outcome::Ended::NotBuilt, report.error().text());
+  if (!*report) {
+    const bool running = static_cast<bool>(worker_);
+    return end(running ? Outcome::Ended::InitGone : Outcome::Ended::NotBuilt, "the sandbox's init was killed");
+  }
+  const InitMessage& message = (*report)->message;
+  switch (message.word) {
+    case InitWord::Failed:
+      return end(Outcome::Ended::NotBuilt, explain(plan_, message).text());
+    case InitWord::Started:
+      if ((*report)->descriptors.size() != 1) return end(Outcome::Ended::NotBuilt, "init sent no pidfd of the worker");
+      worker_ = ProcessHandle(std::move((*report)->descriptors[0]));
+      start_the_clock();
+      for (const int signal : early_signals_) signal_worker(signal);
+      return;
+    case InitWord::Ended:
+      outcome_ = Outcome{.ended = Outcome::Ended::Worker, .worker = {message.signalled, message.code}};
+      return;
+    case InitWord::Listening:
+      break;
+  }
+  end(Outcome::Ended::NotBuilt, "init said something out of turn");
+}
+
+void Supervisor::hear_signals() {
+  for (const int signal : signals_.pending()) signal_worker(signal);
+}
+
+void Supervisor::signal_worker(int signal) {
+  if (!worker_) return early_signals_.push_back(signal);
+  (void)worker_.send_signal(signal);  // it may have ended; init's word follows
+}
+
+void Supervisor::hear_broker() {
+  end(Outcome::Ended::BrokerGone, session_->why_it_ended());
+}
+
+void Supervisor::start_the_clock() {
+  if (plan_.time) deadline_ = Clock::now() + *plan_.time;
+}
+
+void Supervisor::check_the_clock() {
+  if (!deadline_ || Clock::now() < *deadline_) return;
+  time_up_ = true;
+  signal_worker(next_signal_of_the_clock_);
+  deadline_ = Clock::now() + kTermGrace;
+  next_signal_of_the_clock_ = SIGKILL;
+}
+
+int Supervisor::poll_timeout() const {
+  if (!deadline_) return -1;
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(*deadline_ - Clock::now()).count();
+  return static_cast<int>(std::clamp<std::int64_t>(left, 0, 1 << 30));
+}
+
+// The sandbox is dead, so this ends with what the pipes still hold, unless the reader of our output hangs: then a
+// signal or the time limit lets go of it.
+void Supervisor::drain_output() {
+  if (plan_.time && !deadline_) return;
+  const auto give_up = plan_.time ? std::optional(std::max(*deadline_, Clock::now())) : std::nullopt;
+  while (!output_.done() || !error_.done()) {
+    std::array<pollfd, 3> entries = {output_.wanted().value_or(pollfd{-1, 0, 0}),
+                                     error_.wanted().value_or(pollfd{-1, 0, 0}),
+                                     pollfd{signals_.descriptor(), POLLIN, 0}};
+    const int ready = ::poll(entries.data(), entries.size(), give_up ? poll_timeout() : -1);
+    if (ready < 0 && errno != EINTR) return;
+    if (ready == 0 && give_up) return;
+    if (entries[0].revents != 0) output_.step();
+    if (entries[1].revents != 0) error_.step();
+    if (entries[2].revents != 0 && std::ranges::any_of(signals_.pending(), asks_to_end)) return;
+  }
+}
+
+}  // namespace sallyport::launcher

@@ -1,0 +1,76 @@
+// HOSTILE INPUT. The launcher while the worker runs: signals in, output out, the time limit, the broker's connection.
+// One thread, one poll; nothing here waits for one party only.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "launcher/broker_session.hpp"
+#include "launcher/pumps.hpp"
+#include "launcher/sandbox.hpp"
+
+namespace sallyport::launcher {
+
+inline constexpr std::chrono::seconds kTermGrace{5};  // between SIGTERM and SIGKILL when the time is up
+
+// What is known for certain, for --status-fd and the exit code.
+struct Outcome {
+  enum class Ended : std::uint8_t { Worker, NotBuilt, BrokerGone, InitGone };
+  Ended ended = Ended::NotBuilt;
+  ExitStatus worker;  // Worker
+  bool time_up = false;
+  std::uint64_t dropped_output_bytes = 0;
+  std::string reason;  // for a person; empty where the worker ended by itself
+  int exit_code() const;
+};
+
+// The signals that belong to the worker: blocked here and read from a descriptor. Must be made before the clone.
+class Signals {
+ public:
+  static Result<Signals> take();
+  int descriptor() const { return descriptor_.get(); }
+  std::vector<int> pending();
+
+ private:
+  UniqueFd descriptor_;
+};
+
+class Supervisor {
+ public:
+  // `session` may be null. Both outlive the supervisor.
+  Supervisor(const Plan& plan, Sandbox& sandbox, Signals& signals, BrokerSession* session);
+  Outcome run();
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  void hear_init();
+  void hear_signals();
+  void hear_broker();
+  void start_the_clock();
+  void check_the_clock();
+  void signal_worker(int signal);
+  void end(Outcome::Ended how, std::string reason);
+  int poll_timeout() const;
+  void poll_once();
+  void drain_output();
+
+  const Plan& plan_;
+  Sandbox& sandbox_;
+  Signals& signals_;
+  BrokerSession* session_;
+  OutputBudget budget_;
+  InputPump input_;
+  OutputPump output_, error_;
+  ProcessHandle worker_;
+  std::vector<int> early_signals_;  // came before the worker was there
+  std::optional<Clock::time_point> deadline_;
+  int next_signal_of_the_clock_ = 15;
+  std::optional<Outcome> outcome_;
+  bool time_up_ = false;
+};
+
+}  // namespace sallyport::launcher
