@@ -1,0 +1,129 @@
+#include "broker/gate/connection.hpp"
+
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/buffer.hpp>
+
+#include "sallyport/limits.hpp"
+
+namespace sallyport::gate {
+
+namespace {
+constexpr auto kUseTuple = net::as_tuple(net::use_awaitable);
+constexpr std::size_t kReadBytes = 8 * 1024;
+constexpr std::chrono::seconds kDrainTime{2};
+constexpr std::chrono::seconds kWriteStall{60};
+}  // namespace
+
+Connection::Connection(net::any_io_executor executor, UniqueFd fd) : descriptor_(std::move(executor), fd.release()) {
+  descriptor_.non_blocking(true);
+}
+
+void Connection::consume(std::size_t bytes) {
+  begin_ += bytes;
+  if (begin_ == buffer_.size()) {
+    buffer_.clear();
+    begin_ = 0;
+  }
+}
+
+void Connection::release_input() {
+  if (buffer_.empty()) std::string().swap(buffer_);
+}
+
+net::awaitable<bool> Connection::read_more() {
+  if (begin_ > 0) {
+    buffer_.erase(0, begin_);
+    begin_ = 0;
+  }
+  const std::size_t had = buffer_.size();
+  buffer_.resize(had + kReadBytes);
+  // Asio tries the read at once and waits, without another system call, only where there is nothing yet.
+  auto [error, bytes] = co_await descriptor_.async_read_some(net::buffer(buffer_.data() + had, kReadBytes), kUseTuple);
+  buffer_.resize(had + bytes);
+  co_return !error && bytes > 0;
+}
+
+Connection::Glance Connection::glance() {
+  if (buffer_.size() - begin_ >= limits::kMaxEarlyStreamBytes)
+    return Glance::Ended;  // sends without waiting for answers
+  const std::size_t had = buffer_.size();
+  buffer_.resize(had + kReadBytes);
+  ssize_t bytes;
+  do bytes = ::read(fd(), buffer_.data() + had, kReadBytes);
+  while (bytes < 0 && errno == EINTR);
+  const int error = errno;
+  buffer_.resize(had + static_cast<std::size_t>(bytes > 0 ? bytes : 0));
+  if (bytes > 0) return Glance::Bytes;
+  return bytes < 0 && error == EAGAIN ? Glance::Nothing : Glance::Ended;
+}
+
+void Connection::watch(std::shared_ptr<Waker> waker, std::shared_ptr<bool> readable) {
+  *readable = false;
+  descriptor_.async_wait(
+      net::posix::stream_descriptor::wait_read,
+      [waker = std::move(waker), readable = std::move(readable)](const boost::system::error_code& error) {
+        if (error) return;
+        *readable = true;
+        waker->wake();
+      });
+}
+
+void Connection::stop_watching() {
+  boost::system::error_code ignored;
+  descriptor_.cancel(ignored);
+}
+
+net::awaitable<bool> Connection::write(std::string_view first, std::string_view second) {
+  while (!first.empty() || !second.empty()) {
+    const iovec parts[2] = {{const_cast<char*>(first.data()), first.size()},
+                            {const_cast<char*>(second.data()), second.size()}};
+    ssize_t sent = second.empty() ? ::write(fd(), first.data(), first.size()) : ::writev(fd(), parts, 2);
+    if (sent < 0 && errno == EINTR) continue;
+    if (sent < 0 && errno != EAGAIN) co_return false;
+    if (sent < 0) {
+      set_deadline(Clock::now() + kWriteStall);  // a client that reads nothing for so long is given up
+      auto [error] = co_await descriptor_.async_wait(net::posix::stream_descriptor::wait_write, kUseTuple);
+      no_deadline();
+      if (error) co_return false;
+      continue;
+    }
+    const auto from_first = std::min(static_cast<std::size_t>(sent), first.size());
+    first.remove_prefix(from_first);
+    second.remove_prefix(static_cast<std::size_t>(sent) - from_first);
+  }
+  co_return true;
+}
+
+void Connection::finish_writing() {
+  if (descriptor_.is_open()) (void)::shutdown(fd(), SHUT_WR);  // an error means that the peer is gone already
+}
+
+net::awaitable<void> Connection::drain() {
+  set_deadline(Clock::now() + kDrainTime);
+  std::size_t budget = 4 * 1024 * 1024;
+  while (budget > 0) {
+    buffer_.clear();
+    begin_ = 0;
+    if (!co_await read_more()) co_return;
+    budget -= std::min(budget, buffer_.size());
+  }
+}
+
+void Connection::close() {
+  boost::system::error_code ignored;
+  descriptor_.close(ignored);
+}
+
+bool Connection::check_deadline(Clock::time_point now) {
+  if (now < deadline_) return deadline_ != Clock::time_point::max();
+  timed_out_ = true;
+  no_deadline();
+  stop_watching();
+  return false;
+}
+
+}  // namespace sallyport::gate

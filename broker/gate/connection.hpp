@@ -1,0 +1,58 @@
+// UNTRUSTED SIDE. One client's byte stream: a bounded input buffer, whole writes, and one deadline that the gate's tick
+// looks at (so that no timer is set per request). Reads are tried before anything waits.
+#pragma once
+
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <chrono>
+#include <cstddef>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "broker/gate/waker.hpp"
+#include "sallyport/unique_fd.hpp"
+
+namespace sallyport::gate {
+
+using Clock = std::chrono::steady_clock;
+
+class Connection {
+ public:
+  Connection(net::any_io_executor executor, UniqueFd fd);
+
+  // Input that has been read and not consumed.
+  std::string_view input() const { return std::string_view(buffer_).substr(begin_); }
+  void consume(std::size_t bytes);
+  void release_input();  // gives the memory of an empty buffer back
+  // Reads at least one more byte into the buffer; false at the end of the stream, an error or the deadline.
+  net::awaitable<bool> read_more();
+  // The same without waiting.
+  enum class Glance { Nothing, Bytes, Ended };
+  Glance glance();
+  // Sets `readable` and wakes, once, when the peer has sent something or is gone.
+  void watch(std::shared_ptr<Waker> waker, std::shared_ptr<bool> readable);
+  void stop_watching();
+
+  net::awaitable<bool> write(std::string_view first, std::string_view second = {});
+  void finish_writing();         // shutdown of our direction
+  net::awaitable<void> drain();  // reads and forgets, for a short time, so that the peer sees our last bytes
+  void close();
+
+  void set_deadline(Clock::time_point when) { deadline_ = when; }
+  void no_deadline() { deadline_ = Clock::time_point::max(); }
+  bool check_deadline(Clock::time_point now);  // true where there is still one to come
+  bool timed_out() const { return timed_out_; }
+
+  net::posix::stream_descriptor& descriptor() { return descriptor_; }
+  int fd() { return descriptor_.native_handle(); }
+
+ private:
+  net::posix::stream_descriptor descriptor_;
+  std::string buffer_;
+  std::size_t begin_ = 0;
+  Clock::time_point deadline_ = Clock::time_point::max();
+  bool timed_out_ = false;
+};
+
+}  // namespace sallyport::gate

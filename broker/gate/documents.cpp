@@ -1,0 +1,267 @@
+#include <string>
+
+#include "broker/api/names.hpp"
+#include "broker/gate/list_filter.hpp"
+#include "broker/gate/reply_writer.hpp"
+
+// Docker's documents, rebuilt from typed fields. The forms are those of dockerd 20.10 (API 1.41); what would name a
+// path, pid or address of the host is empty.
+namespace sallyport::gate {
+
+namespace {
+
+// An object or array being written: puts the commas, and takes only escaped values.
+class Json {
+ public:
+  explicit Json(std::string& out) : out_(out) {}
+  Json& key(std::string_view name) {
+    comma();
+    out_.append("\"").append(name).append("\":");
+    fresh_ = true;
+    return *this;
+  }
+  void text(std::string_view value) {
+    comma();
+    append_json(out_, value);
+  }
+  void number(std::int64_t value) {
+    comma();
+    out_ += std::to_string(value);
+  }
+  void boolean(bool value) {
+    comma();
+    out_ += value ? "true" : "false";
+  }
+  void raw(std::string_view json) {
+    comma();
+    out_ += json;
+  }  // constants of this file only
+  void open(char bracket) {
+    comma();
+    out_ += bracket;
+    fresh_ = true;
+  }
+  void close(char bracket) {
+    out_ += bracket;
+    fresh_ = false;
+  }
+  template <std::size_t Max>
+  void list(const List<protocol::Argument, Max>& values) {
+    open('[');
+    for (const auto& value : values.items) text(value.value);
+    close(']');
+  }
+  void labels(const List<protocol::Label, limits::kMaxLabels>& values) {
+    open('{');
+    for (const protocol::Label& label : values.items) {
+      comma();
+      append_json(out_, label.key.value);
+      out_ += ':';
+      append_json(out_, label.value.value);
+    }
+    close('}');
+  }
+
+ private:
+  void comma() {
+    if (!fresh_) out_ += ',';
+    fresh_ = false;
+  }
+  std::string& out_;
+  bool fresh_ = true;
+};
+
+constexpr std::string_view kNoNetwork =
+    R"({"none":{"IPAMConfig":null,"Links":null,"Aliases":null,"NetworkID":"","EndpointID":"","Gateway":"","IPAddress":"",)"
+    R"("IPPrefixLen":0,"IPv6Gateway":"","GlobalIPv6Address":"","GlobalIPv6PrefixLen":0,"MacAddress":"","DriverOpts":null}})";
+
+std::string slashed(const ContainerName& name) {
+  return "/" + name.text();
+}
+
+void write_state(Json& json, const protocol::Inspected& inspected) {
+  using protocol::ContainerStatus;
+  const ContainerStatus status = inspected.container.status;
+  json.open('{');
+  json.key("Status").text(status_name(status));
+  json.key("Running").boolean(status == ContainerStatus::Running || status == ContainerStatus::Paused ||
+                              status == ContainerStatus::Restarting);
+  json.key("Paused").boolean(status == ContainerStatus::Paused);
+  json.key("Restarting").boolean(status == ContainerStatus::Restarting);
+  json.key("OOMKilled").boolean(inspected.oom_killed);
+  json.key("Dead").boolean(status == ContainerStatus::Dead);
+  json.key("Pid").number(0);
+  json.key("ExitCode").number(inspected.container.exit_code);
+  json.key("Error").text(inspected.state_error.value);
+  json.key("StartedAt").text(inspected.started_at.value);
+  json.key("FinishedAt").text(inspected.finished_at.value);
+  json.close('}');
+}
+
+void write_host_config(Json& json, const protocol::Inspected& inspected) {
+  json.open('{');
+  json.key("Binds").raw("null");
+  json.key("ContainerIDFile").text("");
+  json.key("LogConfig").raw(R"({"Type":"json-file","Config":{}})");
+  json.key("NetworkMode").text("none");
+  json.key("PortBindings").raw("{}");
+  json.key("RestartPolicy").raw(R"({"Name":"no","MaximumRetryCount":0})");
+  json.key("AutoRemove").boolean(inspected.auto_remove);
+  json.key("CapAdd").raw("null");
+  json.key("CapDrop").raw(R"(["ALL"])");
+  json.key("IpcMode").text("private");
+  json.key("PidMode").text("");
+  json.key("Privileged").boolean(false);
+  json.key("PublishAllPorts").boolean(false);
+  json.key("ReadonlyRootfs").boolean(inspected.read_only);
+  json.key("SecurityOpt").raw(R"(["no-new-privileges"])");
+  json.key("UTSMode").text("");
+  json.key("UsernsMode").text("");
+  json.key("ShmSize").number(inspected.shm_bytes);
+  json.key("Memory").number(inspected.memory);
+  json.key("CpuPeriod").number(inspected.cpu_period);
+  json.key("CpuQuota").number(inspected.cpu_quota);
+  json.key("PidsLimit").number(inspected.pids);
+  json.key("Devices").raw("[]");
+  json.key("Mounts").raw("[]");
+  json.close('}');
+}
+
+void write_config(Json& json, const protocol::Inspected& inspected) {
+  json.open('{');
+  json.key("Hostname").text(inspected.hostname.value);
+  json.key("Domainname").text("");
+  json.key("User").text(inspected.user.value);
+  json.key("AttachStdin").boolean(inspected.attach_stdin);
+  json.key("AttachStdout").boolean(inspected.attach_stdout);
+  json.key("AttachStderr").boolean(inspected.attach_stderr);
+  json.key("Tty").boolean(inspected.tty);
+  json.key("OpenStdin").boolean(inspected.open_stdin);
+  json.key("StdinOnce").boolean(inspected.stdin_once);
+  json.key("Env").list(inspected.environment);
+  json.key("Cmd");
+  inspected.has_command ? json.list(inspected.command) : json.raw("null");
+  json.key("Image").text(api::familiar_image(inspected.container.image.value));
+  json.key("Volumes").raw("null");
+  json.key("WorkingDir").text(inspected.working_directory.value);
+  json.key("Entrypoint");
+  inspected.has_entrypoint ? json.list(inspected.entrypoint) : json.raw("null");
+  json.key("OnBuild").raw("null");
+  json.key("Labels").labels(inspected.container.labels);
+  if (!inspected.stop_signal.value.empty()) json.key("StopSignal").text(inspected.stop_signal.value);
+  json.close('}');
+}
+
+void write_network_settings(Json& json) {
+  json.raw(
+      R"({"Bridge":"","SandboxID":"","HairpinMode":false,"LinkLocalIPv6Address":"","LinkLocalIPv6PrefixLen":0,"Ports":{},)"
+      R"("SandboxKey":"","SecondaryIPAddresses":null,"SecondaryIPv6Addresses":null,"EndpointID":"","Gateway":"",)"
+      R"("GlobalIPv6Address":"","GlobalIPv6PrefixLen":0,"IPAddress":"","IPPrefixLen":0,"IPv6Gateway":"","MacAddress":"",)"
+      R"("Networks":{"none":{"IPAMConfig":null,"Links":null,"Aliases":null,"NetworkID":"","EndpointID":"","Gateway":"",)"
+      R"("IPAddress":"","IPPrefixLen":0,"IPv6Gateway":"","GlobalIPv6Address":"","GlobalIPv6PrefixLen":0,"MacAddress":"","DriverOpts":null}}})");
+}
+
+}  // namespace
+
+std::string_view version_json() {
+  return R"({"Platform":{"Name":"Sallyport"},"Components":[{"Name":"Engine","Version":")" SALLYPORT_VERSION
+         R"(","Details":{"ApiVersion":"1.41","MinAPIVersion":"1.24","Os":"linux","Arch":"amd64"}}],"Version":")" SALLYPORT_VERSION
+         R"(","ApiVersion":"1.41","MinAPIVersion":"1.24","GitCommit":"","GoVersion":"","Os":"linux","Arch":"amd64",)"
+         R"("KernelVersion":"","BuildTime":""})";
+}
+
+std::string_view info_json() {
+  return R"({"ID":"","Containers":0,"ContainersRunning":0,"ContainersPaused":0,"ContainersStopped":0,"Images":0,"Driver":"",)"
+         R"("DriverStatus":[],"Plugins":{"Volume":[],"Network":[],"Authorization":null,"Log":["json-file"]},"MemoryLimit":true,)"
+         R"("SwapLimit":true,"CpuCfsPeriod":true,"CpuCfsQuota":true,"CPUShares":true,"CPUSet":true,"PidsLimit":true,)"
+         R"("IPv4Forwarding":false,"Debug":false,"NFd":0,"OomKillDisable":false,"NGoroutines":0,"SystemTime":"",)"
+         R"("LoggingDriver":"json-file","CgroupDriver":"","NEventsListener":0,"KernelVersion":"","OperatingSystem":"Sallyport",)"
+         R"("OSVersion":"","OSType":"linux","Architecture":"x86_64","IndexServerAddress":"","RegistryConfig":null,"NCPU":0,)"
+         R"("MemTotal":0,"GenericResources":null,"DockerRootDir":"","HttpProxy":"","HttpsProxy":"","NoProxy":"","Name":"sallyport",)"
+         R"("Labels":[],"ExperimentalBuild":false,"ServerVersion":")" SALLYPORT_VERSION
+         R"(","Runtimes":{},"DefaultRuntime":"","Swarm":{"NodeID":"","NodeAddr":"","LocalNodeState":"inactive",)"
+         R"("ControlAvailable":false,"Error":"","RemoteManagers":null},"LiveRestoreEnabled":false,"Isolation":"","InitBinary":"",)"
+         R"("ContainerdCommit":{"ID":"","Expected":""},"RuncCommit":{"ID":"","Expected":""},"InitCommit":{"ID":"","Expected":""},)"
+         R"("SecurityOptions":["name=seccomp,profile=sallyport"],"Warnings":null})";
+}
+
+std::string created_json(const protocol::Created& created) {
+  return R"({"Id":")" + created.id.text() + R"(","Warnings":[]})" + "\n";
+}
+
+std::string exited_json(const protocol::Exited& exited) {
+  std::string out = R"({"Error":)";
+  if (exited.error.value.empty()) {
+    out += "null";
+  } else {
+    out += R"({"Message":)";
+    append_json(out, exited.error.value);
+    out += '}';
+  }
+  return out + R"(,"StatusCode":)" + std::to_string(exited.status) + "}\n";
+}
+
+std::string inspect_json(const protocol::Inspected& inspected) {
+  std::string out;
+  out.reserve(4096);
+  Json json(out);
+  json.open('{');
+  json.key("Id").text(inspected.container.id.text());
+  json.key("Created").text(inspected.created_at.value);
+  json.key("Path").text(inspected.path.value);
+  json.key("Args").list(inspected.arguments);
+  json.key("State");
+  write_state(json, inspected);
+  json.key("Image").text(inspected.container.image_id.value);
+  for (const std::string_view path : {"ResolvConfPath", "HostnamePath", "HostsPath", "LogPath"})
+    json.key(path).text("");
+  json.key("Name").text(slashed(inspected.container.name));
+  json.key("RestartCount").number(0);
+  json.key("Driver").text("");
+  json.key("Platform").text("linux");
+  for (const std::string_view label : {"MountLabel", "ProcessLabel", "AppArmorProfile"}) json.key(label).text("");
+  json.key("ExecIDs").raw("null");
+  json.key("HostConfig");
+  write_host_config(json, inspected);
+  json.key("GraphDriver").raw(R"({"Data":null,"Name":""})");
+  json.key("Mounts").raw("[]");
+  json.key("Config");
+  write_config(json, inspected);
+  json.key("NetworkSettings");
+  write_network_settings(json);
+  json.close('}');
+  out += '\n';
+  return out;
+}
+
+std::string list_json(const std::vector<protocol::Summary>& containers) {
+  std::string out;
+  Json json(out);
+  json.open('[');
+  for (const protocol::Summary& container : containers) {
+    json.open('{');
+    json.key("Id").text(container.id.text());
+    json.key("Names").open('[');
+    json.text(slashed(container.name));
+    json.close(']');
+    json.key("Image").text(api::familiar_image(container.image.value));
+    json.key("ImageID").text(container.image_id.value);
+    json.key("Command").text(container.command.value);
+    json.key("Created").number(container.created);
+    json.key("Ports").raw("[]");
+    json.key("Labels").labels(container.labels);
+    json.key("State").text(status_name(container.status));
+    json.key("Status").text(container.status_text.value);
+    json.key("HostConfig").raw(R"({"NetworkMode":"none"})");
+    json.key("NetworkSettings").open('{');
+    json.key("Networks").raw(kNoNetwork);
+    json.close('}');
+    json.key("Mounts").raw("[]");
+    json.close('}');
+  }
+  json.close(']');
+  out += '\n';
+  return out;
+}
+
+}  // namespace sallyport::gate

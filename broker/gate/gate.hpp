@@ -1,0 +1,44 @@
+// UNTRUSTED SIDE. One session's gate: its connections, its channel to the keeper. One thread; nothing here is locked.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <memory>
+
+#include "broker/async/tasks.hpp"
+#include "broker/gate/claims.hpp"
+#include "broker/gate/http_session.hpp"
+#include "broker/gate/keeper_client.hpp"
+#include "broker/gate/ticker.hpp"
+
+namespace sallyport::gate {
+
+struct GateInputs {
+  UniqueFd keeper;    // SEQPACKET
+  UniqueFd listener;  // the sandbox's docker.sock
+  UniqueFd stream;    // the worker's fd 3
+};
+
+class Gate {
+ public:
+  explicit Gate(GateInputs inputs);
+  int run();  // until the keeper closes its channel
+
+ private:
+  net::awaitable<void> accept_clients();
+  net::awaitable<void> serve(UniqueFd fd, ClientKind kind);
+  void start_client(UniqueFd fd, ClientKind kind);
+  void stop(std::string_view why);
+
+  net::io_context context_{1};
+  net::posix::stream_descriptor listener_;
+  UniqueFd stream_;
+  Ticker ticker_;
+  KeeperClient keeper_;
+  Claims claims_;
+  Waker client_left_;
+  std::size_t clients_ = 0;
+  int exit_code_ = 0;
+  async::TaskGroup tasks_;
+};
+
+}  // namespace sallyport::gate

@@ -1,0 +1,305 @@
+#include "broker/gate/http_session.hpp"
+
+#include "broker/gate/streams.hpp"
+#include "sallyport/limits.hpp"
+
+namespace sallyport::gate {
+
+namespace {
+
+using api::Verb;
+
+// Refusals in dockerd's own words are sent as they are: clients look at them.
+bool is_docker_text(const Refusal& refusal) {
+  return refusal.rule == "version" || refusal.message.starts_with("No such ") ||
+         refusal.message.starts_with("Invalid filter");
+}
+
+// What dockerd says of an object that does not exist; clients that look for one kind after another go on then.
+Refusal nothing_here(const Route& route) {
+  const std::string_view path = route.row->path;
+  const std::string object = route.object.substr(0, 128);
+  if (path.starts_with("/images/")) return {404, std::string(path), "No such image: " + object};
+  if (path.starts_with("/volumes/")) return {404, std::string(path), "No such volume: " + object};
+  if (path.starts_with("/networks/")) return {404, std::string(path), "No such network: " + object};
+  return {404, std::string(path), "No such plugin: " + object};
+}
+
+Refusal denied_row(const Route& route, const Head& head) {
+  if (route.row->rule == api::EndpointRule::NotFound) return nothing_here(route);
+  return {403, std::string(route.row->path),
+          std::string(head.method) + " " + std::string(route.row->path) +
+              " is not allowed: " + std::string(route.row->reason)};
+}
+
+}  // namespace
+
+HttpSession::HttpSession(net::any_io_executor executor, UniqueFd fd, ClientKind kind, Services services)
+    : services_(services),
+      kind_(kind),
+      connection_(executor, std::move(fd)),
+      waker_(std::make_shared<Waker>(executor)) {
+  services_.ticker.add(this, [this](Clock::time_point now) { return connection_.check_deadline(now); });
+}
+
+HttpSession::~HttpSession() {
+  services_.ticker.remove(this);
+}
+
+net::awaitable<void> HttpSession::serve() {
+  const auto self = shared_from_this();
+  while (co_await serve_one() == Next::Request) {
+  }
+  connection_.close();
+}
+
+net::awaitable<Outcome<bool>> HttpSession::read_head() {
+  std::size_t scanned = 0;
+  bool idle = connection_.input().empty();
+  if (idle) {
+    connection_.release_input();
+    parser_.release();
+  }
+  const auto wait_at_most = [this](std::chrono::seconds time) {
+    connection_.set_deadline(Clock::now() + time);
+    services_.ticker.start();
+  };
+  if (!idle)
+    wait_at_most(limits::kHeaderDeadline);
+  else if (kind_ == ClientKind::Socket)
+    wait_at_most(limits::kIdleDeadline);
+  for (;;) {
+    const HeadScan scan = scan_head(connection_.input(), scanned);
+    if (scan.state == HeadScan::State::Malformed)
+      co_return refuse(400, "http", "the request head holds bytes that HTTP/1.1 does not allow");
+    if (scan.state == HeadScan::State::Complete) {
+      head_bytes_.assign(connection_.input().substr(0, scan.end));
+      connection_.consume(scan.end);
+      connection_.no_deadline();
+      co_return true;
+    }
+    scanned = connection_.input().size();
+    if (scanned > limits::kMaxHeadBytes) co_return refuse(431, "http", "the request head is larger than is served");
+    const bool more = co_await connection_.read_more();
+    if (!more && connection_.timed_out() && !idle)
+      co_return refuse(408, "http", "the request head did not come in time");
+    if (!more) co_return false;
+    if (idle) wait_at_most(limits::kHeaderDeadline);
+    idle = false;
+  }
+}
+
+net::awaitable<Outcome<>> HttpSession::read_body(std::size_t ceiling) {
+  CO_TRY(parser_.begin(head_bytes_, head_, ceiling));
+  if (!head_.has_body()) co_return Outcome<>{};
+  if (head_.content_length.value_or(0) > ceiling) co_return refuse(413, "http", "the body is larger than is served");
+  connection_.set_deadline(Clock::now() + limits::kBodyDeadline);
+  services_.ticker.start();
+  bool told_to_continue = !head_.expect_continue;
+  std::size_t taken = 0;
+  while (!parser_.done()) {
+    const std::size_t used = CO_TRY(parser_.feed(connection_.input()));
+    connection_.consume(used);
+    taken += used;
+    if (taken > ceiling * 8) co_return refuse(413, "http", "the body's framing is larger than is served");
+    if (parser_.done()) break;
+    if (used > 0) continue;
+    if (connection_.input().size() > limits::kMaxHeadBytes)
+      co_return refuse(400, "http", "the body's framing is not valid");
+    if (!std::exchange(told_to_continue, true)) (void)co_await connection_.write("HTTP/1.1 100 Continue\r\n\r\n");
+    if (co_await connection_.read_more()) continue;
+    if (connection_.timed_out()) co_return refuse(408, "http", "the body did not come in time");
+    co_return refuse(400, "http", "the body ended early");
+  }
+  connection_.no_deadline();
+  co_return Outcome<>{};
+}
+
+// What is wrong with a request whatever its body holds.
+Outcome<> HttpSession::check_method_and_body() const {
+  const Verb verb = route_.row->verb;
+  if (head_.has_body() && head_.method != "POST" && head_.method != "PUT")
+    return refuse(400, "body", std::string(head_.method) + " with a body is not served");
+  if (head_.upgrade_tcp && verb != Verb::Attach) return refuse(400, "http", "Upgrade is served only to attach");
+  if (verb == Verb::Attach && kind_ == ClientKind::LastingStream)
+    return refuse(
+        403, route_.row->path,
+        "attach is not served on this stream, which is never taken over; use the socket that DOCKER_HOST names");
+  return {};
+}
+
+net::awaitable<HttpSession::Next> HttpSession::serve_one() {
+  route_ = {};
+  head_ = {};
+  auto arrived = co_await read_head();
+  if (!arrived) co_return co_await refuse_request(arrived.error(), Next::Close);
+  if (!*arrived) co_return Next::Close;
+  auto head = check_head(head_bytes_);
+  if (!head) co_return co_await refuse_request(head.error(), Next::Close);
+  head_ = *head;
+  auto found = route(head_.method, head_.target);
+  if (!found) co_return co_await refuse_request(found.error(), head_.has_body() ? Next::Close : next());
+  route_ = std::move(*found);
+  if (auto fine = check_method_and_body(); !fine) co_return co_await refuse_request(fine.error(), Next::Close);
+  const bool served = route_.row->rule == api::EndpointRule::Serve;
+  // Whoever uploads to what is refused hears so at once, not after the upload.
+  const bool small =
+      !head_.chunked && !head_.expect_continue && head_.content_length.value_or(0) <= limits::kMaxOtherBodyBytes;
+  if (!served && !small) co_return co_await refuse_request(denied_row(route_, head_), Next::Close);
+  const bool create = route_.row->verb == Verb::Create;
+  auto body = co_await read_body(create ? limits::kMaxCreateBodyBytes : limits::kMaxOtherBodyBytes);
+  if (!body) co_return co_await refuse_request(body.error(), Next::Close);
+  if (!served) co_return co_await refuse_request(denied_row(route_, head_), next());
+  if (route_.row->verb == Verb::Ping || route_.row->verb == Verb::Version || route_.row->verb == Verb::Info)
+    co_return co_await answer_locally();
+  auto typed = typed_request(route_, head_, parser_.body());
+  // What follows a refused attach was meant for a stream: it must not be read as requests.
+  if (!typed) co_return co_await refuse_request(typed.error(), route_.row->verb == Verb::Attach ? Next::Close : next());
+  co_return co_await ask(std::move(*typed));
+}
+
+net::awaitable<HttpSession::Next> HttpSession::refuse_request(const Refusal& refusal, Next following) {
+  const std::string_view endpoint =
+      route_.row != nullptr ? route_.row->path : head_.target.substr(0, head_.target.find('?'));
+  services_.claims.add(false, refusal.status, head_.method, endpoint, refusal.rule, refusal.message);
+  std::string message = is_docker_text(refusal) ? refusal.message : "sallyport: " + refusal.message;
+  if (refusal.status == 403) message += " (profile " + services_.keeper.welcome().profile.text() + ")";
+  const std::string bytes = error_response(refusal.status, message,
+                                           following == Next::Close ? After::Close : After::KeepAlive, 0, with_body());
+  const bool sent = co_await connection_.write(bytes);
+  if (following == Next::Request && sent) co_return Next::Request;
+  connection_.finish_writing();
+  co_await connection_.drain();
+  co_return Next::Close;
+}
+
+net::awaitable<HttpSession::Next> HttpSession::answer(std::string bytes) {
+  if (!co_await connection_.write(bytes)) co_return Next::Close;
+  if (next() == Next::Close) connection_.finish_writing();
+  co_return next();
+}
+
+net::awaitable<HttpSession::Next> HttpSession::answer_locally() {
+  const Verb verb = route_.row->verb;
+  auto query = Query::parse(verb, route_.query);
+  if (!query) co_return co_await refuse_request(query.error(), next());
+  if (auto idle = check_idle_body(verb, head_, parser_.body()); !idle)
+    co_return co_await refuse_request(idle.error(), next());
+  services_.claims.add(true, 200, head_.method, route_.row->path, route_.row->path, route_.row->reason);
+  if (verb == Verb::Ping) co_return co_await answer(ping_response(after(), with_body()));
+  co_return co_await answer(response(200, verb == Verb::Version ? version_json() : info_json(), after()));
+}
+
+net::awaitable<HttpSession::Next> HttpSession::answer_reply(Received received) {
+  std::string bytes;
+  if (const auto* failed = std::get_if<protocol::Failed>(&received.reply))
+    bytes = error_response(failed->http_status, failed->message.value, after(), failed->retry_after_seconds);
+  else if (const auto* created = std::get_if<protocol::Created>(&received.reply))
+    bytes = response(201, created_json(*created), after());
+  else if (const auto* inspected = std::get_if<protocol::Inspected>(&received.reply))
+    bytes = response(200, inspect_json(*inspected), after());
+  else if (const auto* succeeded = std::get_if<protocol::Succeeded>(&received.reply))
+    bytes = route_.row->verb == Verb::Resize ? error_response(200, "", after())
+                                             : response(succeeded->not_modified ? 304 : 204, "", after());
+  else
+    bytes = error_response(500, "sallyport: the broker gave an answer that does not fit", After::KeepAlive);
+  co_return co_await answer(std::move(bytes));
+}
+
+net::awaitable<HttpSession::Next> HttpSession::ask(TypedRequest typed) {
+  const Verb verb = route_.row->verb;
+  const auto exchange = co_await services_.keeper.open(std::move(typed.request), *waker_);
+  if (verb == Verb::List) co_return co_await list(*exchange, typed.filter);
+  if (verb == Verb::Wait) co_return co_await wait(*exchange);
+  if (verb == Verb::Logs) co_return co_await logs(*exchange);
+  if (verb == Verb::Attach) co_return co_await attach(*exchange);
+  auto reply = co_await exchange->next();
+  co_return co_await answer_reply(std::move(reply));
+}
+
+net::awaitable<HttpSession::Next> HttpSession::list(KeeperClient::Exchange& exchange, const ListFilter& filter) {
+  std::vector<protocol::Summary> containers;
+  for (;;) {
+    auto received = co_await exchange.next();
+    auto* item = std::get_if<protocol::ListItem>(&received.reply);
+    if (item == nullptr && !std::holds_alternative<protocol::Succeeded>(received.reply))
+      co_return co_await answer_reply(std::move(received));
+    if (item == nullptr) break;
+    containers.push_back(std::move(item->container));
+  }
+  co_return co_await answer(response(200, list_json(filter.apply(std::move(containers))), after()));
+}
+
+net::awaitable<std::optional<Received>> HttpSession::next_or_gone(KeeperClient::Exchange& exchange) {
+  const auto readable = std::make_shared<bool>(false);
+  bool watching = false;
+  while (!exchange.has_reply()) {
+    if (!watching) connection_.watch(waker_, readable);
+    watching = true;
+    co_await waker_->wait();
+    if (!*readable) continue;
+    watching = false;
+    if (connection_.glance() == Connection::Glance::Ended) co_return std::nullopt;
+  }
+  if (watching) connection_.stop_watching();
+  co_return exchange.take();
+}
+
+net::awaitable<HttpSession::Next> HttpSession::wait(KeeperClient::Exchange& exchange) {
+  auto received = co_await next_or_gone(exchange);
+  if (!received) co_return Next::Close;
+  const bool waiting = std::holds_alternative<protocol::Waiting>(received->reply);
+  if (waiting) {
+    // At once: the client starts the container only when it has this head.
+    if (!co_await connection_.write(chunked_head("application/json", after()))) co_return Next::Close;
+    received = co_await next_or_gone(exchange);
+    if (!received) co_return Next::Close;
+  }
+  protocol::Exited end{-1, {}};
+  if (auto* exited = std::get_if<protocol::Exited>(&received->reply))
+    end = std::move(*exited);
+  else if (!waiting)
+    co_return co_await answer_reply(std::move(*received));
+  else if (auto* failed = std::get_if<protocol::Failed>(&received->reply))
+    end.error = failed->message;
+  if (!waiting) co_return co_await answer(response(200, exited_json(end), after()));
+  std::string bytes = chunk(exited_json(end));
+  bytes += kLastChunk;
+  co_return co_await answer(std::move(bytes));
+}
+
+net::awaitable<HttpSession::Next> HttpSession::logs(KeeperClient::Exchange& exchange) {
+  auto received = co_await next_or_gone(exchange);
+  if (!received) co_return Next::Close;
+  const bool streaming = std::holds_alternative<protocol::Streaming>(received->reply) && received->fds.size() == 1;
+  if (!streaming) co_return co_await answer_reply(std::move(*received));
+  if (!co_await connection_.write(chunked_head("application/vnd.docker.raw-stream", after()))) {
+    exchange.cancel_stream();
+    co_return Next::Close;
+  }
+  LogRelay relay(connection_, waker_, std::move(received->fds.front()));
+  if (!co_await relay.run()) {
+    exchange.cancel_stream();
+    co_return Next::Close;
+  }
+  co_return co_await answer(std::string(kLastChunk));
+}
+
+net::awaitable<HttpSession::Next> HttpSession::attach(KeeperClient::Exchange& exchange) {
+  if (connection_.input().size() > limits::kMaxEarlyStreamBytes)
+    co_return co_await refuse_request({413, "attach", "more input came before the answer than is held"}, Next::Close);
+  auto received = co_await exchange.next();
+  auto* hijacked = std::get_if<protocol::Hijacked>(&received.reply);
+  if (hijacked == nullptr || received.fds.size() != 1) {
+    head_.close = true;  // what follows was meant for a stream: it must not be read as requests
+    (void)co_await answer_reply(std::move(received));
+    co_await connection_.drain();
+    co_return Next::Close;
+  }
+  std::string first = hijack_head(head_.upgrade_tcp);
+  first += hijacked->early.value;
+  if (co_await connection_.write(first)) co_await relay_attach(connection_, std::move(received.fds.front()));
+  co_return Next::Close;
+}
+
+}  // namespace sallyport::gate

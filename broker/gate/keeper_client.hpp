@@ -1,0 +1,93 @@
+// UNTRUSTED SIDE. The gate's end of the channel to the keeper: typed requests out, typed replies in, any number at
+// once. Keeps to permits.hpp (a request above a kind's ceiling waits here: the keeper would end us for it), never
+// reuses an id while a reply to it may still come, and cancels at the keeper what nobody here waits for any more. When
+// the keeper closes the channel this process has nothing left to do: `on_closed` ends it.
+#pragma once
+
+#include <array>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <unordered_map>
+
+#include "broker/async/channel.hpp"
+#include "broker/gate/waker.hpp"
+#include "broker/protocol/messages.hpp"
+#include "broker/protocol/permits.hpp"
+
+namespace sallyport::gate {
+
+struct Received {
+  protocol::Reply reply;
+  std::vector<UniqueFd> fds;
+};
+
+class KeeperClient {
+ public:
+  class Exchange;
+  using OnClosed = std::function<void(std::string_view why)>;
+
+  KeeperClient(net::any_io_executor executor, UniqueFd channel, OnClosed on_closed);
+
+  // Reads replies for ever.
+  net::awaitable<void> receive();
+  // Until the welcome has come; afterwards welcome() is set.
+  net::awaitable<void> wait_for_welcome();
+  const protocol::Welcome& welcome() const { return welcome_; }
+
+  // Sends a request. `waker` is woken at each reply to it.
+  net::awaitable<std::unique_ptr<Exchange>> open(protocol::Request request, Waker& waker);
+  // Sends a request that has no answer; false where the channel is full just now.
+  bool tell(protocol::Request request);
+
+ private:
+  static constexpr std::size_t kKinds = std::variant_size_v<protocol::Request>;
+  struct Pending {
+    Exchange* exchange = nullptr;  // null: nobody waits any more, the id is only kept until its end
+    std::size_t kind = 0;
+  };
+
+  net::awaitable<void> send(const protocol::RequestEnvelope& envelope);
+  void deliver(protocol::ReplyEnvelope envelope, std::vector<UniqueFd> fds);
+  void finish(protocol::RequestId id);
+  void abandon(protocol::RequestId id, bool may_cancel);
+  protocol::RequestId unused_id();
+  bool may_send(std::size_t kind) const;
+
+  async::Channel channel_;
+  net::any_io_executor executor_;
+  OnClosed on_closed_;
+  protocol::Welcome welcome_;
+  Waker welcomed_;
+  std::unordered_map<protocol::RequestId, Pending> pending_;
+  std::array<std::size_t, kKinds> in_flight_{};
+  std::deque<std::pair<std::size_t, Waker*>> queue_;  // kinds at their ceiling
+  std::vector<protocol::RequestId> cancels_;          // not sent yet: the channel was full
+  protocol::RequestId last_id_ = 0;
+  friend class Exchange;
+};
+
+// One request and its replies. Destroyed before its last reply, it cancels the request.
+class KeeperClient::Exchange {
+ public:
+  Exchange(KeeperClient& client, protocol::RequestId id, Waker& waker) : client_(client), id_(id), waker_(waker) {}
+  ~Exchange();
+  Exchange(const Exchange&) = delete;
+  Exchange& operator=(const Exchange&) = delete;
+
+  bool has_reply() const { return !replies_.empty(); }
+  Received take();
+  net::awaitable<Received> next();
+  // The stream that came with the last reply has lost its client: the keeper may stop feeding it.
+  void cancel_stream();
+
+ private:
+  KeeperClient& client_;
+  protocol::RequestId id_;
+  Waker& waker_;
+  std::deque<Received> replies_;
+  bool finished_ = false;
+  friend class KeeperClient;
+};
+
+}  // namespace sallyport::gate
