@@ -30,12 +30,16 @@ class Broker:
         self.config = self.directory / "broker.toml"
         self.write_config(config_extra)
         self.daemon = None
+        self.programs = places.BIN
         if start:
             self.start()
 
     def write_config(self, extra="") -> None:
         self.config.write_text(f'user = "{self.user}"\nuid_span = "{self.uid_first}-{self.uid_last}"\n{extra}')
         self.config.chmod(0o644)
+
+    def program(self, name) -> str:
+        return places.program(name, self.programs)
 
     @property
     def options(self) -> list:
@@ -54,7 +58,7 @@ class Broker:
         environment = dict(os.environ)
         if os.environ.get("SALLYPORT_TEST_VERBOSE"):
             environment["SALLYPORT_DEBUG"] = "1"
-        self.daemon = Daemon([places.program("sallyport-broker"), *self.options], self.log_file, environment)
+        self.daemon = Daemon([self.program("sallyport-broker"), *self.options], self.log_file, environment)
         self.daemon.wait_ready(self._accepts, 20, "the broker does not listen")
 
     def _accepts(self) -> bool:
@@ -103,7 +107,7 @@ class Broker:
         return list(dict.fromkeys(record["session"] for record in self.audit() if record.get("session")))
 
     def audit_for_people(self, *arguments) -> str:
-        done = subprocess.run([places.program("sallyport"), "audit", *self.options, *arguments], capture_output=True, text=True,
+        done = subprocess.run([self.program("sallyport"), "audit", *self.options, *arguments], capture_output=True, text=True,
                               timeout=30)
         assert done.returncode == 0, done.stderr
         return done.stdout
@@ -113,7 +117,7 @@ class Broker:
         return profiles.write_profile(self.profiles, name, **sections)
 
     def kill_session(self, session) -> subprocess.CompletedProcess:
-        return subprocess.run([places.program("sallyport"), "kill", *self.options, session], capture_output=True, text=True, timeout=30)
+        return subprocess.run([self.program("sallyport"), "kill", *self.options, session], capture_output=True, text=True, timeout=30)
 
     # --- end ---
     def alive(self) -> bool:

@@ -9,8 +9,8 @@ BIN = pathlib.Path(os.environ.get("SALLYPORT_BIN", ROOT / "build/release/bin"))
 PYTHON = "/usr/bin/python3"  # never PATH's: only Debian's has docker, redis and rq
 
 
-def program(name: str) -> str:
-    path = BIN / name
+def program(name: str, directory=BIN) -> str:
+    path = pathlib.Path(directory) / name
     if not path.exists():
         raise RuntimeError(f"{path} is missing: run scripts/build, or name the programs' directory in SALLYPORT_BIN")
     return str(path)

@@ -45,7 +45,7 @@ class Run:
         self.broker = broker
         read_end, write_end = os.pipe()
         verb = [] if program == "sallyport-run" else ["run"]
-        arguments = [places.program(program), *verb, *broker.options, "--status-fd", str(write_end), *options, profile]
+        arguments = [broker.program(program), *verb, *broker.options, "--status-fd", str(write_end), *options, profile]
         if command:
             arguments += ["--", *command]
         self.stderr_file = tempfile.TemporaryFile()
