@@ -45,15 +45,12 @@ Result<Child> spawn(const std::string& program, const std::vector<std::string>& 
   const pid_t pid = clone3(clone);
   if (pid < 0) return fail_errno("start " + program);
   if (pid > 0) return Child::from_pidfd(UniqueFd::adopt(pidfd));
-  sigset_t none;
-  ::sigemptyset(&none);
-  ::sigprocmask(SIG_SETMASK, &none, nullptr);
   ::setsid();  // a terminal's ^C is for the worker; the broker ends when the session does
   int ready = 0;
   if (connection == kPrivateFd) ready = ::fcntl(connection, F_SETFD, 0);
   if (connection >= 0 && connection != kPrivateFd) ready = ::dup2(connection, kPrivateFd);
   const int keep = kPrivateFd;
-  if (ready < 0 || close_all_but({&keep, connection >= 0 ? 1U : 0U}) != 0) ::_exit(125);
+  if (ready < 0 || default_signals() != 0 || close_all_but({&keep, connection >= 0 ? 1U : 0U}) != 0) ::_exit(125);
   ::execv(program.c_str(), argv.data());
   ::_exit(125);
 }

@@ -70,6 +70,13 @@ Result<UidRange> take_ids(const BrokerConfig& config) {
   return take_uid_range(directory, config.uid_span.first, config.uid_span.last);
 }
 
+void warn_of_limits(const RunRecord& record) {
+  if (record.not_enforced.empty()) return;
+  std::string list;
+  for (const std::string& limit : record.not_enforced) list += " " + limit;
+  complain("not enforced on this host:" + list);
+}
+
 class Run {
  public:
   Run(const Options& options, RunRecord& record) : options_(options), record_(record) {}
@@ -147,6 +154,7 @@ Result<> Run::go() {
     broker_.emplace(TRY(PrivateBroker::start(options_, prepared_.config)));
   sandbox_.emplace(TRY(Sandbox::start(plan, *range_)));
   if (plan.opens_session()) TRY(open_session());
+  warn_of_limits(record_);
   Supervisor supervisor(plan, *sandbox_, *signals_, session_ ? &*session_ : nullptr);
   record_.outcome = supervisor.run();
   if (session_) session_->wait_until_done(limits::kSessionEndDeadline);
@@ -165,11 +173,6 @@ int run(const Options& options) {
   const auto outcome = Run(options, record).go();
   if (!outcome) record.outcome = Outcome{.ended = Outcome::Ended::NotBuilt, .reason = outcome.error().text()};
   if (!record.outcome.reason.empty()) complain(record.outcome.reason);
-  if (outcome && !record.not_enforced.empty()) {
-    std::string list;
-    for (const std::string& limit : record.not_enforced) list += " " + limit;
-    complain("not enforced on this host:" + list);
-  }
   if (options.status_fd) write_status(*options.status_fd, record);
   return record.outcome.exit_code();
 }

@@ -77,9 +77,7 @@ int stay_hidden(StepContext&) noexcept {
 
 int reset_signals(StepContext&) noexcept {
   ::umask(022);
-  sigset_t none;
-  ::sigemptyset(&none);
-  return outcome(::sigprocmask(SIG_SETMASK, &none, nullptr));  // handlers were cleared by clone3
+  return default_signals();
 }
 
 int install_filter(StepContext&) noexcept {
@@ -100,6 +98,24 @@ constexpr std::array kWorkerSteps = {
 };
 
 }  // namespace
+
+int default_signals() noexcept {
+  // What the caller ignored (a shell's background job, nohup) or we do would stay ignored through the exec. By the bare
+  // call, because libc keeps two of the signals to itself.
+  struct {
+    void (*handler)(int);
+    unsigned long flags;
+    void (*restorer)();
+    std::uint64_t mask;
+  } const action{};
+  for (int signal = 1; signal <= 64; ++signal) {
+    if (signal == SIGKILL || signal == SIGSTOP) continue;
+    if (::syscall(SYS_rt_sigaction, signal, &action, nullptr, sizeof action.mask) != 0) return errno;
+  }
+  sigset_t none;
+  ::sigemptyset(&none);
+  return outcome(::sigprocmask(SIG_SETMASK, &none, nullptr));
+}
 
 std::span<const Step> worker_steps() noexcept {
   return kWorkerSteps;
