@@ -16,7 +16,7 @@ void append_unit(std::string& out, std::uint32_t unit) {
 
 struct CodePoint {
   std::uint32_t value = kReplacement;
-  std::size_t size = 1;  // bytes read
+  std::size_t size = 1;  // bytes read; 1 only where they are malformed
 };
 
 // One character beyond ASCII at the head of `text`; anything malformed, overlong or a surrogate is U+FFFD, one byte long.
@@ -45,6 +45,17 @@ CodePoint read_code_point(std::string_view text) {
 }
 
 }  // namespace
+
+bool is_plain_text(std::string_view text) {
+  for (std::size_t i = 0; i < text.size();) {
+    if (text[i] == '\0') return false;
+    const bool ascii = static_cast<unsigned char>(text[i]) < 0x80;
+    const std::size_t size = ascii ? 1 : read_code_point(text.substr(i)).size;
+    if (!ascii && size == 1) return false;
+    i += size;
+  }
+  return true;
+}
 
 void append_json_string(std::string& out, std::string_view text) {
   out += '"';

@@ -10,6 +10,9 @@ namespace sallyport::engine {
 
 void append_json_string(std::string& out, std::string_view text);
 
+// UTF-8 without NUL: what passes through dockerd and exec unchanged.
+bool is_plain_text(std::string_view text);
+
 // Builds one value from left to right; commas are its own business. Nesting is the caller's order of calls.
 class JsonWriter {
  public:

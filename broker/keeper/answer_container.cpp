@@ -1,0 +1,114 @@
+#include "broker/keeper/answers.hpp"
+#include "sallyport/log.hpp"
+
+namespace sallyport::keeper {
+
+using protocol::Failed;
+using protocol::Succeeded;
+
+namespace {
+
+// What was granted goes to dockerd, and its answer is read: 2xx, 304, or a cause in our words.
+AnswerTask act(const Call& call, engine::Operation operation, const Owned& owned, const ContainerName& reference,
+               std::string request, std::chrono::seconds limit = limits::kUpstreamDeadline) {
+  const auto reply = co_await call.services.docker.ask(std::move(request), call.in_flight->exchange, limit);
+  if (!reply) co_return engine::explain_transport(reply.error().code);
+  if (reply->status >= 200 && reply->status < 300) co_return Succeeded{};
+  if (reply->status == 304) co_return Succeeded{.not_modified = true};
+  if (reply->status == 404 && operation != engine::Operation::Start) forget(*call.session, owned);
+  const std::string text = engine::read_error_message(reply->body);
+  log::debug("dockerd refused an action on " + owned->id.text() + ": " + text);
+  co_return engine::explain(operation, reply->status, text, reference.text());
+}
+
+bool succeeded(const Answer& answer) { return std::holds_alternative<Succeeded>(answer.reply); }
+
+net::awaitable<void> kill_after_lifetime(Services& services, SessionPtr session, Owned owned, std::chrono::seconds lifetime) {
+  co_await async::sleep_for(lifetime);
+  if (session->is_ending || owned->is_gone) co_return;
+  AuditRecord record;
+  record.event = Event::Reap;
+  record.weight = Weight::Closing;
+  record.session = session->id.text();
+  record.profile = session->profile.name.text();
+  record.object = owned->name.text();
+  record.rule = "docker.budget.lifetime";
+  record.reason = "the container has run for " + std::to_string(lifetime.count()) + " s, its lifetime; it is killed";
+  if (const auto written = services.audit.write(record); !written) log::error(written.error().text());
+  engine::Exchange exchange;
+  const auto reply = co_await services.docker.ask(engine::render_kill(owned->id, 9), exchange);
+  if (!reply) log::warning("kill container " + owned->id.text() + " after its lifetime: " + reply.error().text());
+}
+
+// Never leave a client waiting for the removal of a container that will not start (docker run --rm).
+net::awaitable<void> remove_unstarted(const Call& call, const Owned& owned) {
+  engine::Exchange exchange;
+  const auto reply = co_await call.services.docker.ask(engine::render_remove(owned->id, engine::Force::Yes), exchange);
+  if (reply && (reply->status == 204 || reply->status == 404)) forget(*call.session, owned);
+}
+
+}  // namespace
+
+AnswerTask answer(Call call, protocol::StartContainer ask) {
+  // What was accepted at create is not refused at start: a container's first start is on no account but its create's.
+  const Owned known = call.session->ledger.find(ask.container);
+  const bool is_first = known && !known->was_started;
+  if (!is_first)
+    if (const Refused refused = admit(call, ask.container.text())) co_return *refused;
+  if (const Verdict refusal = decide_group(*call.endpoint, call.session->profile))
+    co_return *deny(call, ask.container.text(), *refusal);
+  const auto owned = find_owned(call, ask.container);
+  if (!owned) co_return owned.error();
+  if (const Refused refused = grant(call, ask.container.text(), Weight::Change)) {
+    if (is_first && (*owned)->auto_remove) co_await remove_unstarted(call, *owned);
+    co_return *refused;
+  }
+  (*owned)->was_started = true;
+  Answer outcome = co_await act(call, engine::Operation::Start, *owned, ask.container, engine::render_start((*owned)->id));
+  const auto lifetime = call.session->profile.docker->budget.lifetime;
+  if (succeeded(outcome) && lifetime && !call.session->is_ending)
+    call.session->tasks.spawn("lifetime", kill_after_lifetime(call.services, call.session, *owned, *lifetime));
+  co_return outcome;
+}
+
+AnswerTask answer(Call call, protocol::KillContainer ask) {
+  if (const Refused refused = admit(call, ask.container.text())) co_return *refused;
+  if (ask.signal < 1 || ask.signal > 64)
+    co_return *deny(call, ask.container.text(), {400, "signal", "sallyport: there is no such signal", 0});
+  const auto owned = find_owned(call, ask.container);
+  if (!owned) co_return owned.error();
+  if (const Refused refused = grant(call, ask.container.text(), Weight::Change)) co_return *refused;
+  co_return co_await act(call, engine::Operation::Kill, *owned, ask.container, engine::render_kill((*owned)->id, ask.signal));
+}
+
+AnswerTask answer(Call call, protocol::StopContainer ask) {
+  if (const Refused refused = admit(call, ask.container.text())) co_return *refused;
+  const auto owned = find_owned(call, ask.container);
+  if (!owned) co_return owned.error();
+  if (const Refused refused = grant(call, ask.container.text(), Weight::Change)) co_return *refused;
+  if (ask.timeout) ask.timeout = std::min(*ask.timeout, limits::kMaxStopSeconds);
+  const std::chrono::seconds limit = limits::kUpstreamDeadline + std::chrono::seconds(limits::kMaxStopSeconds);
+  co_return co_await act(call, engine::Operation::Stop, *owned, ask.container, engine::render_stop((*owned)->id, ask.timeout), limit);
+}
+
+AnswerTask answer(Call call, protocol::ResizeContainer ask) {
+  if (const Refused refused = admit(call, ask.container.text())) co_return *refused;
+  const auto owned = find_owned(call, ask.container);
+  if (!owned) co_return owned.error();
+  if (const Refused refused = grant(call, ask.container.text(), Weight::Read)) co_return *refused;
+  co_return co_await act(call, engine::Operation::Resize, *owned, ask.container,
+                         engine::render_resize((*owned)->id, ask.height, ask.width));
+}
+
+AnswerTask answer(Call call, protocol::RemoveContainer ask) {
+  if (const Refused refused = admit(call, ask.container.text())) co_return *refused;
+  const auto owned = find_owned(call, ask.container);
+  if (!owned) co_return owned.error();
+  if (const Refused refused = grant(call, ask.container.text(), Weight::Change)) co_return *refused;
+  const engine::Force force = ask.force ? engine::Force::Yes : engine::Force::No;
+  Answer outcome = co_await act(call, engine::Operation::Remove, *owned, ask.container, engine::render_remove((*owned)->id, force));
+  if (succeeded(outcome)) forget(*call.session, *owned);
+  co_return outcome;
+}
+
+}  // namespace sallyport::keeper

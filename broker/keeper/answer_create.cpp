@@ -1,0 +1,122 @@
+#include "broker/api/names.hpp"
+#include "broker/keeper/answers.hpp"
+#include "broker/keeper/random_hex.hpp"
+#include "broker/keeper/removal.hpp"
+#include "sallyport/log.hpp"
+#include "seccomp/filters.hpp"
+
+namespace sallyport::keeper {
+
+using protocol::CreateContainer;
+using protocol::Failed;
+
+namespace {
+
+std::string object_of(const CreateContainer& ask) {
+  std::string object = api::familiar_image(ask.image.text());
+  if (ask.name) object += " as " + ask.name->text();
+  return object;
+}
+
+// Asks dockerd for its list only where it could change the verdict: containers with AutoRemove go without our doing.
+net::awaitable<Verdict> decide_with_current_ledger(const Call& call, const CreateContainer& ask) {
+  Verdict verdict = decide_create(ask, call.session->profile, call.session->ledger);
+  if (!verdict || (verdict->status != 409 && !verdict->rule.starts_with("docker.budget."))) co_return verdict;
+  (void)co_await refresh_ledger(call.services, call.session, call.in_flight->exchange);  // else it stays as it was
+  co_return decide_create(ask, call.session->profile, call.session->ledger);
+}
+
+Owned reserve(const Call& call, const CreateContainer& ask) {
+  OwnedContainer container;
+  container.name = ask.name ? *ask.name : *ContainerName::parse(random_hex(6));
+  container.image = ask.image.text();
+  container.labels = ask.labels.items;
+  container.memory_bytes = memory_of(ask, call.session->profile.docker->container);
+  container.created = std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+  container.auto_remove = ask.auto_remove;
+  container.tty = ask.tty;
+  return call.session->ledger.reserve(std::move(container));
+}
+
+net::awaitable<std::expected<engine::ContainerPlan, Failed>> plan(const Call& call, const CreateContainer& ask, const Owned& owned) {
+  const auto facts = co_await call.services.docker.facts();
+  if (!facts) co_return std::unexpected(engine::explain_transport(facts.error().code));
+  if (facts->systemd_cgroups != call.session->systemd_cgroups)
+    co_return std::unexpected(Failed{503, "sallyport: dockerd has changed its cgroup driver; start a new session", 0});
+  const auto reply = co_await call.services.docker.ask(engine::render_image_inspect(ask.image), call.in_flight->exchange);
+  if (!reply) co_return std::unexpected(engine::explain_transport(reply.error().code));
+  if (reply->status == 404)
+    co_return std::unexpected(Failed{404, "No such image: " + api::familiar_image(ask.image.text()), 0});
+  if (reply->status != 200) co_return std::unexpected(Failed{500, "sallyport: dockerd could not inspect the image", 0});
+  const auto image = engine::read_image(reply->body);
+  if (!image) co_return std::unexpected(engine::explain_transport(image.error().code));
+  if (const Verdict refusal = decide_image(ask, *image)) co_return std::unexpected(*deny(call, object_of(ask), *refusal));
+  const PlanFacts plan_facts{call.session->id, call.services.broker,
+                             call.session->uid_base + static_cast<std::uint32_t>(limits::UidPart::Container),
+                             call.session->systemd_cgroups};
+  co_return plan_container(ask, call.session->profile.docker->container, *image, plan_facts, owned->name);
+}
+
+// A create whose answer never came may have succeeded. Its name stays taken until dockerd shows that it has not, or the
+// container is removed.
+net::awaitable<void> clear_up(Services& services, SessionPtr session, Owned owned) {
+  Leftovers leftovers{{dockerd_name(session->id, owned->name), owned->id.text()}};
+  const auto settled = Clock::now() + std::chrono::seconds(3);
+  while (!session->is_ending && !leftovers.empty()) {
+    co_await async::sleep_for(std::chrono::seconds(1));
+    if (session->is_ending) co_return;
+    (void)co_await remove_containers(services.docker, services.broker, session->id, leftovers, Clock::now() > settled);
+  }
+  if (!session->is_ending) forget(*session, owned);
+}
+
+// From here on a container may exist. Not cancelled at the end of the session, which waits for the answer instead.
+AnswerTask create(const Call& call, const CreateContainer& ask, const engine::ContainerPlan& plan, const Owned& owned) {
+  Session& session = *call.session;
+  if (const auto written = session.ledger_file.intent(plan.dockerd_name); !written) {
+    log::error(written.error().text());
+    session.ledger.forget(owned);
+    co_return Failed{503, "sallyport: the ledger cannot be written, so nothing is created", 0};
+  }
+  engine::Exchange exchange;
+  const std::string body = engine::create_body(ask, plan, seccomp::container_profile_json());
+  const auto reply = co_await call.services.docker.ask(engine::render_create(plan, body), exchange);
+  const auto id = reply && reply->status == 201 ? engine::read_created(reply->body) : fail("");
+  if (id) {
+    session.ledger.made(owned, *id);
+    if (const auto written = session.ledger_file.made(plan.dockerd_name, *id); !written)
+      log::warning(written.error().text() + "; the container is known by name and label");
+    co_return protocol::Created{*id};
+  }
+  if (reply && reply->status >= 400) {
+    const std::string text = engine::read_error_message(reply->body);
+    log::warning("dockerd refused a create of session " + session.id.text() + ": " + text);
+    forget(session, owned);
+    co_return engine::explain(engine::Operation::Create, reply->status, text, api::familiar_image(ask.image.text()));
+  }
+  session.tasks.spawn("clear up after a create", clear_up(call.services, call.session, owned));
+  co_return engine::explain_transport(reply ? EPROTO : reply.error().code);
+}
+
+}  // namespace
+
+AnswerTask answer(Call call, CreateContainer ask) {
+  const std::string object = object_of(ask);
+  if (const Refused refused = admit(call, object)) co_return *refused;
+  if (const Verdict refusal = co_await decide_with_current_ledger(call, ask)) co_return *deny(call, object, *refusal);
+  if (const auto retry_after = call.session->create_rate.take(Clock::now()))
+    co_return *deny(call, object, *decide_rate("creates", call.session->create_rate.per_minute(), *retry_after));
+  const Owned owned = reserve(call, ask);  // nothing suspends between the verdict and this
+  if (!owned) co_return Failed{409, "Conflict. The container name is already in use", 0};
+  const auto planned = co_await plan(call, ask, owned);
+  Refused refused;
+  if (!planned) refused = planned.error();
+  else refused = grant(call, object, Weight::Change);
+  if (refused) {
+    call.session->ledger.forget(owned);
+    co_return *refused;
+  }
+  co_return co_await create(call, ask, *planned, owned);
+}
+
+}  // namespace sallyport::keeper

@@ -1,0 +1,56 @@
+#include "broker/keeper/answers.hpp"
+
+namespace sallyport::keeper {
+
+using protocol::ContainerStatus;
+
+namespace {
+
+// What dockerd does not know, or what it would tell of the host.
+void fill_from_ledger(protocol::Summary& summary, const OwnedContainer& owned) {
+  summary.id = owned.id;
+  summary.name = owned.name;
+  summary.image = owned.image;
+  summary.created = owned.created;
+  summary.labels.items = owned.labels;
+}
+
+bool is_running(ContainerStatus status) {
+  return status == ContainerStatus::Running || status == ContainerStatus::Paused || status == ContainerStatus::Restarting;
+}
+
+}  // namespace
+
+AnswerTask answer(Call call, protocol::InspectContainer ask) {
+  if (const Refused refused = admit(call, ask.container.text())) co_return *refused;
+  const auto owned = find_owned(call, ask.container);
+  if (!owned) co_return owned.error();
+  if (const Refused refused = grant(call, ask.container.text(), Weight::Read)) co_return *refused;
+  const auto reply = co_await call.services.docker.ask(engine::render_inspect((*owned)->id), call.in_flight->exchange);
+  if (!reply) co_return engine::explain_transport(reply.error().code);
+  if (reply->status == 404) forget(*call.session, *owned);
+  if (reply->status != 200) co_return engine::explain(engine::Operation::Inspect, reply->status, "", ask.container.text());
+  auto inspected = engine::read_inspect(reply->body);
+  if (!inspected || inspected->container.id != (*owned)->id) co_return engine::explain_transport(EPROTO);
+  fill_from_ledger(inspected->container, **owned);
+  co_return std::move(*inspected);
+}
+
+AnswerTask answer(Call call, protocol::ListContainers ask) {
+  if (const Refused refused = admit(call, "")) co_return *refused;
+  if (const Refused refused = grant(call, "", Weight::Read)) co_return *refused;
+  auto listed = co_await refresh_ledger(call.services, call.session, call.in_flight->exchange);
+  if (!listed) co_return engine::explain_transport(listed.error().code);
+  for (engine::ListedContainer& entry : *listed) {
+    // Only what the ledger has: labels of ours are no proof. By the whole id, so no prefix can match.
+    const auto reference = ContainerName::parse(entry.id.text());
+    const Owned owned = reference ? call.session->ledger.find(*reference) : nullptr;
+    if (!owned || owned->id != entry.id || (!ask.all && !is_running(entry.summary.status))) continue;
+    fill_from_ledger(entry.summary, *owned);
+    const protocol::Reply item = protocol::ListItem{std::move(entry.summary)};
+    co_await send_reply(call.services, call.session, call.id, item, UniqueFd());
+  }
+  co_return protocol::Succeeded{};
+}
+
+}  // namespace sallyport::keeper

@@ -1,0 +1,62 @@
+// TRUSTED SIDE. What each request of a gate does: decide, record, then act. One function a request; each returns its last
+// reply. `Call` is the request's place in its session.
+#pragma once
+
+#include "broker/engine/explain.hpp"
+#include "broker/keeper/decide.hpp"
+#include "broker/keeper/services.hpp"
+#include "broker/keeper/session.hpp"
+
+namespace sallyport::keeper {
+
+struct Call {
+  Services& services;
+  SessionPtr session;
+  protocol::RequestId id = 0;
+  std::shared_ptr<InFlight> in_flight;
+  const api::Endpoint* endpoint = nullptr;
+};
+
+struct Answer {
+  protocol::Reply reply;
+  UniqueFd fd;  // goes with it
+  Answer(protocol::Reply with) : reply(std::move(with)) {}  // NOLINT(google-explicit-constructor): a reply is an answer
+  Answer(protocol::Reply with, UniqueFd passed) : reply(std::move(with)), fd(std::move(passed)) {}
+};
+using AnswerTask = net::awaitable<Answer>;
+
+AnswerTask answer(Call call, protocol::CreateContainer ask);
+AnswerTask answer(Call call, protocol::StartContainer ask);
+AnswerTask answer(Call call, protocol::WaitContainer ask);
+AnswerTask answer(Call call, protocol::AttachContainer ask);
+AnswerTask answer(Call call, protocol::ReadLogs ask);
+AnswerTask answer(Call call, protocol::KillContainer ask);
+AnswerTask answer(Call call, protocol::StopContainer ask);
+AnswerTask answer(Call call, protocol::ResizeContainer ask);
+AnswerTask answer(Call call, protocol::InspectContainer ask);
+AnswerTask answer(Call call, protocol::ListContainers ask);
+AnswerTask answer(Call call, protocol::RemoveContainer ask);
+
+// --- shared by them ---
+
+using Refused = std::optional<protocol::Failed>;  // empty: go on
+
+// Rate and group of the request.
+Refused admit(const Call& call, std::string_view object);
+Refused deny(const Call& call, std::string_view object, const Refusal& refusal);
+// The record of a granted request. Must stand before its effect: where it cannot be written, nothing happens.
+Refused grant(const Call& call, std::string_view object, Weight weight);
+// The container that the client names, if it is the session's; else the refusal.
+std::expected<Owned, protocol::Failed> find_owned(const Call& call, const ContainerName& reference);
+
+// Sends a reply that is not the last, or the last one. Waits while the gate's channel is full; a gate that reads nothing
+// for long is ended.
+net::awaitable<void> send_reply(Services& services, SessionPtr session, protocol::RequestId id, const protocol::Reply& reply,
+                                const UniqueFd& fd);
+
+// Forgets containers that are gone from dockerd (AutoRemove removes them without us).
+net::awaitable<Result<std::vector<engine::ListedContainer>>> refresh_ledger(Services& services, SessionPtr session,
+                                                                            engine::Exchange& exchange);
+void forget(Session& session, const Owned& owned);
+
+}  // namespace sallyport::keeper

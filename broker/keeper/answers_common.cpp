@@ -1,0 +1,107 @@
+#include "broker/api/names.hpp"
+#include "broker/keeper/answers.hpp"
+#include "broker/keeper/ending.hpp"
+#include "sallyport/log.hpp"
+
+namespace sallyport::keeper {
+
+using protocol::Failed;
+
+namespace {
+
+constexpr std::chrono::seconds kGateReadsWithin{30};
+
+AuditRecord record_of(const Call& call, std::string_view object) {
+  AuditRecord record;
+  record.session = call.session->id.text();
+  record.profile = call.session->profile.name.text();
+  record.method = api::name_of(call.endpoint->method);
+  record.endpoint = call.endpoint->path;
+  record.object = object;
+  return record;
+}
+
+Failed untrusted_trail(const Error& error) {
+  log::error(error.text() + "; nothing is granted until it can be written");
+  return {503, "sallyport: the audit trail cannot be written, so nothing is granted", 0};
+}
+
+}  // namespace
+
+Refused deny(const Call& call, std::string_view object, const Refusal& refusal) {
+  AuditRecord record = record_of(call, object);
+  record.decision = Decision::Deny;
+  record.rule = refusal.rule;
+  record.reason = refusal.message;
+  const auto written = call.services.audit.write(record, call.session->audit_quota);
+  if (!written) return untrusted_trail(written.error());
+  return Failed{refusal.status, refusal.message.substr(0, limits::kMaxReasonBytes), refusal.retry_after};
+}
+
+Refused grant(const Call& call, std::string_view object, Weight weight) {
+  if (call.session->is_ending) return Failed{503, "sallyport: the session is ending", 0};
+  AuditRecord record = record_of(call, object);
+  record.weight = weight;
+  const auto written = call.services.audit.write(record, call.session->audit_quota);
+  if (!written) return untrusted_trail(written.error());
+  return {};
+}
+
+Refused admit(const Call& call, std::string_view object) {
+  Session& session = *call.session;
+  if (const auto retry_after = session.request_rate.take(Clock::now()))
+    return deny(call, object, *decide_rate("requests", session.request_rate.per_minute(), *retry_after));
+  if (const Verdict refusal = decide_group(*call.endpoint, session.profile)) return deny(call, object, *refusal);
+  return {};
+}
+
+std::expected<Owned, Failed> find_owned(const Call& call, const ContainerName& reference) {
+  if (Owned owned = call.session->ledger.find(reference)) return owned;
+  const Failed missing = engine::no_such_container(reference.text());
+  const Refused refused = deny(call, reference.text(), {404, "container.not-owned", missing.message.value, 0});
+  return std::unexpected(*refused);
+}
+
+void forget(Session& session, const Owned& owned) {
+  if (owned->is_gone) return;
+  session.ledger.forget(owned);
+  // A line too few makes the reaper ask for a container that is not there: no harm.
+  if (const auto written = session.ledger_file.gone(dockerd_name(session.id, owned->name)); !written)
+    log::warning(written.error().text());
+}
+
+net::awaitable<Result<std::vector<engine::ListedContainer>>> refresh_ledger(Services& services, SessionPtr session,
+                                                                            engine::Exchange& exchange) {
+  const std::vector<Owned> before = session->ledger.all();
+  std::vector<Owned> known;
+  for (const Owned& owned : before)
+    if (!owned->id.empty()) known.push_back(owned);
+  const auto reply = CO_TRY(co_await services.docker.ask(engine::render_list(services.broker, session->id), exchange));
+  if (reply.status != 200) co_return fail_errno("list containers", EPROTO);
+  auto listed = CO_TRY(engine::read_list(reply.body));
+  for (const Owned& owned : known) {
+    bool is_there = false;
+    for (const auto& entry : listed) is_there |= entry.id == owned->id;
+    if (!is_there) forget(*session, owned);
+  }
+  co_return listed;
+}
+
+net::awaitable<void> send_reply(Services& services, SessionPtr session, protocol::RequestId id, const protocol::Reply& reply,
+                                const UniqueFd& fd) {
+  const std::vector<std::byte> bytes = encode_message(protocol::ReplyEnvelope{id, reply});
+  const int fds[] = {fd.get()};
+  const std::span<const int> passed = fd ? std::span<const int>(fds) : std::span<const int>();
+  const auto give_up = Clock::now() + kGateReadsWithin;
+  while (!session->is_ending && session->gate && session->gate->is_open()) {
+    const auto sent = session->gate->send(bytes, passed);
+    if (sent) co_return;
+    if (sent.error().code != EAGAIN)
+      co_return end_session(services, session, "gate.ended", "the gate cannot be answered: " + sent.error().text());
+    if (Clock::now() > give_up) co_return end_session(services, session, "gate.unread", "the gate does not read its answers");
+    const auto room = co_await async::within(std::chrono::seconds(5), session->gate->wait_writable());
+    if (!room && room.error().code != ETIMEDOUT) co_return;
+  }
+}
+
+}  // namespace sallyport::keeper

@@ -1,0 +1,81 @@
+// TRUSTED SIDE. The audit trail: typed records, one JSON line each, appended before what they tell of takes effect.
+// write() has returned means write(2) has. A record that cannot be written is an error, and then nothing is granted.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "sallyport/limits.hpp"
+#include "sallyport/result.hpp"
+#include "sallyport/unique_fd.hpp"
+
+namespace sallyport::keeper {
+
+enum class Event : std::uint8_t { Request, SessionOpen, SessionEnd, Forward, Reap };
+enum class Decision : std::uint8_t { Allow, Deny };
+enum class Source : std::uint8_t { Keeper, Gate };
+// What a record is worth when space is short. Reads and denials are counted beyond a session's quota; the rest never is.
+enum class Weight : std::uint8_t { Read, Change, Closing };
+
+struct AuditRecord {
+  Event event = Event::Request;
+  Decision decision = Decision::Allow;
+  Source source = Source::Keeper;
+  Weight weight = Weight::Read;
+  std::string_view session;
+  std::string_view profile;
+  std::string_view method;
+  std::string_view endpoint;
+  std::string object;
+  std::string rule;
+  std::string reason;
+  std::uint64_t count = 1;
+};
+
+// How much of the trail one session has used.
+struct AuditQuota {
+  std::uint64_t bytes = 0;
+  std::uint64_t counted = 0;  // records beyond the quota, not yet told
+};
+
+class AuditTrail {
+ public:
+  struct Bounds {
+    std::size_t file_bytes = limits::kMaxAuditFileBytes;
+    int files = limits::kMaxAuditFiles;
+    std::size_t session_bytes = limits::kAuditBytesPerSession;
+    std::size_t reserve_bytes = 1024 * 1024;  // space taken ahead of the end, for changes and closings on a full disk
+  };
+  static Result<AuditTrail> open(const std::string& directory, std::string broker, const Bounds& bounds);
+  static Result<AuditTrail> open(const std::string& directory, std::string broker) {
+    return open(directory, std::move(broker), Bounds{});
+  }
+
+  Result<> write(const AuditRecord& record);
+  Result<> write(const AuditRecord& record, AuditQuota& quota);
+  // One record for all that the quota has swallowed since the last call.
+  Result<> write_counted(std::string_view session, std::string_view profile, AuditQuota& quota);
+
+ private:
+  AuditTrail() = default;
+  std::string line_of(const AuditRecord& record) const;
+  Result<> append(std::string line, Weight weight);
+  Result<> reopen();
+  Result<> rotate();
+  bool take_reserve();
+
+  std::string directory_;
+  std::string broker_;
+  Bounds bounds_;
+  UniqueFd file_;
+  std::uint64_t size_ = 0;
+  std::uint64_t reserved_until_ = 0;
+  std::uint64_t sequence_ = 0;
+  bool torn_ = false;  // the last write stopped within its line
+};
+
+// "2026-03-14T10:23:45.123Z"
+std::string utc_timestamp(std::int64_t milliseconds_since_epoch);
+
+}  // namespace sallyport::keeper

@@ -1,0 +1,120 @@
+#include "broker/keeper/control.hpp"
+
+#include <sys/socket.h>
+
+#include <boost/asio/posix/stream_descriptor.hpp>
+
+#include "broker/keeper/ending.hpp"
+#include "broker/keeper/open_session.hpp"
+#include "sallyport/log.hpp"
+
+namespace sallyport::keeper {
+
+using handshake::FromKeeper;
+
+namespace {
+
+constexpr std::chrono::seconds kHelloWithin{5};
+constexpr std::chrono::seconds kKilledWithin{30};
+constexpr std::size_t kMaxGreeting = 128;  // connections that have not said who they are
+
+void refuse(Services& services, async::Channel& control, const Hello* hello, const std::string& reason) {
+  log::warning("refused on the control socket: " + reason);
+  if (hello != nullptr) {
+    AuditRecord record;
+    record.event = Event::SessionOpen;
+    record.decision = Decision::Deny;
+    record.profile = hello->message.profile.text();
+    record.object = hello->message.command.value;
+    record.rule = "session.refused";
+    record.reason = "uid " + std::to_string(hello->peer.uid) + ": " + reason;
+    // All of them share one quota: whoever knocks for ever does not fill the disk.
+    static AuditQuota quota;
+    (void)services.audit.write(record, quota);
+  }
+  (void)control.send(encode_message(FromKeeper(handshake::Refused{reason.substr(0, limits::kMaxReasonBytes)})));
+}
+
+// The launcher may say that its worker has ended; its closing the connection, or anything else, ends the session.
+net::awaitable<void> listen_to_launcher(Services& services, SessionPtr session) {
+  auto message = co_await session->control->receive();
+  if (session->is_ending) co_return;
+  if (!message || message->bytes.empty())
+    co_return end_session(services, session, "launcher.closed", "the launcher closed its connection");
+  const auto decoded = decode_message<handshake::ToKeeper>(message->bytes);
+  const auto* ended = decoded ? std::get_if<handshake::WorkerEnded>(&*decoded) : nullptr;
+  if (ended == nullptr || !message->fds.empty())
+    co_return end_session(services, session, "launcher.misconduct", "the launcher sent what it may not send");
+  session->worker_ended = true;
+  session->worker_status = (ended->signalled ? "signal " : "exit ") + std::to_string(ended->value);
+  const bool time_up = ended->time_up;
+  end_session(services, session, time_up ? "limits.time" : "worker.ended", time_up ? "its time is up" : "the worker has ended");
+}
+
+net::awaitable<void> kill_session(Services& services, async::Channel& control, const handshake::KillSession& ask, const Peer& peer) {
+  if (peer.uid != 0) co_return refuse(services, control, nullptr, "only root may end a session");
+  const auto found = services.sessions.find(ask.session.text());
+  if (found == services.sessions.end()) co_return refuse(services, control, nullptr, "there is no session " + ask.session.text());
+  const SessionPtr session = found->second;
+  end_session(services, session, "operator", "ended by the operator");
+  if (co_await session->ended.wait(kKilledWithin)) {
+    (void)control.send(encode_message(FromKeeper(handshake::Done{})));
+  } else {
+    refuse(services, control, nullptr, "its processes are ended; its containers will be removed when dockerd answers");
+  }
+}
+
+net::awaitable<void> begin(Services& services, std::unique_ptr<async::Channel> control, async::Message message, Peer peer) {
+  auto decoded = decode_message<handshake::ToKeeper>(message.bytes);
+  if (!decoded) co_return refuse(services, *control, nullptr, decoded.error().text());
+  if (const auto* kill = std::get_if<handshake::KillSession>(&*decoded))
+    co_return co_await kill_session(services, *control, *kill, peer);
+  auto* open = std::get_if<handshake::OpenSession>(&*decoded);
+  if (open == nullptr) co_return refuse(services, *control, nullptr, "a conversation begins with a hello");
+  Hello hello{std::move(*open), std::move(message.fds), std::move(peer)};
+  const Hello shown{hello.message, {}, hello.peer};
+  const auto session = co_await open_session(services, std::move(hello), control);
+  if (!session) co_return refuse(services, *control, &shown, session.error().text());
+  const FromKeeper opened = handshake::Opened{(*session)->id, {}};
+  if (!(*session)->control->send(encode_message(opened)))
+    co_return end_session(services, *session, "launcher.closed", "the launcher closed its connection");
+  log::info("session " + (*session)->id.text() + " begins: profile " + (*session)->profile.name.text());
+  co_await listen_to_launcher(services, *session);
+  co_await (*session)->ended.wait();
+}
+
+std::size_t& greeting() {
+  static std::size_t count = 0;
+  return count;
+}
+
+}  // namespace
+
+net::awaitable<void> converse(Services& services, UniqueFd connection) {
+  auto peer = peer_of(connection.get());
+  if (!peer) co_return log::warning(peer.error().text());
+  auto control = std::make_unique<async::Channel>(services.executor, std::move(connection), limits::kMaxSmallMessageBytes,
+                                                  async::Sending::WithSendmsg);
+  ++greeting();
+  auto message = co_await async::within(kHelloWithin, control->receive());
+  --greeting();
+  if (!message || message->bytes.empty()) co_return;
+  co_await begin(services, std::move(control), std::move(*message), std::move(*peer));
+}
+
+net::awaitable<void> accept_control(Services& services, UniqueFd listener) {
+  net::posix::stream_descriptor waiting(services.executor, listener.release());
+  while (!services.stopping) {
+    auto [error] = co_await waiting.async_wait(net::posix::stream_descriptor::wait_read, async::kUseTuple);
+    if (error || services.stopping) co_return;
+    UniqueFd connection = UniqueFd::adopt(::accept4(waiting.native_handle(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    if (!connection) {
+      if (errno == EMFILE || errno == ENFILE) co_await async::sleep_for(std::chrono::milliseconds(100));
+      continue;
+    }
+    if (greeting() >= kMaxGreeting) continue;  // closed again
+    services.tasks.spawn("control connection", converse(services, std::move(connection)));
+  }
+}
+
+}  // namespace sallyport::keeper

@@ -1,0 +1,108 @@
+#include "broker/keeper/ending.hpp"
+
+#include "broker/keeper/removal.hpp"
+#include "broker/protocol/verbs.hpp"
+#include "sallyport/handshake.hpp"
+#include "sallyport/log.hpp"
+
+namespace sallyport::keeper {
+
+namespace spawner = protocol::spawner;
+
+namespace {
+
+constexpr std::chrono::milliseconds kRetry{200};
+// A create that was cut off may still make its container: dockerd does not hear that its client has gone.
+constexpr std::chrono::seconds kIntentsSettle{3};
+
+// Everything that the session could still do or wait for, but for creates: their answers say what there is to remove.
+void revoke(Session& session) {
+  const auto streams = std::exchange(session.streams, {});
+  for (const auto& [number, named] : streams) named.stream->revoke();
+  for (const auto& [id, in_flight] : session.in_flight)
+    if (protocol::kVerbs[in_flight->kind] != api::Verb::Create) in_flight->exchange.cancel();
+  if (session.gate) session.gate->close();
+  if (session.relay) session.relay->close();
+}
+
+bool creates_are_in_flight(const Session& session) {
+  for (const auto& [id, in_flight] : session.in_flight)
+    if (protocol::kVerbs[in_flight->kind] == api::Verb::Create) return true;
+  return false;
+}
+
+net::awaitable<void> settle_creates(const SessionPtr& session) {
+  const auto give_up = Clock::now() + limits::kUpstreamDeadline + std::chrono::seconds(5);
+  while (creates_are_in_flight(*session) && Clock::now() < give_up) co_await async::sleep_for(std::chrono::milliseconds(20));
+  session->tasks.cancel();
+}
+
+void tell_launcher(Session& session) {
+  if (!session.control || !session.control->is_open()) return;
+  if (session.worker_ended) (void)session.control->send(encode_message(handshake::FromKeeper(handshake::Done{})));
+  (void)session.control->send(encode_message(handshake::FromKeeper(handshake::Ended{session.end_reason})));
+  session.control->close();
+}
+
+net::awaitable<void> remove_all_containers(Services& services, const SessionPtr& session) {
+  Leftovers leftovers;
+  for (const Owned& owned : session->ledger.all()) leftovers[dockerd_name(session->id, owned->name)] = owned->id.text();
+  const auto settled = Clock::now() + kIntentsSettle;
+  bool said = false;
+  while (!leftovers.empty()) {
+    const auto removed = co_await remove_containers(services.docker, services.broker, session->id, leftovers, Clock::now() > settled);
+    if (leftovers.empty()) break;
+    if (!removed && !said && Clock::now() > settled) {
+      said = true;
+      log::warning("session " + session->id.text() + ": " + removed.error().text() + "; trying until it is done");
+      tell_launcher(*session);  // it need not wait for a dockerd that is away
+    }
+    co_await async::sleep_for(kRetry);
+  }
+}
+
+void write_closing_records(Services& services, Session& session) {
+  if (const auto written = services.audit.write_counted(session.id.text(), session.profile.name.text(), session.audit_quota); !written)
+    log::error(written.error().text());
+  AuditRecord record;
+  record.event = Event::SessionEnd;
+  record.weight = Weight::Closing;
+  record.session = session.id.text();
+  record.profile = session.profile.name.text();
+  record.object = session.worker_status;
+  record.rule = session.end_rule;
+  record.reason = session.end_reason;
+  if (const auto written = services.audit.write(record); !written) log::error(written.error().text());
+}
+
+net::awaitable<void> run_ending(Services& services, SessionPtr session) {
+  const auto killed = co_await services.spawner.ask(spawner::KillProcesses{session->id});
+  if (!killed) log::error("session " + session->id.text() + ": " + killed.error().text());
+  co_await settle_creates(session);
+  co_await remove_all_containers(services, session);
+  const auto removed = co_await services.spawner.ask(spawner::RemoveCgroup{session->id, session->systemd_cgroups});
+  if (!removed) log::error("session " + session->id.text() + ": " + removed.error().text());
+  write_closing_records(services, *session);
+  session->ledger_file.remove();
+  session->uid_lock.reset();
+  tell_launcher(*session);
+  log::info("session " + session->id.text() + " has ended: " + session->end_reason);
+  session->tasks.cancel();
+  services.sessions.erase(session->id.text());
+  session->ended.set(true);
+  if (services.on_session_gone) services.on_session_gone();
+}
+
+}  // namespace
+
+void end_session(Services& services, const SessionPtr& session, std::string rule, std::string reason) {
+  if (session->is_ending) return;
+  session->is_ending = true;
+  session->end_rule = std::move(rule);
+  session->end_reason = reason.substr(0, limits::kMaxReasonBytes);
+  log::info("session " + session->id.text() + " ends: " + session->end_reason);
+  revoke(*session);
+  services.tasks.spawn("end session " + session->id.text(), run_ending(services, session));
+}
+
+}  // namespace sallyport::keeper

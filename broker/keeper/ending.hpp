@@ -1,0 +1,13 @@
+// TRUSTED SIDE. The end of a session, whatever caused it: processes killed, containers killed and removed, cgroup gone,
+// closing record written, in this order. Nothing can stop it; where dockerd is away it goes on until dockerd answers.
+#pragma once
+
+#include "broker/keeper/services.hpp"
+#include "broker/keeper/session.hpp"
+
+namespace sallyport::keeper {
+
+// Only the first call has an effect. `rule` is for the audit trail, `reason` for people.
+void end_session(Services& services, const SessionPtr& session, std::string rule, std::string reason);
+
+}  // namespace sallyport::keeper

@@ -1,0 +1,119 @@
+#include "broker/keeper/forwards.hpp"
+
+#include "broker/keeper/ending.hpp"
+#include "broker/protocol/relay_messages.hpp"
+#include "sallyport/log.hpp"
+
+namespace sallyport::keeper {
+
+namespace relay = protocol::relay;
+
+namespace {
+
+std::string text_of(const Address& address) {
+  if (const auto* tcp = std::get_if<TcpAddress>(&address)) return tcp->address + ":" + std::to_string(tcp->port);
+  return "unix:" + std::get<UnixAddress>(address).path;
+}
+
+Result<> record(Services& services, Session& session, const ForwardSection& forward, Decision decision, std::string rule,
+                std::string reason) {
+  AuditRecord entry;
+  entry.event = Event::Forward;
+  entry.decision = decision;
+  entry.session = session.id.text();
+  entry.profile = session.profile.name.text();
+  entry.object = text_of(forward.to);
+  entry.rule = std::move(rule);
+  entry.reason = std::move(reason);
+  return services.audit.write(entry, session.audit_quota);
+}
+
+void tell_relay(Services& services, const SessionPtr& session, const relay::FromKeeper& message, const UniqueFd& fd) {
+  const int fds[] = {fd.get()};
+  const std::vector<std::byte> bytes = encode_message(message);
+  const auto sent = session->relay->send(bytes, fd ? std::span<const int>(fds) : std::span<const int>());
+  if (!sent) end_session(services, session, "relay.ended", "the relay cannot be answered: " + sent.error().text());
+}
+
+protocol::spawner::Dial dial_request(const Session& session, const relay::Connect& ask) {
+  const ForwardSection& forward = session.profile.forwards[ask.forward];
+  protocol::spawner::Dial dial;
+  dial.session = session.id;
+  dial.connection = ask.connection;
+  dial.extra_group = session.forward_groups[ask.forward];
+  if (const auto* tcp = std::get_if<TcpAddress>(&forward.to)) {
+    dial.tcp = true;
+    dial.address = tcp->address;
+    dial.port = tcp->port;
+  } else {
+    dial.address = std::get<UnixAddress>(forward.to).path;
+  }
+  return dial;
+}
+
+// "" where it may be dialed.
+std::string breach(const Session& session, const relay::Connect& ask) {
+  if (ask.forward >= session.profile.forwards.size()) return "a forward that the profile does not have";
+  if (session.forwards.contains(ask.connection)) return "a connection number in use";
+  return "";
+}
+
+net::awaitable<void> connect(Services& services, SessionPtr session, relay::Connect ask) {
+  const ForwardSection& forward = session->profile.forwards[ask.forward];
+  const bool full = session->forwards.size() >= limits::kMaxForwardConnections;
+  const auto written = full ? record(services, *session, forward, Decision::Deny, "forward.connections",
+                                     "the session has " + std::to_string(limits::kMaxForwardConnections) + " connections open")
+                            : record(services, *session, forward, Decision::Allow, "", "");
+  if (!written) log::error(written.error().text());
+  if (full || !written) co_return tell_relay(services, session, relay::Unreachable{ask.connection}, UniqueFd());
+  session->forwards.emplace(ask.connection, ForwardConnection{ask.forward, false});
+  const auto asked = co_await services.spawner.dial(dial_request(*session, ask));
+  if (!asked) log::error(asked.error().text());  // without a spawner the broker is about to end
+}
+
+Result<> close(Services& services, Session& session, const relay::Closed& closed) {
+  const auto found = session.forwards.find(closed.connection);
+  if (found == session.forwards.end() || !found->second.connected) return fail("it closed a connection that is not open");
+  const ForwardSection& forward = session.profile.forwards[found->second.forward];
+  session.forwards.erase(found);
+  return record(services, session, forward, Decision::Allow, "forward.closed",
+                std::to_string(closed.bytes_up) + " bytes up, " + std::to_string(closed.bytes_down) + " bytes down");
+}
+
+}  // namespace
+
+void finish_dial(Services& services, const SessionPtr& session, const protocol::spawner::DialDone& done, UniqueFd upstream) {
+  const auto found = session->forwards.find(done.connection);
+  if (session->is_ending || found == session->forwards.end() || found->second.connected) return;
+  if (!upstream || done.error_code != 0) {
+    const ForwardSection& forward = session->profile.forwards[found->second.forward];
+    session->forwards.erase(found);
+    log::warning("session " + session->id.text() + ": " + fail_errno("dial " + text_of(forward.to), done.error_code).error().text());
+    return tell_relay(services, session, relay::Unreachable{done.connection}, UniqueFd());
+  }
+  found->second.connected = true;
+  tell_relay(services, session, relay::Connected{done.connection}, upstream);
+}
+
+net::awaitable<void> serve_relay(Services& services, SessionPtr session) {
+  while (!session->is_ending) {
+    auto message = co_await session->relay->receive();
+    if (session->is_ending) co_return;
+    const auto end = [&](const std::string& what) { end_session(services, session, "relay.misconduct", "the relay: " + what); };
+    if (!message) co_return end(message.error().text());
+    if (message->bytes.empty()) co_return end_session(services, session, "relay.ended", "the relay closed its channel");
+    if (!message->fds.empty()) co_return end("it sent descriptors");
+    const auto decoded = decode_message<relay::ToKeeper>(message->bytes);
+    if (!decoded) co_return end(decoded.error().text());
+    if (const auto* ask = std::get_if<relay::Connect>(&*decoded)) {
+      if (const std::string what = breach(*session, *ask); !what.empty()) co_return end("it asked for " + what);
+      co_await connect(services, session, *ask);
+    } else if (const auto closed = close(services, *session, std::get<relay::Closed>(*decoded)); !closed) {
+      if (closed.error().code == 0) co_return end(closed.error().text());
+      log::error(closed.error().text());
+    }
+    if (session->untold_rate.take(Clock::now())) co_await async::sleep_for(std::chrono::milliseconds(50));
+  }
+}
+
+}  // namespace sallyport::keeper

@@ -1,0 +1,116 @@
+#include "broker/keeper/gate_requests.hpp"
+
+#include "broker/keeper/answers.hpp"
+#include "broker/keeper/ending.hpp"
+#include "broker/protocol/verbs.hpp"
+#include "sallyport/log.hpp"
+
+namespace sallyport::keeper {
+
+using protocol::CancelRequest;
+using protocol::GateClaim;
+
+namespace {
+
+constexpr std::chrono::milliseconds kSlowDown{50};
+
+AnswerTask dispatch(const Call& call, protocol::Request& request) {
+  return std::visit(
+      [&call]<class Ask>(Ask& ask) -> AnswerTask {
+        if constexpr (std::is_same_v<Ask, CancelRequest> || std::is_same_v<Ask, GateClaim>) std::unreachable();
+        else return answer(call, std::move(ask));
+      },
+      request);
+}
+
+net::awaitable<void> answer_request(Call call, protocol::Request request) {
+  const Answer outcome = co_await dispatch(call, request);
+  Session& session = *call.session;
+  // Before the last reply: the gate may use the id again as soon as it has it.
+  session.in_flight.erase(call.id);
+  --session.in_flight_of[call.in_flight->kind];
+  co_await send_reply(call.services, call.session, call.id, outcome.reply, outcome.fd);
+}
+
+// Waits and streams end; everything else is under way and ends by itself. Nothing found: it crossed the end.
+void cancel(Session& session, protocol::RequestId id) {
+  if (const auto found = session.in_flight.find(id); found != session.in_flight.end()) {
+    const api::Verb verb = protocol::kVerbs[found->second->kind];
+    if (verb == api::Verb::Wait || verb == api::Verb::Attach || verb == api::Verb::Logs) found->second->exchange.cancel();
+    return;
+  }
+  for (auto& [number, named] : session.streams) {
+    if (named.request != id) continue;
+    const std::shared_ptr<HeldStream> stream = named.stream;
+    session.streams.erase(number);
+    return stream->revoke();
+  }
+}
+
+// A claim is what the gate says; the record says that it is no more than that.
+Result<> record_claim(Services& services, Session& session, const GateClaim& claim) {
+  AuditRecord record;
+  record.source = Source::Gate;
+  record.decision = claim.allowed ? Decision::Allow : Decision::Deny;
+  record.session = session.id.text();
+  record.profile = session.profile.name.text();
+  record.method = claim.method.value;
+  record.endpoint = claim.endpoint.value;
+  record.object = std::to_string(claim.http_status);
+  record.rule = claim.rule.value;
+  record.reason = claim.reason.value;
+  record.count = claim.repeated;
+  return services.audit.write(record, session.audit_quota);
+}
+
+net::awaitable<void> handle_untold(Services& services, SessionPtr session, protocol::Request request) {
+  if (const auto* cancelled = std::get_if<CancelRequest>(&request)) cancel(*session, cancelled->request);
+  if (const auto* claim = std::get_if<GateClaim>(&request))
+    if (const auto written = record_claim(services, *session, *claim); !written) log::error(written.error().text());
+  // No answer holds a flood of these back: so we read more slowly, and the channel fills up.
+  if (session->untold_rate.take(Clock::now())) co_await async::sleep_for(kSlowDown);
+}
+
+// What the permit table says against this request; "" where it is allowed.
+std::string breach(const Session& session, const protocol::RequestEnvelope& envelope) {
+  const std::size_t kind = envelope.request.index();
+  const protocol::Permit& permit = protocol::kPermits[kind];
+  if (permit.phase != protocol::Phase::Serving) return "a request out of phase";
+  if (permit.answer == protocol::Answer::None) return "";
+  if (session.in_flight.contains(envelope.id)) return "a request id that is in flight";
+  if (session.in_flight.size() >= limits::kMaxRequestsInFlight || session.in_flight_of[kind] >= permit.in_flight_at_most)
+    return "more requests in flight than its permit";
+  return "";
+}
+
+void begin(Services& services, const SessionPtr& session, protocol::RequestEnvelope envelope) {
+  Call call{services, session, envelope.id, std::make_shared<InFlight>(), endpoint_of(envelope.request)};
+  call.in_flight->kind = envelope.request.index();
+  session->in_flight.emplace(call.id, call.in_flight);
+  ++session->in_flight_of[call.in_flight->kind];
+  session->tasks.spawn("request", answer_request(std::move(call), std::move(envelope.request)));
+}
+
+}  // namespace
+
+net::awaitable<void> serve_gate(Services& services, SessionPtr session) {
+  while (!session->is_ending) {
+    auto message = co_await session->gate->receive();
+    if (session->is_ending) co_return;
+    if (!message) co_return end_session(services, session, "gate.misconduct", "the gate's channel: " + message.error().text());
+    if (message->bytes.empty()) co_return end_session(services, session, "gate.ended", "the gate closed its channel");
+    const auto misconduct = [&](const std::string& what) {
+      end_session(services, session, "gate.misconduct", "the gate broke the protocol: " + what);
+    };
+    if (!message->fds.empty()) co_return misconduct("it sent descriptors");
+    auto envelope = decode_message<protocol::RequestEnvelope>(message->bytes);
+    if (!envelope) co_return misconduct(envelope.error().text());
+    if (const std::string what = breach(*session, *envelope); !what.empty()) co_return misconduct(what);
+    if (protocol::kPermits[envelope->request.index()].answer == protocol::Answer::None)
+      co_await handle_untold(services, session, std::move(envelope->request));
+    else
+      begin(services, session, std::move(*envelope));
+  }
+}
+
+}  // namespace sallyport::keeper

@@ -1,0 +1,184 @@
+#include "broker/keeper/keeper.hpp"
+
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <csignal>
+
+#include "broker/keeper/admission.hpp"
+#include "broker/keeper/control.hpp"
+#include "broker/keeper/ending.hpp"
+#include "broker/keeper/forwards.hpp"
+#include "broker/keeper/random_hex.hpp"
+#include "broker/keeper/reaper.hpp"
+#include "broker/keeper/services.hpp"
+#include "broker/keeper/session.hpp"
+#include "sallyport/log.hpp"
+#include "seccomp/filters.hpp"
+
+namespace sallyport::keeper {
+
+namespace {
+
+constexpr std::chrono::seconds kReapOnlyWithin{60};
+
+// One id per state directory, for good: containers that a dead broker left carry it.
+Result<std::string> broker_id(const std::string& state_directory) {
+  const std::string path = state_directory + "/broker-id";
+  UniqueFd file = UniqueFd::adopt(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (!file) return fail_errno("open " + path);
+  char text[32] = {};
+  const ssize_t size = ::pread(file.get(), text, sizeof text, 0);
+  const std::string_view known(text, size > 0 ? static_cast<std::size_t>(size) : 0);
+  if (known.size() == 17 && known.ends_with('\n') && detail::all(known.substr(0, 16), detail::is_lower_hex))
+    return std::string(known.substr(0, 16));
+  if (!known.empty()) return fail("read " + path + ": it is malformed; if no broker runs, remove it with what is in sessions/");
+  const std::string made = random_hex(8) + "\n";
+  if (::pwrite(file.get(), made.data(), made.size(), 0) != static_cast<ssize_t>(made.size())) return fail_errno("write " + path);
+  return made.substr(0, 16);
+}
+
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  (void)::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+class Keeper {
+ public:
+  Keeper(net::io_context& io, KeeperInputs& inputs, std::string broker, AuditTrail audit)
+      : io_(io),
+        services_{io.get_executor(),
+                  inputs.config,
+                  std::move(broker),
+                  std::move(audit),
+                  engine::DockerClient(io.get_executor(), inputs.config.docker_socket),
+                  SpawnerClient(io.get_executor(), std::move(inputs.spawner_channel)),
+                  HangupWatch(io.get_executor()),
+                  async::TaskGroup(io.get_executor(), [this](const std::string& task, const std::string& what) { bug(task, what); })},
+        signals_(io, SIGTERM, SIGINT) {
+    services_.on_session_gone = [this] { leave_if_done(); };
+  }
+
+  void start(KeeperInputs& inputs, std::vector<LeftLedger> left) {
+    services_.tasks.spawn("spawner", listen_to_spawner());
+    services_.tasks.spawn("deadlines", services_.docker.watch_deadlines());
+    services_.tasks.spawn("hangups", services_.hangups.run());
+    services_.tasks.spawn("signals", wait_for_signals());
+    services_.tasks.spawn("reaper", reap_all(std::move(left), inputs.reap_only));
+    if (inputs.control_listener) services_.tasks.spawn("control socket", accept_control(services_, std::move(inputs.control_listener)));
+    if (inputs.private_peer) services_.tasks.spawn("private session", serve_private(std::move(inputs.private_peer)));
+  }
+  int exit_code() const { return exit_code_; }
+
+ private:
+  void bug(const std::string& task, const std::string& what) {
+    if (services_.stopping) return;
+    log::error("task \"" + task + "\" failed: " + what);
+    leave(1);  // the next broker reaps
+  }
+  void leave(int code) {
+    exit_code_ = code;
+    io_.stop();
+  }
+  void leave_if_done() {
+    if (services_.stopping && services_.sessions.empty()) leave(exit_code_);
+  }
+  void stop() {
+    services_.stopping = true;
+    const auto sessions = services_.sessions;
+    for (const auto& [id, session] : sessions) end_session(services_, session, "broker.stopped", "the broker is stopping");
+    leave_if_done();
+  }
+
+  net::awaitable<void> listen_to_spawner() {
+    const auto find = [this](const SessionId& id) {
+      const auto found = services_.sessions.find(id.text());
+      return found == services_.sessions.end() ? nullptr : found->second;
+    };
+    co_await services_.spawner.receive(
+        [this, find](const protocol::spawner::ChildEnded& child) {
+          constexpr const char* kNames[] = {"init", "gate", "relay"};
+          const std::string who = kNames[static_cast<std::size_t>(child.kind)];
+          const std::string how = (child.signalled ? " was killed by signal " : " ended with ") + std::to_string(child.value);
+          if (const SessionPtr session = find(child.session)) end_session(services_, session, who + ".ended", who + how);
+        },
+        [this, find](const protocol::spawner::DialDone& done, UniqueFd upstream) {
+          if (const SessionPtr session = find(done.session)) finish_dial(services_, session, done, std::move(upstream));
+        },
+        [this](const std::string& why) {
+          log::error(why + ": the broker cannot go on");
+          leave(1);
+        });
+  }
+
+  net::awaitable<void> wait_for_signals() {
+    for (;;) {
+      auto [error, number] = co_await signals_.async_wait(async::kUseTuple);
+      if (error) co_return;
+      log::info("the broker is stopping");
+      stop();
+    }
+  }
+
+  net::awaitable<void> reap_all(std::vector<LeftLedger> left, bool then_exit) {
+    if (then_exit) services_.tasks.spawn("give up", give_up());
+    co_await reap(services_, std::move(left));
+    if (then_exit) leave(0);
+  }
+  net::awaitable<void> give_up() {
+    co_await async::sleep_for(kReapOnlyWithin);
+    log::error("dockerd does not answer: what an earlier broker left is still there");
+    leave(1);
+  }
+
+  net::awaitable<void> serve_private(UniqueFd peer) {
+    const auto who = peer_of(peer.get());
+    if (!who || who->uid != 0) {
+      log::error("a private broker serves root only");
+      co_return leave(1);
+    }
+    co_await converse(services_, std::move(peer));
+    stop();
+  }
+
+  net::io_context& io_;
+  Services services_;
+  net::signal_set signals_;
+  int exit_code_ = 0;
+};
+
+}  // namespace
+
+int run_keeper(KeeperInputs inputs) {
+  ::umask(0077);
+  ::signal(SIGPIPE, SIG_IGN);
+  raise_descriptor_limit();
+  const auto report = [](const Error& error) {
+    log::error(error.text());
+    return 1;
+  };
+  auto broker = broker_id(inputs.config.state_directory);
+  if (!broker) return report(broker.error());
+  auto audit = AuditTrail::open(inputs.config.log_directory, *broker);
+  if (!audit) return report(audit.error());
+  auto left = read_left_ledgers(inputs.config.state_directory);
+  if (!left) return report(left.error());
+
+  net::io_context io(1);
+  Keeper keeper(io, inputs, std::move(*broker), std::move(*audit));
+  UniqueFd ready = std::move(inputs.ready);
+  keeper.start(inputs, std::move(*left));
+  if (const int code = seccomp::install(seccomp::Filter::Keeper); code != 0)
+    return report(fail_errno("install the keeper's seccomp filter", code).error());
+  if (ready && ::write(ready.get(), "1", 1) != 1) log::warning("nobody hears that the broker is ready");
+  ready.reset();
+  io.run();
+  return keeper.exit_code();
+}
+
+}  // namespace sallyport::keeper

@@ -1,0 +1,54 @@
+// TRUSTED SIDE. The ledger of one session in the state directory: append-only lines, each written before what it tells of,
+// so that the next broker can reap what this one leaves. Not synced to disk: containers do not survive the host either.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "sallyport/ids.hpp"
+#include "sallyport/result.hpp"
+#include "sallyport/unique_fd.hpp"
+
+namespace sallyport::keeper {
+
+// What a ledger file says. `containers`: name at dockerd -> id, empty where only the intent was written.
+struct LedgerRecord {
+  SessionId session;
+  ProfileName profile;
+  std::uint32_t uid_base = 0;
+  bool systemd_cgroups = false;
+  std::map<std::string, std::string> containers;
+};
+
+class LedgerFile {
+ public:
+  static Result<LedgerFile> create(const std::string& state_directory, const LedgerRecord& head);
+  Result<> intent(std::string_view dockerd_name);
+  Result<> made(std::string_view dockerd_name, const ContainerId& id);
+  Result<> gone(std::string_view dockerd_name);
+  Result<> uid_base(std::uint32_t base);  // where the spawner chose it
+  void remove();
+
+ private:
+  Result<> append(std::string line);
+  std::string path_;
+  UniqueFd file_;
+};
+
+std::string ledger_directory(const std::string& state_directory);
+// Pure. Lines that are malformed, as the last may be after a crash, are passed over.
+Result<LedgerRecord> parse_ledger(std::string_view text);
+struct LeftLedger {
+  std::string path;
+  LedgerRecord record;
+};
+Result<std::vector<LeftLedger>> read_left_ledgers(const std::string& state_directory);
+void remove_ledger(const std::string& path);
+
+// A name at dockerd: the client's within the session's own prefix.
+std::string dockerd_name(const SessionId& session, const ContainerName& name);
+
+}  // namespace sallyport::keeper

@@ -1,0 +1,158 @@
+#include "broker/keeper/open_session.hpp"
+
+#include <sys/random.h>
+
+#include <boost/asio/posix/stream_descriptor.hpp>
+
+#include "broker/keeper/ending.hpp"
+#include "broker/keeper/forwards.hpp"
+#include "broker/keeper/gate_requests.hpp"
+#include "broker/keeper/random_hex.hpp"
+#include "sallyport/log.hpp"
+
+namespace sallyport::keeper {
+
+namespace spawner = protocol::spawner;
+
+namespace {
+
+// Longer than the launcher's own deadline, which reports better.
+constexpr std::chrono::seconds kTimeGrace{3};
+constexpr std::chrono::seconds kReapedWithin{5};
+
+net::awaitable<void> end_with_process(Services& services, SessionPtr session, UniqueFd pidfd, std::string who) {
+  net::posix::stream_descriptor process(services.executor, pidfd.release());
+  auto [error] = co_await process.async_wait(net::posix::stream_descriptor::wait_read, async::kUseTuple);
+  if (!error && !session->is_ending) end_session(services, session, who + ".ended", who + " has ended");
+}
+
+net::awaitable<void> end_with_time(Services& services, SessionPtr session, std::chrono::seconds limit) {
+  co_await async::sleep_for(limit + kTimeGrace);
+  if (!session->is_ending) end_session(services, session, "limits.time", "its time of " + std::to_string(limit.count()) + " s is up");
+}
+
+Result<> record_open(Services& services, Session& session, const Hello& hello) {
+  AuditRecord record;
+  record.event = Event::SessionOpen;
+  record.weight = Weight::Change;
+  record.session = session.id.text();
+  record.profile = session.profile.name.text();
+  record.object = hello.message.command.value;
+  record.reason = hello.peer.uid == 0 ? "sandboxed; opened by root" : "opened by uid " + std::to_string(hello.peer.uid);
+  return services.audit.write(record);
+}
+
+net::awaitable<Result<>> wait_until_reaped(Services& services) {
+  const auto give_up = Clock::now() + kReapedWithin;
+  while (!services.reaped && Clock::now() < give_up) co_await async::sleep_for(std::chrono::milliseconds(50));
+  if (!services.reaped) co_return fail("containers of an earlier broker have not been removed yet: is dockerd running?");
+  co_return Result<>{};
+}
+
+// Everything that is written before the first process of the session exists.
+net::awaitable<Result<>> prepare(Services& services, Session& session, const Hello& hello) {
+  if (session.profile.docker) {
+    CO_TRY(co_await wait_until_reaped(services));
+    const auto facts = co_await services.docker.facts();
+    if (!facts) co_return fail("dockerd cannot be used: " + facts.error().text());
+    session.systemd_cgroups = facts->systemd_cgroups;
+  } else if (const auto facts = co_await services.docker.facts()) {
+    session.systemd_cgroups = facts->systemd_cgroups;
+  }
+  for (const ForwardSection& forward : session.profile.forwards) {
+    std::int32_t gid = -1;
+    if (!forward.group.empty()) gid = static_cast<std::int32_t>(CO_TRY(resolve_group(forward.group)));
+    session.forward_groups.push_back(gid);
+  }
+  LedgerRecord head;
+  head.session = session.id;
+  head.profile = session.profile.name;
+  head.uid_base = session.uid_base;
+  head.systemd_cgroups = session.systemd_cgroups;
+  session.ledger_file = CO_TRY(LedgerFile::create(services.config.state_directory, head));
+  co_return record_open(services, session, hello);
+}
+
+net::awaitable<Result<>> start_processes(Services& services, Session& session, const SessionFds& fds) {
+  spawner::StartSession start;
+  start.session = session.id;
+  start.uid_base = session.uid_base;
+  start.has_docker = session.profile.docker.has_value();
+  start.forward_listeners = static_cast<std::uint8_t>(fds.forward_listeners.size());
+  std::vector<int> passed{fds.init.get()};
+  if (fds.uid_lock) passed.push_back(fds.uid_lock.get());
+  if (start.has_docker) passed.insert(passed.end(), {fds.docker_listener.get(), fds.stream.get()});
+  for (const UniqueFd& listener : fds.forward_listeners) passed.push_back(listener.get());
+  auto answer = CO_TRY(co_await services.spawner.ask(start, std::move(passed)));
+  if (const auto* failed = std::get_if<spawner::SpawnFailed>(&answer.message)) co_return fail(failed->reason.value);
+  const auto* started = std::get_if<spawner::Started>(&answer.message);
+  const std::size_t channels = (start.has_docker ? 1U : 0U) + (start.forward_listeners > 0 ? 1U : 0U);
+  if (started == nullptr || answer.fds.size() != channels) co_return fail("start the session: the spawner answered something else");
+  if (session.uid_base == 0) {
+    session.uid_base = started->uid_base;
+    CO_TRY(session.ledger_file.uid_base(session.uid_base));
+  }
+  auto next = answer.fds.begin();
+  const auto channel = [&](std::size_t most) {
+    return std::make_unique<async::Channel>(services.executor, std::move(*next++), most, async::Sending::WithSendmsg);
+  };
+  if (start.has_docker) session.gate = channel(limits::kMaxMessageBytes);
+  if (start.forward_listeners > 0) session.relay = channel(limits::kMaxSmallMessageBytes);
+  co_return Result<>{};
+}
+
+void serve(Services& services, const SessionPtr& session, SessionFds fds) {
+  session->uid_lock = std::move(fds.uid_lock);
+  if (session->gate) {
+    const protocol::Reply welcome = protocol::Welcome{session->id, session->profile.name};
+    (void)session->gate->send(encode_message(protocol::ReplyEnvelope{0, welcome}));
+    session->tasks.spawn("gate", serve_gate(services, session));
+  }
+  if (session->relay) session->tasks.spawn("relay", serve_relay(services, session));
+  session->tasks.spawn("launcher", end_with_process(services, session, std::move(fds.launcher), "launcher"));
+  session->tasks.spawn("init", end_with_process(services, session, std::move(fds.init), "init"));
+  if (const auto limit = session->profile.limits.time) session->tasks.spawn("time", end_with_time(services, session, *limit));
+}
+
+async::TaskGroup::OnBug end_on_bug(Services& services, const SessionId& id) {
+  return [&services, id](const std::string& task, const std::string& what) {
+    const auto found = services.sessions.find(id.text());
+    if (found == services.sessions.end() || found->second->is_ending) return;  // cancelled tasks end by an exception
+    log::error("session " + id.text() + ", task \"" + task + "\": " + what);
+    end_session(services, found->second, "broker.fault", "a fault of the broker in \"" + task + "\"");
+  };
+}
+
+}  // namespace
+
+net::awaitable<Result<SessionPtr>> open_session(Services& services, Hello hello, std::unique_ptr<async::Channel>& control) {
+  if (hello.message.version != handshake::kVersion) co_return fail("the launcher speaks another version of the handshake");
+  CO_TRY(may_open(hello.peer, hello.message.profile, services.config));
+  if (services.stopping) co_return fail("the broker is stopping");
+  if (services.sessions.size() >= std::min<std::size_t>(services.config.max_sessions, limits::kMaxSessions))
+    co_return fail("the broker has " + std::to_string(services.sessions.size()) + " sessions, and max_sessions in broker.toml allows no more");
+  Profile profile = CO_TRY(load_profile(services.config.profile_directory, hello.message.profile));
+  CO_TRY(check_hello(hello.message, profile, hello.peer));
+  SessionFds fds = CO_TRY(check_descriptors(hello.message, profile, std::move(hello.fds)));
+
+  const SessionId id = *SessionId::parse(random_hex(6));
+  const auto session = std::make_shared<Session>(services.executor, id, std::move(profile), end_on_bug(services, id));
+  session->uid_base = hello.message.uid_base;
+  services.sessions.emplace(id.text(), session);  // counted from here on
+  auto outcome = co_await prepare(services, *session, hello);
+  if (!outcome) {
+    session->ledger_file.remove();
+    services.sessions.erase(id.text());
+    co_return std::unexpected(outcome.error());
+  }
+  outcome = co_await start_processes(services, *session, fds);
+  if (!outcome) {
+    end_session(services, session, "session.not-started", outcome.error().text());
+    co_return std::unexpected(outcome.error());
+  }
+  session->control = std::move(control);
+  serve(services, session, std::move(fds));
+  co_return session;
+}
+
+}  // namespace sallyport::keeper

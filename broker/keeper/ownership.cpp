@@ -1,0 +1,48 @@
+#include "broker/keeper/ownership.hpp"
+
+namespace sallyport::keeper {
+
+Owned Ledger::conflict(const ContainerName& name) const {
+  const auto found = by_name_.find(name.text());
+  return found == by_name_.end() ? nullptr : found->second;
+}
+
+Owned Ledger::reserve(OwnedContainer container) {
+  const auto owned = std::make_shared<OwnedContainer>(std::move(container));
+  if (!by_name_.emplace(owned->name.text(), owned).second) return nullptr;
+  memory_bytes_ += owned->memory_bytes;
+  return owned;
+}
+
+void Ledger::made(const Owned& container, const ContainerId& id) {
+  container->id = id;
+  by_id_.emplace(id.text(), container);
+}
+
+void Ledger::forget(const Owned& container) {
+  if (container->is_gone) return;
+  container->is_gone = true;
+  memory_bytes_ -= container->memory_bytes;
+  by_name_.erase(container->name.text());
+  by_id_.erase(container->id.text());
+}
+
+Owned Ledger::find(const ContainerName& reference) const {
+  const std::string& text = reference.text();
+  if (const auto exact = by_id_.find(text); exact != by_id_.end()) return exact->second;
+  if (const auto named = by_name_.find(text); named != by_name_.end())
+    return named->second->id.empty() ? nullptr : named->second;
+  const auto first = by_id_.lower_bound(text);
+  if (first == by_id_.end() || !first->first.starts_with(text)) return nullptr;
+  const auto second = std::next(first);
+  if (second != by_id_.end() && second->first.starts_with(text)) return nullptr;
+  return first->second;
+}
+
+std::vector<Owned> Ledger::all() const {
+  std::vector<Owned> list;
+  for (const auto& [name, owned] : by_name_) list.push_back(owned);
+  return list;
+}
+
+}  // namespace sallyport::keeper

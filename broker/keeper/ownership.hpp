@@ -1,0 +1,52 @@
+// TRUSTED SIDE. Which containers a session owns: what it created through us, and nothing else. Names and prefixes of ids
+// are resolved here and never by dockerd. Pure: what must survive a crash is written by LedgerFile.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "broker/protocol/messages.hpp"
+#include "sallyport/ids.hpp"
+
+namespace sallyport::keeper {
+
+struct OwnedContainer {
+  ContainerName name;            // the client's, or made up for it
+  ContainerId id;                // empty while its create is in flight
+  std::string image;             // as the client wrote it, in normal form
+  std::vector<protocol::Label> labels;
+  std::uint64_t memory_bytes = 0;
+  std::int64_t created = 0;      // seconds since the epoch
+  bool auto_remove = false;
+  bool tty = false;
+  bool was_started = false;
+  bool is_gone = false;          // removed; holders of this object see it
+};
+using Owned = std::shared_ptr<OwnedContainer>;
+
+class Ledger {
+ public:
+  // Reserves the name for a create in flight. The container that has it already, where one has.
+  Owned conflict(const ContainerName& name) const;
+  Owned reserve(OwnedContainer container);
+  void made(const Owned& container, const ContainerId& id);
+  void forget(const Owned& container);  // a failed create, or a removed container
+
+  // Full id, then name, then a prefix of exactly one id; as dockerd resolves. Empty for everything else, alike.
+  Owned find(const ContainerName& reference) const;
+
+  std::size_t count() const { return by_name_.size(); }       // those in flight included
+  std::uint64_t memory_bytes() const { return memory_bytes_; }
+  std::vector<Owned> all() const;                             // by name
+
+ private:
+  std::map<std::string, Owned, std::less<>> by_name_;
+  std::map<std::string, Owned, std::less<>> by_id_;
+  std::uint64_t memory_bytes_ = 0;
+};
+
+}  // namespace sallyport::keeper

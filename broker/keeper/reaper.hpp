@@ -1,0 +1,15 @@
+// TRUSTED SIDE. Removes what earlier brokers with our id left: by their ledgers in the state directory. A container counts
+// as theirs only by a record there, never by its labels alone, which any image can carry.
+#pragma once
+
+#include <vector>
+
+#include "broker/keeper/ledger_file.hpp"
+#include "broker/keeper/services.hpp"
+
+namespace sallyport::keeper {
+
+// Goes on until nothing is left, however long dockerd is away; then services.reaped is set.
+net::awaitable<void> reap(Services& services, std::vector<LeftLedger> left);
+
+}  // namespace sallyport::keeper

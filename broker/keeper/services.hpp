@@ -1,0 +1,35 @@
+// TRUSTED SIDE. What every session of a broker shares. One thread, one io_context: no locks anywhere in the keeper.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "broker/async/tasks.hpp"
+#include "broker/engine/docker_client.hpp"
+#include "broker/keeper/audit.hpp"
+#include "broker/keeper/hangup_watch.hpp"
+#include "broker/keeper/spawner_client.hpp"
+#include "sallyport/profile/config.hpp"
+
+namespace sallyport::keeper {
+
+class Session;
+
+struct Services {
+  net::any_io_executor executor;
+  BrokerConfig config;
+  std::string broker;      // our id on this host
+  AuditTrail audit;
+  engine::DockerClient docker;
+  SpawnerClient spawner;
+  HangupWatch hangups;
+  async::TaskGroup tasks;  // what outlives a session: accepting, ending, reaping
+  std::map<std::string, std::shared_ptr<Session>> sessions;  // by id, until they are cleaned up
+  bool reaped = false;     // nothing of an earlier broker is left
+  bool stopping = false;
+  std::function<void()> on_session_gone;                     // the last step of an ending
+};
+
+}  // namespace sallyport::keeper

@@ -1,0 +1,95 @@
+// TRUSTED SIDE. One session: what it may, what it owns, what it has in flight, and the descriptors that are its lifeline.
+// Data and small steps only. What gates ask is answered in gate_requests; the end is in ending.
+#pragma once
+
+#include <array>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "broker/async/channel.hpp"
+#include "broker/async/tasks.hpp"
+#include "broker/engine/docker_client.hpp"
+#include "broker/keeper/audit.hpp"
+#include "broker/keeper/budget.hpp"
+#include "broker/keeper/ledger_file.hpp"
+#include "broker/keeper/one_shot.hpp"
+#include "broker/keeper/ownership.hpp"
+#include "broker/protocol/messages.hpp"
+#include "broker/protocol/permits.hpp"
+#include "sallyport/child.hpp"
+#include "sallyport/profile/profile.hpp"
+
+namespace sallyport::keeper {
+
+// A request between its arrival and its last reply.
+struct InFlight {
+  std::size_t kind = 0;  // variant index
+  engine::Exchange exchange;
+};
+
+// A stream that was handed to the gate or is fed to it, from then until it ends.
+struct HeldStream {
+  virtual ~HeldStream() = default;
+  virtual void revoke() = 0;
+};
+
+struct NamedStream {
+  protocol::RequestId request = 0;  // that opened it, and by which the gate may cancel it
+  std::shared_ptr<HeldStream> stream;
+};
+
+struct ForwardConnection {
+  std::uint8_t forward = 0;
+  bool connected = false;
+};
+
+class Session {
+ public:
+  Session(const net::any_io_executor& executor, SessionId session_id, Profile session_profile, async::TaskGroup::OnBug on_bug)
+      : id(std::move(session_id)),
+        profile(std::move(session_profile)),
+        request_rate(profile.docker ? profile.docker->budget.requests_per_minute : 1, Clock::now()),
+        create_rate(profile.docker ? profile.docker->budget.creates_per_minute : 1, Clock::now()),
+        untold_rate(kUntoldPerMinute, Clock::now()),
+        tasks(executor, std::move(on_bug)),
+        ended(executor) {}
+
+  const SessionId id;
+  const Profile profile;
+  std::uint32_t uid_base = 0;
+  bool systemd_cgroups = false;
+
+  Ledger ledger;
+  LedgerFile ledger_file;
+  AuditQuota audit_quota;
+  TokenBucket request_rate;
+  TokenBucket create_rate;
+  TokenBucket untold_rate;  // cancels and claims, which have no answer to hold back
+
+  std::unique_ptr<async::Channel> control;  // the launcher's connection: it is the session
+  std::unique_ptr<async::Channel> gate;
+  std::unique_ptr<async::Channel> relay;
+  UniqueFd uid_lock;
+
+  std::map<protocol::RequestId, std::shared_ptr<InFlight>> in_flight;
+  std::array<std::size_t, std::variant_size_v<protocol::Request>> in_flight_of{};
+  std::map<std::uint64_t, NamedStream> streams;  // by a number of ours: a gate may use a request id again
+  std::uint64_t last_stream = 0;
+  std::map<std::uint32_t, ForwardConnection> forwards;
+  std::vector<std::int32_t> forward_groups;  // one gid a forward of the profile, or -1
+
+  async::TaskGroup tasks;
+  bool is_ending = false;
+  bool worker_ended = false;       // the launcher has said so: it is told Done at the end
+  std::string worker_status;       // for the closing record
+  std::string end_rule;
+  std::string end_reason;
+  OneShot<bool> ended;             // everything of the session is gone
+
+  static constexpr std::uint32_t kUntoldPerMinute = 12'000;
+};
+using SessionPtr = std::shared_ptr<Session>;
+
+}  // namespace sallyport::keeper

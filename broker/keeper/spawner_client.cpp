@@ -1,0 +1,72 @@
+#include "broker/keeper/spawner_client.hpp"
+
+namespace sallyport::keeper {
+
+namespace spawner = protocol::spawner;
+
+SpawnerClient::SpawnerClient(net::any_io_executor executor, UniqueFd channel)
+    : executor_(executor),
+      channel_(executor, std::move(channel), limits::kMaxSmallMessageBytes, async::Sending::WithSendmsg) {}
+
+net::awaitable<void> SpawnerClient::receive(OnChildEnded on_child_ended, OnDialDone on_dial_done, OnClosed on_closed) {
+  std::string why;
+  for (;;) {
+    auto received = co_await channel_.receive();
+    if (!received || received->bytes.empty()) {
+      why = received ? "the spawner has ended" : received.error().text();
+      break;
+    }
+    auto message = decode_message<spawner::FromSpawner>(received->bytes);
+    if (!message) {
+      why = "the spawner sent what cannot be read: " + message.error().text();
+      break;
+    }
+    if (const auto* ended = std::get_if<spawner::ChildEnded>(&*message)) {
+      on_child_ended(*ended);
+    } else if (const auto* dialed = std::get_if<spawner::DialDone>(&*message)) {
+      on_dial_done(*dialed, received->fds.size() == 1 ? std::move(received->fds[0]) : UniqueFd());
+    } else if (waiting_.empty()) {
+      why = "the spawner answered what was not asked";
+      break;
+    } else {
+      const auto waiting = waiting_.front();
+      waiting_.pop_front();
+      waiting->set(std::make_shared<Answer>(std::move(*message), std::move(received->fds)));
+    }
+  }
+  closed_ = true;
+  channel_.close();
+  for (const auto& waiting : waiting_) waiting->set(nullptr);
+  waiting_.clear();
+  on_closed(why);
+}
+
+net::awaitable<Result<>> SpawnerClient::send(const spawner::ToSpawner& request, const std::vector<int>& fds,
+                                             std::shared_ptr<Waiting> waiting) {
+  const std::vector<std::byte> bytes = encode_message(request);
+  for (;;) {
+    if (closed_) co_return fail("ask the spawner: it has ended");
+    const auto sent = channel_.send(bytes, fds);
+    if (sent) break;
+    if (sent.error().code != EAGAIN) co_return std::unexpected(sent.error());
+    CO_TRY(co_await channel_.wait_writable());
+  }
+  if (waiting) waiting_.push_back(std::move(waiting));  // in the order of sending: nothing suspends in between
+  co_return Result<>{};
+}
+
+net::awaitable<Result<SpawnerClient::Answer>> SpawnerClient::ask(spawner::ToSpawner request, std::vector<int> fds) {
+  const auto waiting = std::make_shared<Waiting>(executor_);
+  CO_TRY(co_await send(request, fds, waiting));
+  co_await waiting->wait();
+  const std::shared_ptr<Answer> answer = *waiting->value();
+  if (!answer) co_return fail("ask the spawner: it has ended");
+  co_return std::move(*answer);
+}
+
+net::awaitable<Result<>> SpawnerClient::dial(spawner::Dial request) {
+  const spawner::ToSpawner message = std::move(request);
+  co_return co_await send(message, {}, nullptr);
+}
+
+}  // namespace sallyport::keeper

@@ -1,0 +1,46 @@
+// TRUSTED SIDE. The keeper's end of its channel to the spawner: asks, and hears of ended children and finished dials.
+// Answers come in the order of the requests. When the channel ends the broker ends: without the spawner nothing can be
+// killed any more, and the kernel takes the keeper with it (PR_SET_PDEATHSIG).
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "broker/async/channel.hpp"
+#include "broker/keeper/one_shot.hpp"
+#include "broker/protocol/spawner_messages.hpp"
+
+namespace sallyport::keeper {
+
+class SpawnerClient {
+ public:
+  struct Answer {
+    protocol::spawner::FromSpawner message;
+    std::vector<UniqueFd> fds;
+  };
+  using OnChildEnded = std::function<void(const protocol::spawner::ChildEnded&)>;
+  using OnDialDone = std::function<void(const protocol::spawner::DialDone&, UniqueFd)>;
+  using OnClosed = std::function<void(const std::string& why)>;
+
+  SpawnerClient(net::any_io_executor executor, UniqueFd channel);
+
+  // Reads until the channel ends.
+  net::awaitable<void> receive(OnChildEnded on_child_ended, OnDialDone on_dial_done, OnClosed on_closed);
+
+  // `fds` are borrowed until this returns.
+  net::awaitable<Result<Answer>> ask(protocol::spawner::ToSpawner request, std::vector<int> fds = {});
+  net::awaitable<Result<>> dial(protocol::spawner::Dial request);  // answered by on_dial_done
+
+ private:
+  using Waiting = OneShot<std::shared_ptr<Answer>>;
+  net::awaitable<Result<>> send(const protocol::spawner::ToSpawner& request, const std::vector<int>& fds,
+                                std::shared_ptr<Waiting> waiting);
+  net::any_io_executor executor_;
+  async::Channel channel_;
+  std::deque<std::shared_ptr<Waiting>> waiting_;
+  bool closed_ = false;
+};
+
+}  // namespace sallyport::keeper
