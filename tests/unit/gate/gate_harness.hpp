@@ -1,0 +1,70 @@
+// Runs the real sallyport-gate on descriptors of ours and plays its keeper from a thread.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "broker/protocol/messages.hpp"
+#include "sallyport/child.hpp"
+#include "sallyport/unique_fd.hpp"
+
+namespace sallyport::test {
+
+struct KeeperReply {
+  protocol::Reply reply;
+  std::vector<UniqueFd> fds;
+};
+
+class GateHarness {
+ public:
+  // What the keeper answers, at once, to one request; nothing for none.
+  using Answer = std::function<std::vector<KeeperReply>(protocol::RequestId, const protocol::Request&)>;
+
+  explicit GateHarness(Answer answer);
+  ~GateHarness();
+
+  UniqueFd connect() const;              // a client of docker.sock
+  UniqueFd& stream() { return stream_; }  // the worker's fd 3
+  void reply(protocol::RequestId id, KeeperReply reply);
+  std::vector<protocol::RequestEnvelope> requests();
+  // All that the gate claimed, with repetitions.
+  std::size_t claims(bool allowed);
+  // Waits until the gate has sent `count` requests (claims aside), at most five seconds.
+  bool wait_for_requests(std::size_t count);
+  bool gate_runs() { return !gate_.handle().has_ended(); }
+  ExitStatus close_keeper_and_wait();
+  pid_t pid() const { return pid_; }
+
+ private:
+  void serve();
+  Answer answer_;
+  std::string path_;
+  UniqueFd keeper_;
+  UniqueFd listener_;
+  UniqueFd stream_;
+  Child gate_;
+  pid_t pid_ = 0;
+  std::mutex mutex_;
+  std::vector<protocol::RequestEnvelope> requests_;
+  std::vector<protocol::GateClaim> claims_;
+  std::thread thread_;
+};
+
+// Client side: plain blocking helpers with a time limit of five seconds.
+void send_all(const UniqueFd& socket, std::string_view bytes);
+std::string read_until(const UniqueFd& socket, const std::function<bool(const std::string&)>& enough);
+std::string read_to_end(const UniqueFd& socket);
+std::string read_response(const UniqueFd& socket);  // head and body by Content-Length or chunks
+std::string ask(const UniqueFd& socket, std::string_view request);
+int status_of(std::string_view response);
+std::string get(std::string_view target);           // a GET request as bytes
+std::string post(std::string_view target, std::string_view body = {}, std::string_view type = "application/json");
+
+// A container that the fake keeper knows.
+protocol::Summary summary(std::string_view name, char id_digit, std::int64_t created, protocol::ContainerStatus status);
+
+}  // namespace sallyport::test

@@ -1,0 +1,84 @@
+// The real gate, its filter installed, between a client that may be hostile and a keeper played by the test.
+#include <sys/socket.h>
+
+#include "gate_harness.hpp"
+
+namespace sallyport::test {
+namespace {
+
+using protocol::Request;
+
+constexpr std::string_view kBusybox = R"({"Image":"busybox","Cmd":["true"],"HostConfig":{"NetworkMode":"none"}})";
+
+// A keeper that has one container, "job", and says yes to everything.
+std::vector<KeeperReply> obliging(protocol::RequestId, const Request& request) {
+  std::vector<KeeperReply> replies;
+  const auto say = [&](protocol::Reply reply) { replies.push_back({std::move(reply), {}}); };
+  const protocol::Summary job = summary("job", 'a', 100, protocol::ContainerStatus::Running);
+  if (std::holds_alternative<protocol::CreateContainer>(request)) {
+    say(protocol::Created{job.id});
+  } else if (std::holds_alternative<protocol::InspectContainer>(request)) {
+    protocol::Inspected inspected;
+    inspected.container = job;
+    say(inspected);
+  } else if (std::holds_alternative<protocol::ListContainers>(request)) {
+    say(protocol::ListItem{job});
+    say(protocol::ListItem{summary("old", 'c', 50, protocol::ContainerStatus::Exited)});
+    say(protocol::Succeeded{});
+  } else if (std::holds_alternative<protocol::WaitContainer>(request)) {
+    say(protocol::Waiting{});
+    say(protocol::Exited{3, {}});
+  } else if (!std::holds_alternative<protocol::CancelRequest>(request) && !std::holds_alternative<protocol::AttachContainer>(request) &&
+             !std::holds_alternative<protocol::ReadLogs>(request)) {
+    say(protocol::Succeeded{});
+  }
+  return replies;
+}
+
+TEST(GateProgram, AnswersPingVersionAndInfoAlone) {
+  GateHarness gate(obliging);
+  const UniqueFd client = gate.connect();
+  send_all(client, "HEAD /_ping HTTP/1.1\r\nHost: d\r\n\r\n");
+  const std::string head = read_until(client, [](const std::string& bytes) { return bytes.ends_with("\r\n\r\n"); });
+  EXPECT_EQ(status_of(head), 200);
+  EXPECT_NE(head.find("Api-Version: 1.41\r\n"), std::string::npos);
+  EXPECT_TRUE(ask(client, get("/_ping")).ends_with("OK"));
+  EXPECT_NE(ask(client, get("/v1.41/version")).find(R"("ApiVersion":"1.41")"), std::string::npos);
+  EXPECT_EQ(status_of(ask(client, get("/info"))), 200);
+  EXPECT_TRUE(gate.requests().empty());
+  EXPECT_GE(gate.claims(true), 4U);
+}
+
+TEST(GateProgram, MakesTypedRequestsOfTheWholeLifeOfAContainer) {
+  GateHarness gate(obliging);
+  const UniqueFd client = gate.connect();
+  EXPECT_EQ(status_of(ask(client, post("/v1.41/containers/create?name=job", kBusybox))), 201);
+  EXPECT_EQ(status_of(ask(client, post("/v1.41/containers/job/start"))), 204);
+  const std::string waited = ask(client, post("/v1.41/containers/job/wait?condition=next-exit"));
+  EXPECT_NE(waited.find(R"("StatusCode":3)"), std::string::npos);
+  EXPECT_EQ(status_of(ask(client, post("/containers/job/kill?signal=TERM"))), 204);
+  EXPECT_EQ(status_of(ask(client, post("/containers/job/stop?t=1000"))), 204);
+  EXPECT_EQ(status_of(ask(client, post("/containers/job/resize?h=10&w=20"))), 200);
+  EXPECT_NE(ask(client, get("/v1.24/containers/job/json")).find(R"("Name":"/job")"), std::string::npos);
+  const std::string listed = ask(client, get("/v1.41/containers/json"));
+  EXPECT_NE(listed.find("/job"), std::string::npos);
+  EXPECT_EQ(listed.find("/old"), std::string::npos);
+  EXPECT_EQ(status_of(ask(client, "DELETE /v1.41/containers/job?force=True&v=False HTTP/1.1\r\nHost:\r\n\r\n")), 204);
+  const auto requests = gate.requests();
+  ASSERT_EQ(requests.size(), 9U);
+  EXPECT_EQ(std::get<protocol::CreateContainer>(requests[0].request).image.text(), "docker.io/library/busybox:latest");
+  EXPECT_EQ(std::get<protocol::WaitContainer>(requests[2].request).condition, protocol::WaitCondition::NextExit);
+  EXPECT_EQ(std::get<protocol::KillContainer>(requests[3].request).signal, 15);
+  EXPECT_EQ(std::get<protocol::StopContainer>(requests[4].request).timeout, limits::kMaxStopSeconds);
+  EXPECT_TRUE(std::get<protocol::RemoveContainer>(requests[8].request).force);
+}
+
+TEST(GateProgram, EndsQuietlyWhenTheKeeperCloses) {
+  GateHarness gate(obliging);
+  const ExitStatus status = gate.close_keeper_and_wait();
+  EXPECT_FALSE(status.signalled);
+  EXPECT_EQ(status.value, 0);
+}
+
+}  // namespace
+}  // namespace sallyport::test
