@@ -18,9 +18,7 @@ std::string show_time(const std::string& time) {
   return time.substr(0, 10) + " " + time.substr(11, 8);
 }
 
-void add(std::string& list, const std::string& item) {
-  list += (list.empty() ? "" : ", ") + item;
-}
+void add(std::string& list, const std::string& item) { list += (list.empty() ? "" : ", ") + item; }
 
 void append_unit(std::string& out, std::uint32_t unit) {
   out += "\\u";

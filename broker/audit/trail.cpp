@@ -37,10 +37,8 @@ void print_line(const Line& line, const Query& query, std::FILE* out, std::FILE*
   }
   if (record && !wanted(*record, query)) return;
   std::string text;
-  if (!query.json)
-    text = record ? show(*record) : show_unreadable(line.text, line.size);
-  else if (record)
-    text = ascii_json(line.text);
+  if (!query.json) text = record ? show(*record) : show_unreadable(line.text, line.size);
+  else if (record) text = ascii_json(line.text);
   else
     std::fprintf(notes, "sallyport audit: %s: a line of %zu bytes is not a record\n", escaped(path).c_str(), line.size);
   if (text.empty()) return;

@@ -37,11 +37,7 @@ Result<std::uint32_t> resolve(const std::string& name, const char* file, const c
 
 }  // namespace
 
-Result<std::uint32_t> resolve_user(const std::string& name) {
-  return resolve(name, "/etc/passwd", "user");
-}
-Result<std::uint32_t> resolve_group(const std::string& name) {
-  return resolve(name, "/etc/group", "group");
-}
+Result<std::uint32_t> resolve_user(const std::string& name) { return resolve(name, "/etc/passwd", "user"); }
+Result<std::uint32_t> resolve_group(const std::string& name) { return resolve(name, "/etc/group", "group"); }
 
 }  // namespace sallyport

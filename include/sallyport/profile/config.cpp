@@ -35,16 +35,13 @@ void read_ids(TomlTable& open, std::string_view key, Result<std::uint32_t> (*res
   if (node == nullptr) return;
   for (const TomlNode& item : node->items) {
     std::string name = item.text;
-    if (item.kind == TomlNode::Kind::Integer && item.integer >= 0)
-      name = std::to_string(item.integer);
+    if (item.kind == TomlNode::Kind::Integer && item.integer >= 0) name = std::to_string(item.integer);
     else if (item.kind != TomlNode::Kind::Text || name.empty()) {
       open.report(item, key, "must be a list of names or numbers");
       continue;
     }
-    if (const auto id = resolve(name))
-      into.push_back(*id);
-    else
-      open.report(item, key, "cannot be resolved: " + id.error().text());
+    if (const auto id = resolve(name)) into.push_back(*id);
+    else open.report(item, key, "cannot be resolved: " + id.error().text());
   }
 }
 
@@ -55,10 +52,8 @@ void read_open(TomlTable open, std::vector<OpenRule>& rules) {
   if (node == nullptr) {
     open.errors().report(open.line(), "key open.profile is missing; name the profile that may be opened");
   } else if (open.text("profile", name)) {
-    if (auto parsed = ProfileName::parse(name))
-      rule.profile = *std::move(parsed);
-    else
-      open.report(*node, "profile", "is " + parsed.error().text());
+    if (auto parsed = ProfileName::parse(name)) rule.profile = *std::move(parsed);
+    else open.report(*node, "profile", "is " + parsed.error().text());
   }
   read_ids(open, "users", resolve_user, rule.uids);
   read_ids(open, "groups", resolve_group, rule.gids);
@@ -72,8 +67,7 @@ void read_user(TomlTable& root, BrokerConfig& into) {
   const TomlNode* node = root.take("user");
   if (node != nullptr && node->kind == TomlNode::Kind::Integer && node->integer >= 0)
     into.user = std::to_string(node->integer);
-  else if (!root.text("user", into.user))
-    return;
+  else if (!root.text("user", into.user)) return;
   if (into.user == "root" || parse_number(into.user) == 0U)
     root.report(*node, "user", "must not be root: the keeper needs no powers but the Docker socket; use \"sallyport\"");
 }

@@ -1,5 +1,5 @@
-#include <array>
 #include <algorithm>
+#include <array>
 
 #include "sallyport/profile/profile.hpp"
 #include "sallyport/profile/root_file.hpp"
@@ -40,9 +40,7 @@ bool is_variable_name(std::string_view name) {
   return !name.empty() && name.size() <= 128 && !detail::is_digit(name[0]) &&
          detail::all(name, [](char c) { return detail::is_alnum(c) || c == '_'; });
 }
-bool is_set_by_us(std::string_view name) {
-  return name == "DOCKER_HOST" || name.starts_with("SALLYPORT_");
-}
+bool is_set_by_us(std::string_view name) { return name == "DOCKER_HOST" || name.starts_with("SALLYPORT_"); }
 
 void read_environment(TomlTable& worker, WorkerSection& into) {
   if (const TomlNode* node = worker.take("environment", TomlNode::Kind::Table)) {
@@ -51,23 +49,18 @@ void read_environment(TomlTable& worker, WorkerSection& into) {
       const std::string key = "environment." + name;
       if (!is_variable_name(name))
         worker.report(value, key, "is not a name a variable can have ([A-Za-z_][A-Za-z0-9_]*)");
-      else if (is_set_by_us(name))
-        worker.report(value, key, "is set by sallyport itself; remove it");
-      else if (value.kind != TomlNode::Kind::Text)
-        worker.report(value, key, "must be a string in quotes");
+      else if (is_set_by_us(name)) worker.report(value, key, "is set by sallyport itself; remove it");
+      else if (value.kind != TomlNode::Kind::Text) worker.report(value, key, "must be a string in quotes");
       else if (value.text.find('\0') != std::string::npos)
         worker.report(value, key, "holds a NUL character; remove it");
-      else
-        into.environment.emplace(name, value.text);
+      else into.environment.emplace(name, value.text);
     }
   }
   const TomlNode* passed = worker.take("pass_environment");
   if (!worker.texts("pass_environment", into.pass_environment)) return;
   for (const std::string& name : into.pass_environment) {
-    if (!is_variable_name(name))
-      worker.report(*passed, "pass_environment", "names something that is not a variable");
-    else if (is_set_by_us(name))
-      worker.report(*passed, "pass_environment", "names " + name + ", which sallyport sets");
+    if (!is_variable_name(name)) worker.report(*passed, "pass_environment", "names something that is not a variable");
+    else if (is_set_by_us(name)) worker.report(*passed, "pass_environment", "names " + name + ", which sallyport sets");
     else if (into.environment.contains(name))
       worker.report(*passed, "pass_environment", "names " + name + ", which environment sets too; remove it from one");
   }
@@ -86,19 +79,21 @@ void read_worker(TomlTable worker, WorkerSection& into) {
 }
 
 // What the sandbox already has, or must not have: its own mounts, and the places where the host's sockets are.
-constexpr std::array<std::string_view, 13> kNotReadable = {"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc",
-                                                           "/proc", "/sys", "/dev", "/run", "/var/run", "/tmp"};
+constexpr std::array<std::string_view, 13> kNotReadable = {
+    "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc", "/proc", "/sys", "/dev", "/run", "/var/run", "/tmp"};
 
 void read_readable(TomlTable& sandbox, SandboxSection& into) {
   const TomlNode* node = sandbox.take("readable");
   if (!sandbox.texts("readable", into.readable) || into.readable.empty()) return;
-  if (!into.host_root) sandbox.report(*node, "readable", "goes with root = \"host\"; put the files into the root directory");
+  if (!into.host_root)
+    sandbox.report(*node, "readable", "goes with root = \"host\"; put the files into the root directory");
   for (const std::string& path : into.readable) {
     if (!is_clean_absolute_path(path) || path == "/")
       sandbox.report(*node, "readable", "must hold absolute paths of directories or files other than /");
     for (const std::string_view taken : kNotReadable)
       if (path == taken || path.starts_with(std::string(taken) + "/"))
-        sandbox.report(*node, "readable", "names " + path + ": " + std::string(taken) + " of the sandbox is sallyport's own");
+        sandbox.report(*node, "readable",
+                       "names " + path + ": " + std::string(taken) + " of the sandbox is sallyport's own");
     for (const std::string& other : into.readable)
       if (path.starts_with(other + "/"))
         sandbox.report(*node, "readable", "names " + path + ", which lies in " + other + "; remove one");
@@ -186,10 +181,8 @@ void read_listen(TomlTable& forward, const TomlNode& node, const std::string& te
 }
 
 void read_to(TomlTable& forward, const TomlNode& node, const std::string& text, ForwardSection& into) {
-  if (const auto unix_address = parse_unix_address(text))
-    into.to = *unix_address;
-  else if (const auto tcp = parse_tcp_address(text); tcp && !tcp->address.starts_with("0."))
-    into.to = *tcp;
+  if (const auto unix_address = parse_unix_address(text)) into.to = *unix_address;
+  else if (const auto tcp = parse_tcp_address(text); tcp && !tcp->address.starts_with("0.")) into.to = *tcp;
   else
     forward.report(node, "to", "must be \"unix:/path/of/a.sock\" or \"10.0.0.1:PORT\"; host names are not looked up");
 }
@@ -201,8 +194,7 @@ void read_forward(TomlTable forward, std::vector<ForwardSection>& forwards) {
     const TomlNode* node = forward.take(key);
     if (node == nullptr)
       forward.errors().report(forward.line(), "key forward." + std::string(key) + " is missing; add it");
-    else if (forward.text(key, text))
-      (key == "listen" ? read_listen : read_to)(forward, *node, text, into);
+    else if (forward.text(key, text)) (key == "listen" ? read_listen : read_to)(forward, *node, text, into);
   }
   if (const TomlNode* node = forward.take("group"); forward.text("group", into.group)) {
     if (into.group == "root" || into.group == "0" || into.group == "docker")
@@ -242,10 +234,8 @@ void read_images(TomlTable& docker, DockerSection& into) {
   std::vector<std::string> patterns;
   docker.texts("images", patterns);
   for (const std::string& pattern : patterns) {
-    if (const auto normal = normal_image_pattern(pattern))
-      into.images.push_back(*normal);
-    else
-      docker.report(*node, "images", "names something that is no image or pattern; write \"busybox:*\"");
+    if (const auto normal = normal_image_pattern(pattern)) into.images.push_back(*normal);
+    else docker.report(*node, "images", "names something that is no image or pattern; write \"busybox:*\"");
   }
   if (into.allows(ApiGroup::Run) && patterns.empty())
     docker.errors().report(
@@ -300,15 +290,13 @@ void read_weaken(TomlTable& root, Profile& into) {
   root.texts("weaken", into.weaken);
   bool writable_rootfs = false;
   for (const std::string& word : into.weaken) {
-    if (word == kWritableRootfs)
-      writable_rootfs = true;
+    if (word == kWritableRootfs) writable_rootfs = true;
     else if (one_of(word, kLaterWeakenWords))
       root.report(*node, "weaken",
                   "names " + word +
                       ", which is not available in "
                       "this version; remove it");
-    else
-      root.report(*node, "weaken", "names a word that is not known; the one there is: \"writable-rootfs\"");
+    else root.report(*node, "weaken", "names a word that is not known; the one there is: \"writable-rootfs\"");
   }
   const bool needed = into.docker && !into.docker->container.read_only;
   if (needed && !writable_rootfs)

@@ -28,9 +28,7 @@ bool in_range(TomlTable& table, const TomlNode& node, std::string_view key, std:
   return true;
 }
 
-std::string count_text(std::uint64_t count) {
-  return std::to_string(count);
-}
+std::string count_text(std::uint64_t count) { return std::to_string(count); }
 
 }  // namespace
 

@@ -17,9 +17,7 @@ namespace {
 
 constexpr int kMaxDottedParts = 32;  // a.b.c… nests a table per dot, and toml++ destroys nested tables recursively
 
-std::string at_line(const std::string& file, int line) {
-  return file + ":" + std::to_string(line) + ": ";
-}
+std::string at_line(const std::string& file, int line) { return file + ":" + std::to_string(line) + ": "; }
 
 // Blanks comments and refuses what toml++ must not see. Exact about where strings begin and end, because multi-line
 // strings (the only ones that could hide a key from it) are refused.
@@ -47,10 +45,8 @@ Result<std::string> prepare(std::string_view text, const std::string& file) {
       return fail(at_line(file, line) +
                   "a byte that is not ASCII; outside of comments write it as \\uXXXX in a string");
     } else if (quote != 0) {
-      if (byte == '\\' && quote == '"' && i + 1 < clean.size() && clean[i + 1] != '\n')
-        ++i;
-      else if (byte == static_cast<unsigned char>(quote))
-        quote = 0;
+      if (byte == '\\' && quote == '"' && i + 1 < clean.size() && clean[i + 1] != '\n') ++i;
+      else if (byte == static_cast<unsigned char>(quote)) quote = 0;
     } else if (byte == '"' || byte == '\'') {
       if (clean.compare(i, 3, byte == 0x27 ? "'''" : "\"\"\"") == 0)
         return fail(at_line(file, line) + "strings of several lines are not used here; write it on one line");
@@ -99,20 +95,13 @@ TomlNode convert(const toml::node& from) {
 
 const char* words_for(TomlNode::Kind kind) {
   switch (kind) {
-    case TomlNode::Kind::Table:
-      return "a table";
-    case TomlNode::Kind::Array:
-      return "a list";
-    case TomlNode::Kind::Text:
-      return "a string in quotes";
-    case TomlNode::Kind::Integer:
-      return "a whole number";
-    case TomlNode::Kind::Real:
-      return "a number";
-    case TomlNode::Kind::Truth:
-      return "true or false";
-    case TomlNode::Kind::Date:
-      return "a date";
+    case TomlNode::Kind::Table: return "a table";
+    case TomlNode::Kind::Array: return "a list";
+    case TomlNode::Kind::Text: return "a string in quotes";
+    case TomlNode::Kind::Integer: return "a whole number";
+    case TomlNode::Kind::Real: return "a number";
+    case TomlNode::Kind::Truth: return "true or false";
+    case TomlNode::Kind::Date: return "a date";
   }
   return "";
 }
@@ -226,10 +215,8 @@ std::vector<TomlTable> TomlTable::tables(std::string_view key) {
     return found;
   }
   for (const TomlNode& item : node->items) {
-    if (item.kind == TomlNode::Kind::Table)
-      found.emplace_back(&item, name_of_key(key), errors_);
-    else
-      report(item, key, remedy);
+    if (item.kind == TomlNode::Kind::Table) found.emplace_back(&item, name_of_key(key), errors_);
+    else report(item, key, remedy);
   }
   return found;
 }

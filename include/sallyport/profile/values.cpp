@@ -43,9 +43,7 @@ std::optional<std::uint64_t> parse_number(std::string_view text) {
   return number;
 }
 
-std::optional<std::uint64_t> parse_size(std::string_view text) {
-  return parse_with_unit(text, kSizeUnits);
-}
+std::optional<std::uint64_t> parse_size(std::string_view text) { return parse_with_unit(text, kSizeUnits); }
 
 std::optional<std::chrono::seconds> parse_duration(std::string_view text) {
   const auto seconds = parse_with_unit(text, kDurationUnits);

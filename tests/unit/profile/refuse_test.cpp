@@ -135,9 +135,11 @@ INSTANTIATE_TEST_SUITE_P(Contradictions, RefusedProfile, testing::ValuesIn(kCont
 const RefusedCase kLater[] = {
     {"mounts", "[[docker.mount]]\nsource = \"/srv\"",
      "docker.mount (mounts of host directories) is not available in this version"},
-    {"the host's sockets as readable", "[sandbox]\nreadable = [\"/run/docker.sock\"]", "/run of the sandbox is sallyport's own"},
+    {"the host's sockets as readable", "[sandbox]\nreadable = [\"/run/docker.sock\"]",
+     "/run of the sandbox is sallyport's own"},
     {"a readable path that is not clean", "[sandbox]\nreadable = [\"/opt/../etc\"]", "absolute paths"},
-    {"readable without the host's root", "[sandbox]\nroot = \"/srv/root\"\nreadable = [\"/opt/eval\"]", "goes with root"},
+    {"readable without the host's root", "[sandbox]\nroot = \"/srv/root\"\nreadable = [\"/opt/eval\"]",
+     "goes with root"},
     {"writable directories", "[sandbox]\nwritable = [\"/srv\"]", "not available in this version"},
     {"a seccomp profile in a file", "[seccomp]\nprofile = \"/etc/x.json\"", "not available in this version"},
     {"a fixed worker user", "[worker]\nuser = \"nobody\"", "worker.user other than \"session\" is not available"},

@@ -91,9 +91,7 @@ TEST_F(RootFile, ThatIsMissingSaysSo) {
   EXPECT_EQ(outcome.error().code, ENOENT);
 }
 
-TEST_F(RootFile, NamedByAnOptionMustBeThere) {
-  EXPECT_FALSE(find_config(directory_ + "/broker.toml"));
-}
+TEST_F(RootFile, NamedByAnOptionMustBeThere) { EXPECT_FALSE(find_config(directory_ + "/broker.toml")); }
 
 }  // namespace
 }  // namespace sallyport
