@@ -26,23 +26,15 @@ namespace {
 constexpr const char* kWorkplace = "/tmp";  // covered by the new root until it becomes /
 constexpr int kListenBacklog = 128;
 
-int outcome(long result) noexcept {
-  return result < 0 ? errno : 0;
-}
+int outcome(long result) noexcept { return result < 0 ? errno : 0; }
 
 // --- the steps, in the order of kSandboxSteps ---
 
-int close_foreign_descriptors(StepContext& context) noexcept {
-  return close_all_but(context.plan.keep);
-}
+int close_foreign_descriptors(StepContext& context) noexcept { return close_all_but(context.plan.keep); }
 
-int follow_the_launcher(StepContext& context) noexcept {
-  return die_with_the_launcher(context.plan.control);
-}
+int follow_the_launcher(StepContext& context) noexcept { return die_with_the_launcher(context.plan.control); }
 
-int wait_for_ids(StepContext& context) noexcept {
-  return hear(context.plan.control, kIdsAreMapped);
-}
+int wait_for_ids(StepContext& context) noexcept { return hear(context.plan.control, kIdsAreMapped); }
 
 // No uid 0 is mapped, so leaving the unmapped root keeps the capabilities in this user namespace.
 int become_init(StepContext& context) noexcept {
@@ -88,15 +80,11 @@ int attach_tree(const ChildEntry& entry) noexcept {
 int make_entry(const ChildEntry& entry) noexcept {
   using Kind = RootEntry::Kind;
   switch (entry.kind) {
-    case Kind::Directory:
-      return outcome(::mkdir(entry.target, 0755));
-    case Kind::File:
-      return make_file(entry, entry.source_size);
-    case Kind::Link:
-      return outcome(::symlink(entry.source, entry.target));
+    case Kind::Directory: return outcome(::mkdir(entry.target, 0755));
+    case Kind::File: return make_file(entry, entry.source_size);
+    case Kind::Link: return outcome(::symlink(entry.source, entry.target));
     case Kind::HostTree:
-    case Kind::Device:
-      return attach_tree(entry);
+    case Kind::Device: return attach_tree(entry);
     case Kind::Tmpfs:
       if (::mkdir(entry.target, 0755) != 0) return errno;
       return outcome(::mount("tmpfs", entry.target, "tmpfs", MS_NOSUID | MS_NODEV, entry.source));
@@ -234,9 +222,7 @@ void run_steps(StepList list, std::span<const Step> steps, const ChildPlan& plan
 
 }  // namespace
 
-std::span<const Step> sandbox_steps() noexcept {
-  return kSandboxSteps;
-}
+std::span<const Step> sandbox_steps() noexcept { return kSandboxSteps; }
 
 bool send_word(int control, const InitMessage& message, std::span<const int> descriptors) noexcept {
   iovec part{const_cast<InitMessage*>(&message), sizeof message};

@@ -48,8 +48,8 @@ bool send_word(int control, const InitMessage& message, std::span<const int> des
 int close_all_but(std::span<const int> keep) noexcept;  // 0, 1 and 2 stay
 int hear(int control, char expected) noexcept;          // 0, or errno; the launcher's end is EPIPE
 int die_with_the_launcher(int control) noexcept;        // again after every change of ids: the kernel clears it then
-int drop_capabilities() noexcept;
-int default_signals() noexcept;                    // nothing handled, ignored or blocked
+int empty_capabilities() noexcept;
+int default_signals() noexcept;  // nothing handled, ignored or blocked
 [[noreturn]] void run_init(const ChildPlan& plan, int worker_pid) noexcept;
 
 }  // namespace sallyport::launcher

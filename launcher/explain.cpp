@@ -55,14 +55,10 @@ std::string exec_remedy(const Plan& plan, int error) {
 
 std::span<const Step> steps_of(StepList list) {
   switch (list) {
-    case StepList::Sandbox:
-      return sandbox_steps();
-    case StepList::Worker:
-      return worker_steps();
-    case StepList::Init:
-      return init_steps();
-    case StepList::Exec:
-      break;
+    case StepList::Sandbox: return sandbox_steps();
+    case StepList::Worker: return worker_steps();
+    case StepList::Init: return init_steps();
+    case StepList::Exec: break;
   }
   return {};
 }

@@ -1,6 +1,5 @@
 // HOSTILE INPUT. PID 1 of the sandbox. It has a uid that the worker has not, no capabilities, no memory that others can
 // read, and a filter. It reaps, says how the worker ended, and takes the sandbox with it when it ends.
-#include <linux/capability.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -18,39 +17,28 @@
 namespace sallyport::launcher {
 namespace {
 
-int outcome(long result) noexcept {
-  return result < 0 ? errno : 0;
-}
+int outcome(long result) noexcept { return result < 0 ? errno : 0; }
 
-int start_worker(StepContext&) noexcept {
-  return 0;
-}  // named for the report: run_child does it
+int start_worker(StepContext&) noexcept { return 0; }  // named for the report: run_child does it
 
 int close_the_rest(StepContext& context) noexcept {
   for (int standard = 0; standard < 3; ++standard) ::close(standard);  // the caller's, inherited
   return close_all_but(context.plan.keep_as_init);
 }
 
-int drop_privileges(StepContext&) noexcept {
-  if (const int error = drop_capabilities()) return error;
-  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
-  const __user_cap_data_struct none[2]{};
-  return outcome(::syscall(SYS_capset, &header, none));
-}
+int drop_capabilities(StepContext&) noexcept { return empty_capabilities(); }
 
 int leave_no_core(StepContext&) noexcept {
   const rlimit none{0, 0};
   return outcome(::setrlimit(RLIMIT_CORE, &none));
 }
 
-int follow_the_launcher(StepContext& context) noexcept {
-  return die_with_the_launcher(context.plan.control);
-}
+int follow_the_launcher(StepContext& context) noexcept { return die_with_the_launcher(context.plan.control); }
 
 constexpr std::array kInitSteps = {
     Step{"start the worker's process", start_worker},
     Step{"close all but the launcher's socket", close_the_rest},
-    Step{"drop init's capabilities for good", drop_privileges},
+    Step{"empty init's capability sets", drop_capabilities},
     Step{"leave no core of init", leave_no_core},
     Step{"follow the launcher's death again", follow_the_launcher},
 };
@@ -68,9 +56,7 @@ bool reap(pid_t worker, InitMessage& ended) noexcept {
 
 }  // namespace
 
-std::span<const Step> init_steps() noexcept {
-  return kInitSteps;
-}
+std::span<const Step> init_steps() noexcept { return kInitSteps; }
 
 void run_init(const ChildPlan& plan, int worker) noexcept {
   sigset_t children;

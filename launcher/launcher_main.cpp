@@ -52,6 +52,4 @@ int sallyport(std::vector<std::string> arguments) {
 }  // namespace
 }  // namespace sallyport::launcher
 
-int main(int argc, char** argv) {
-  return sallyport::launcher::sallyport(std::vector<std::string>(argv, argv + argc));
-}
+int main(int argc, char** argv) { return sallyport::launcher::sallyport(std::vector<std::string>(argv, argv + argc)); }

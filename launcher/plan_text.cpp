@@ -25,30 +25,21 @@ std::string quoted(const std::string& text) {
 std::string entry_text(const RootEntry& entry) {
   using Kind = RootEntry::Kind;
   switch (entry.kind) {
-    case Kind::Directory:
-      return "directory  " + entry.target;
+    case Kind::Directory: return "directory  " + entry.target;
     case Kind::File:
       return "file       " + entry.target + "  " + std::to_string(entry.source.size()) + " bytes, generated";
-    case Kind::Link:
-      return "link       " + entry.target + " -> " + entry.source;
-    case Kind::HostTree:
-      return "bind       " + entry.target + "  from " + entry.source + ", ro nosuid nodev private";
-    case Kind::Device:
-      return "device     " + entry.target + "  from " + entry.source + ", ro nosuid noexec private";
+    case Kind::Link: return "link       " + entry.target + " -> " + entry.source;
+    case Kind::HostTree: return "bind       " + entry.target + "  from " + entry.source + ", ro nosuid nodev private";
+    case Kind::Device: return "device     " + entry.target + "  from " + entry.source + ", ro nosuid noexec private";
     case Kind::Tmpfs:
       return "tmpfs      " + entry.target + "  " + std::to_string(entry.bytes) + " bytes, rw nosuid nodev";
-    case Kind::Proc:
-      return "proc       " + entry.target + "  subset=pid hidepid=invisible nosuid nodev noexec";
+    case Kind::Proc: return "proc       " + entry.target + "  subset=pid hidepid=invisible nosuid nodev noexec";
   }
   return "";
 }
 
-void section(std::string& text, const std::string& title) {
-  text += "\n" + title + "\n";
-}
-void line(std::string& text, const std::string& content) {
-  text += "  " + content + "\n";
-}
+void section(std::string& text, const std::string& title) { text += "\n" + title + "\n"; }
+void line(std::string& text, const std::string& content) { text += "  " + content + "\n"; }
 
 void list_steps(std::string& text, const char* title, std::span<const Step> steps) {
   section(text, title);

@@ -15,9 +15,7 @@ namespace {
 
 constexpr std::size_t kChunk = 64 * 1024;
 
-bool would_block(int error) {
-  return error == EAGAIN || error == EINTR;
-}
+bool would_block(int error) { return error == EAGAIN || error == EINTR; }
 
 }  // namespace
 

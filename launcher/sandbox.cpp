@@ -89,10 +89,8 @@ std::string remedy_for_clone(int error) {
     case EINVAL:
       return " (this kernel lacks one of the user, pid, mount, network, ipc, uts and cgroup namespaces; Linux 6.1 or "
              "newer is needed)";
-    case EAGAIN:
-      return " (too many processes: see ulimit -u)";
-    default:
-      return "";
+    case EAGAIN: return " (too many processes: see ulimit -u)";
+    default: return "";
   }
 }
 
@@ -163,8 +161,6 @@ Result<std::optional<InitReport>> Sandbox::next_report() {
   return std::optional(std::move(report));
 }
 
-Result<> Sandbox::start_worker() {
-  return say(control(), kStartTheWorker);
-}
+Result<> Sandbox::start_worker() { return say(control(), kStartTheWorker); }
 
 }  // namespace sallyport::launcher

@@ -10,14 +10,10 @@ namespace {
 
 std::string_view name_of(Outcome::Ended ended, const ExitStatus& status) {
   switch (ended) {
-    case Outcome::Ended::Worker:
-      return status.signalled ? "signalled" : "exited";
-    case Outcome::Ended::NotBuilt:
-      return "not-built";
-    case Outcome::Ended::BrokerGone:
-      return "broker-gone";
-    case Outcome::Ended::InitGone:
-      return "init-gone";
+    case Outcome::Ended::Worker: return status.signalled ? "signalled" : "exited";
+    case Outcome::Ended::NotBuilt: return "not-built";
+    case Outcome::Ended::BrokerGone: return "broker-gone";
+    case Outcome::Ended::InitGone: return "init-gone";
   }
   return "not-built";
 }
@@ -40,9 +36,7 @@ std::string json_text(std::string_view text) {
   return result + "\"";
 }
 
-std::string number_or_null(bool present, int number) {
-  return present ? std::to_string(number) : "null";
-}
+std::string number_or_null(bool present, int number) { return present ? std::to_string(number) : "null"; }
 
 }  // namespace
 

@@ -14,21 +14,16 @@ namespace {
 constexpr std::array kForwarded = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGQUIT, SIGWINCH};
 constexpr int kCouldNotBeBuilt = 125;
 
-bool asks_to_end(int signal) {
-  return signal == SIGTERM || signal == SIGINT || signal == SIGHUP || signal == SIGQUIT;
-}
+bool asks_to_end(int signal) { return signal == SIGTERM || signal == SIGINT || signal == SIGHUP || signal == SIGQUIT; }
 
 }  // namespace
 
 int Outcome::exit_code() const {
   switch (ended) {
-    case Ended::Worker:
-      return worker.shell_code();
-    case Ended::InitGone:
-      return 128 + SIGKILL;  // the kernel has killed the worker with its init
+    case Ended::Worker: return worker.shell_code();
+    case Ended::InitGone: return 128 + SIGKILL;  // the kernel has killed the worker with its init
     case Ended::NotBuilt:
-    case Ended::BrokerGone:
-      break;
+    case Ended::BrokerGone: break;
   }
   return kCouldNotBeBuilt;
 }
@@ -112,8 +107,7 @@ void Supervisor::hear_init() {
   }
   const InitMessage& message = (*report)->message;
   switch (message.word) {
-    case InitWord::Failed:
-      return end(Outcome::Ended::NotBuilt, explain(plan_, message).text());
+    case InitWord::Failed: return end(Outcome::Ended::NotBuilt, explain(plan_, message).text());
     case InitWord::Started:
       if ((*report)->descriptors.size() != 1) return end(Outcome::Ended::NotBuilt, "init sent no pidfd of the worker");
       worker_ = ProcessHandle(std::move((*report)->descriptors[0]));
@@ -123,8 +117,7 @@ void Supervisor::hear_init() {
     case InitWord::Ended:
       outcome_ = Outcome{.ended = Outcome::Ended::Worker, .worker = {message.signalled, message.code}};
       return;
-    case InitWord::Listening:
-      break;
+    case InitWord::Listening: break;
   }
   end(Outcome::Ended::NotBuilt, "init said something out of turn");
 }
@@ -138,9 +131,7 @@ void Supervisor::signal_worker(int signal) {
   (void)worker_.send_signal(signal);  // it may have ended; init's word follows
 }
 
-void Supervisor::hear_broker() {
-  end(Outcome::Ended::BrokerGone, session_->why_it_ended());
-}
+void Supervisor::hear_broker() { end(Outcome::Ended::BrokerGone, session_->why_it_ended()); }
 
 void Supervisor::start_the_clock() {
   if (plan_.time) deadline_ = Clock::now() + *plan_.time;

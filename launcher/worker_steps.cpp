@@ -1,7 +1,6 @@
 // TRUSTED until its exec. The worker's way from a copy of init to the program: descriptors, directory, limits,
 // privileges, and the filter last, because nothing after it may need a call that it refuses.
 #include <fcntl.h>
-#include <linux/capability.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -16,13 +15,9 @@
 namespace sallyport::launcher {
 namespace {
 
-int outcome(long result) noexcept {
-  return result < 0 ? errno : 0;
-}
+int outcome(long result) noexcept { return result < 0 ? errno : 0; }
 
-int start_session(StepContext&) noexcept {
-  return outcome(::setsid());
-}
+int start_session(StepContext&) noexcept { return outcome(::setsid()); }
 
 // Every source is above 2, so 0 to 2 come first; after that nothing but `stream` and the control copy matters.
 int arrange_descriptors(StepContext& context) noexcept {
@@ -54,9 +49,7 @@ int set_limits(StepContext& context) noexcept {
   return 0;
 }
 
-int drop_bounding_set(StepContext&) noexcept {
-  return drop_capabilities();
-}
+int drop_bounding_set(StepContext&) noexcept { return drop_capabilities(); }
 
 int become_worker(StepContext&) noexcept {
   if (const int error = outcome(::syscall(SYS_setresgid, kWorkerIdInside, kWorkerIdInside, kWorkerIdInside)))
@@ -64,34 +57,25 @@ int become_worker(StepContext&) noexcept {
   return outcome(::syscall(SYS_setresuid, kWorkerIdInside, kWorkerIdInside, kWorkerIdInside));
 }
 
-int empty_capabilities(StepContext&) noexcept {
-  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
-  const __user_cap_data_struct none[2]{};
-  return outcome(::syscall(SYS_capset, &header, none));
-}
+int drop_capabilities(StepContext&) noexcept { return empty_capabilities(); }
 
 // Until the exec this process is a copy of the launcher; nobody may look into it.
-int stay_hidden(StepContext&) noexcept {
-  return outcome(::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0));
-}
+int stay_hidden(StepContext&) noexcept { return outcome(::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)); }
 
 int reset_signals(StepContext&) noexcept {
   ::umask(022);
   return default_signals();
 }
 
-int install_filter(StepContext&) noexcept {
-  return seccomp::install(seccomp::Filter::Worker);
-}
+int install_filter(StepContext&) noexcept { return seccomp::install(seccomp::Filter::Worker); }
 
 constexpr std::array kWorkerSteps = {
     Step{"start a session without a terminal", start_session},
     Step{"arrange the descriptors", arrange_descriptors},
     Step{"enter worker.directory", enter_directory},
     Step{"set the limits", set_limits},
-    Step{"drop the capabilities for good", drop_bounding_set},
     Step{"become the worker's user", become_worker},
-    Step{"empty the capability sets", empty_capabilities},
+    Step{"empty the capability sets", drop_capabilities},
     Step{"stay hidden until exec", stay_hidden},
     Step{"reset signals", reset_signals},
     Step{"install the worker's filter", install_filter},
@@ -117,8 +101,6 @@ int default_signals() noexcept {
   return outcome(::sigprocmask(SIG_SETMASK, &none, nullptr));
 }
 
-std::span<const Step> worker_steps() noexcept {
-  return kWorkerSteps;
-}
+std::span<const Step> worker_steps() noexcept { return kWorkerSteps; }
 
 }  // namespace sallyport::launcher
