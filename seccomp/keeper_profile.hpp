@@ -64,6 +64,7 @@ inline constexpr std::array kKeeperRows = {
     allow("umask", "files"),
     allow("getpid", "logging"),
     allow("gettid", "logging"),
+    allow("geteuid", "a profile must belong to root or to ourselves"),
     allow("getrandom", "session ids and container names"),
     allow("rt_sigaction", "Asio's signal_set"),
     allow("rt_sigprocmask", "Asio's signal_set"),
