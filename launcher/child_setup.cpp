@@ -166,6 +166,22 @@ int seal_root(StepContext&) noexcept {
   return outcome(::mount_setattr(AT_FDCWD, "/", 0, &attributes, sizeof attributes));
 }
 
+// For good, and for init and the worker alike: with the bounding and ambient sets empty and the securebits locked
+// neither a setuid-root program nor a change of uid brings a capability back, once each has emptied its own sets.
+int give_up_capabilities(StepContext&) noexcept {
+  for (int capability = 0; capability < 64; ++capability) {
+    if (::prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) == 0) continue;
+    if (errno == EINVAL) break;  // past the last one that this kernel has
+    return errno;
+  }
+  if (::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0) return errno;
+  constexpr unsigned long kLocked = SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP |
+                                    SECBIT_NO_SETUID_FIXUP_LOCKED | SECBIT_KEEP_CAPS_LOCKED |
+                                    SECBIT_NO_CAP_AMBIENT_RAISE | SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED;
+  static_assert(kLocked == 0xef);
+  return outcome(::prctl(PR_SET_SECUREBITS, kLocked, 0, 0, 0));
+}
+
 int wait_for_the_session(StepContext& context) noexcept {
   return context.plan.opens_session ? hear(context.plan.control, kStartTheWorker) : 0;
 }
@@ -185,6 +201,7 @@ constexpr std::array kSandboxSteps = {
     Step{"join a new keyring", join_new_keyring},
     Step{"listen for the broker", listen_for_the_broker},
     Step{"make the root read-only", seal_root},
+    Step{"give up capabilities for good", give_up_capabilities},
     Step{"wait for the session", wait_for_the_session},
 };
 
@@ -270,20 +287,10 @@ int die_with_the_launcher(int control) noexcept {
   return 0;
 }
 
-// Empty for good: effective, permitted, inheritable, ambient and bounding set, with the securebits locked so that
-// neither a setuid-root program nor a change of uid can bring one back.
-int drop_capabilities() noexcept {
-  for (int capability = 0; capability < 64; ++capability) {
-    if (::prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) == 0) continue;
-    if (errno == EINVAL) break;  // past the last one that this kernel has
-    return errno;
-  }
-  if (::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0) return errno;
-  constexpr unsigned long kLocked = SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP |
-                                    SECBIT_NO_SETUID_FIXUP_LOCKED | SECBIT_KEEP_CAPS_LOCKED |
-                                    SECBIT_NO_CAP_AMBIENT_RAISE | SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED;
-  static_assert(kLocked == 0xef);
-  return outcome(::prctl(PR_SET_SECUREBITS, kLocked, 0, 0, 0));
+int empty_capabilities() noexcept {
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  const __user_cap_data_struct none[2]{};
+  return outcome(::syscall(SYS_capset, &header, none));
 }
 
 void run_child(const ChildPlan& plan) noexcept {
