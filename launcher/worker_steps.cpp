@@ -49,8 +49,6 @@ int set_limits(StepContext& context) noexcept {
   return 0;
 }
 
-int drop_bounding_set(StepContext&) noexcept { return drop_capabilities(); }
-
 int become_worker(StepContext&) noexcept {
   if (const int error = outcome(::syscall(SYS_setresgid, kWorkerIdInside, kWorkerIdInside, kWorkerIdInside)))
     return error;
