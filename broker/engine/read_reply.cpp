@@ -29,6 +29,14 @@ void read_texts(JsonReader& json, List<Argument, Most>& into, std::size_t& budge
   });
 }
 
+// False where it is null, which is not the same as empty.
+template <std::size_t Most>
+bool read_optional_texts(JsonReader& json, List<Argument, Most>& into, std::size_t& budget) {
+  if (json.take_null()) return false;
+  read_texts(json, into, budget);
+  return true;
+}
+
 ContainerStatus status_of(std::string_view name) {
   if (name == "created") return ContainerStatus::Created;
   if (name == "running") return ContainerStatus::Running;
@@ -75,8 +83,8 @@ void read_config(JsonReader& json, Inspected& into, std::size_t& budget) {
     else if (key == "OpenStdin") into.open_stdin = json.boolean();
     else if (key == "StdinOnce") into.stdin_once = json.boolean();
     else if (key == "Env") read_texts(json, into.environment, budget);
-    else if (key == "Cmd") into.has_command = !json.take_null(), read_texts(json, into.command, budget);
-    else if (key == "Entrypoint") into.has_entrypoint = !json.take_null(), read_texts(json, into.entrypoint, budget);
+    else if (key == "Cmd") into.has_command = read_optional_texts(json, into.command, budget);
+    else if (key == "Entrypoint") into.has_entrypoint = read_optional_texts(json, into.entrypoint, budget);
     else if (key == "WorkingDir") into.working_directory = json.text(limits::kMaxPathBytes);
     else if (key == "StopSignal") into.stop_signal = json.text(32);
     else json.skip();
