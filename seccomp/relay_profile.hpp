@@ -13,10 +13,8 @@ inline constexpr std::array kRelayRows = {
     allow("accept4", "a connection to a forward"),
     allow("read", "bytes of a connection"),
     allow("write", "bytes of a connection, and datagrams to the keeper"),
-    allow("splice", "carry a connection without copying it"),
     allow("shutdown", "half-close of a connection"),
     allow("close", "the end of a connection"),
-    allow("pipe2", "splice needs a pipe between two sockets"),
     allow_if("ioctl", {1, FIONBIO}, "make a descriptor non-blocking"),
 };
 inline constexpr Rows kRelayGroups[] = {kEnding, kMemory, kClocks, kWaiting, kRelayRows};

@@ -29,7 +29,7 @@ void KeeperLink::receive() {
   if (!datagram) return lose(datagram.error());
   if (datagram->size == 0) return lose(Error{"the keeper has closed its channel", 0});
   auto message = decode_message<protocol::spawner::ToSpawner>(std::span(buffer).first(datagram->size));
-  if (!message) return lose(message.error());
+  if (!message) return lose(Error{"the keeper broke the protocol (" + message.error().text() + ")", EPROTO});
   on_request_(Incoming{std::move(*message), std::move(datagram->fds)});
 }
 
@@ -61,7 +61,7 @@ void KeeperLink::flush() {
     if (!sent) break;
     queue_.pop_front();
   }
-  if (queue_.size() > kMaxQueued) return lose(Error{"the keeper does not read its channel", 0});
+  if (queue_.size() > kMaxQueued) return lose(Error{"the keeper does not read its channel", EPROTO});
   if (queue_.empty()) {
     write_watch_.reset();
   } else if (!write_watch_ && channel_) {

@@ -56,6 +56,7 @@ class Spawner {
   void remove_until(const std::shared_ptr<Removal>& removal);
   bool remove_once(Removal& removal, Result<>& outcome);
 
+  void lose_keeper(const Error& error);
   void pass_on_signals();
   void keeper_is_ready();
   void end_everything();
@@ -85,12 +86,7 @@ Result<int> Spawner::run() {
   }
   containers_ = TRY(ContainerCgroups::find());
   TRY(keeper_.start([this](Incoming incoming) { handle(std::move(incoming)); },
-                    [this](const Error& error) {
-                      // A keeper that ends closes its channel first; its pidfd says the rest.
-                      if (inputs_.keeper.handle().has_ended(2000)) return;
-                      log::error("the keeper is lost and will be killed: " + error.text());
-                      (void)inputs_.keeper.handle().send_signal(SIGKILL);
-                    }));
+                    [this](const Error& error) { lose_keeper(error); }));
   keeper_watch_ = TRY(poller_.watch(inputs_.keeper.handle().fd(), EPOLLIN, [this] { exit_code_ = keeper_exit_code(); }));
   signal_watch_ = TRY(poller_.watch(inputs_.signals.get(), EPOLLIN, [this] { pass_on_signals(); }));
   if (inputs_.ready) ready_watch_ = TRY(poller_.watch(inputs_.ready.get(), EPOLLIN, [this] { keeper_is_ready(); }));
@@ -280,6 +276,13 @@ void Spawner::answer(const messages::RemoveCgroup& request, std::vector<UniqueFd
 
 // --- the broker's own life ---
 
+void Spawner::lose_keeper(const Error& error) {
+  // A keeper that ends by itself closes its channel a moment before, and its exit code counts.
+  if (exit_code_ || (error.code != EPROTO && inputs_.keeper.handle().has_ended(2000))) return;
+  log::error("the keeper is lost and will be killed: " + error.text());
+  (void)inputs_.keeper.handle().send_signal(SIGKILL);
+}
+
 void Spawner::pass_on_signals() {
   signalfd_siginfo info;
   while (::read(inputs_.signals.get(), &info, sizeof info) == sizeof info) {
@@ -326,15 +329,15 @@ void Spawner::end_everything() {
 
 // What each is for: SYS_ADMIN namespaces and mounts of gates; SETUID, SETGID, SETPCAP their identity and empty sets; KILL
 // signals to the uids of sessions; SYS_PTRACE init's network namespace in /proc (init is not dumpable); NET_ADMIN the
-// network namespace of a listener (SIOCGSKNS). No DAC override: it opens no file that is not root's.
+// network namespace of a listener (SIOCGSKNS); DAC_OVERRIDE cgroups below the root of a hierarchy, which nobody may write.
 Result<> lock_down_spawner() {
   const rlimit no_core{0, 0};
   if (::setrlimit(RLIMIT_CORE, &no_core) != 0) return fail_errno("limit core files");
   const int error = keep_only_capabilities(
-      {CAP_SYS_ADMIN, CAP_SETUID, CAP_SETGID, CAP_SETPCAP, CAP_KILL, CAP_SYS_PTRACE, CAP_NET_ADMIN});
+      {CAP_SYS_ADMIN, CAP_SETUID, CAP_SETGID, CAP_SETPCAP, CAP_KILL, CAP_SYS_PTRACE, CAP_NET_ADMIN, CAP_DAC_OVERRIDE});
   if (error != 0)
     return fail_errno("keep only the spawner's capabilities; a unit or container must leave the broker CAP_SYS_ADMIN, "
-                      "CAP_SETUID, CAP_SETGID, CAP_SETPCAP, CAP_KILL, CAP_SYS_PTRACE and CAP_NET_ADMIN", error);
+                      "CAP_SETUID, CAP_SETGID, CAP_SETPCAP, CAP_KILL, CAP_SYS_PTRACE, CAP_NET_ADMIN and CAP_DAC_OVERRIDE", error);
   if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return fail_errno("make the spawner non-dumpable");
   return {};
 }

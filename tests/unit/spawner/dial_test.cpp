@@ -1,0 +1,174 @@
+// Dials: as which uid, to what, and what comes back where nobody answers.
+#include <arpa/inet.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include <cstring>
+#include <set>
+
+#include "unit/spawner/harness.hpp"
+
+namespace sallyport::spawner_test {
+namespace {
+
+class Dialing : public testing::Test {
+ protected:
+  Harness harness{{.docker_group = 107}};
+  RunningSession session = start_session(harness);
+  std::string directory = harness.config().runtime_directory;
+
+  messages::Dial to_path(const std::string& path, std::uint32_t connection = 1) const {
+    return {session.id, connection, false, path, 0, -1};
+  }
+  int error_of(const messages::Dial& request) {
+    harness.send(request);
+    std::vector<UniqueFd> fds;
+    const auto done = harness.hear_one<messages::DialDone>(&fds);
+    EXPECT_EQ(done.connection, request.connection);
+    EXPECT_EQ(fds.size(), done.error_code == 0 ? 1U : 0U);
+    return done.error_code;
+  }
+};
+
+void bind_to(int socket, const std::string& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::strncpy(address.sun_path, path.c_str(), sizeof address.sun_path - 1);
+  ASSERT_EQ(::bind(socket, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+  ASSERT_EQ(::chmod(path.c_str(), 0666), 0);
+}
+
+struct PeerSeen {
+  ucred credentials{};
+  std::set<gid_t> groups;
+};
+PeerSeen accept_and_look(int listener, UniqueFd* accepted = nullptr) {
+  UniqueFd peer = UniqueFd::adopt(::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC));
+  PeerSeen seen;
+  socklen_t size = sizeof seen.credentials;
+  EXPECT_EQ(::getsockopt(peer.get(), SOL_SOCKET, SO_PEERCRED, &seen.credentials, &size), 0);
+  gid_t groups[64];
+  size = sizeof groups;
+  if (::getsockopt(peer.get(), SOL_SOCKET, SO_PEERGROUPS, groups, &size) == 0) seen.groups = {groups, groups + size / sizeof(gid_t)};
+  if (accepted != nullptr) *accepted = std::move(peer);
+  return seen;
+}
+
+TEST_F(Dialing, AUnixUpstreamSeesTheSessionsDialerAndNeverRoot) {
+  const UniqueFd upstream = unix_listener_at(directory + "/up", 0666);
+  harness.send(to_path(directory + "/up"));
+  UniqueFd accepted;
+  const PeerSeen seen = accept_and_look(upstream.get(), &accepted);
+  EXPECT_EQ(seen.credentials.uid, session.range.base + 5);
+  EXPECT_EQ(seen.credentials.gid, session.range.base + 5);
+  EXPECT_TRUE(seen.groups.empty());
+  std::vector<UniqueFd> fds;
+  ASSERT_EQ(harness.hear_one<messages::DialDone>(&fds).error_code, 0);
+  ASSERT_EQ(::write(accepted.get(), "hello", 5), 5);
+  char text[8] = {};
+  EXPECT_EQ(::read(fds.at(0).get(), text, sizeof text), 5);
+}
+
+TEST_F(Dialing, TheProfilesExtraGroupIsTheOnlyOne) {
+  const UniqueFd upstream = unix_listener_at(directory + "/up", 0660);
+  ASSERT_EQ(::chown((directory + "/up").c_str(), 0, 4711), 0);
+  EXPECT_EQ(error_of(to_path(directory + "/up", 1)), EACCES);
+  auto request = to_path(directory + "/up", 2);
+  request.extra_group = 4711;
+  harness.send(request);
+  EXPECT_EQ(accept_and_look(upstream.get()).groups, std::set<gid_t>{4711});
+  EXPECT_EQ(harness.hear_one<messages::DialDone>().error_code, 0);
+}
+
+TEST_F(Dialing, TheDockerSocketAndItsGroupAreRefused) {
+  const UniqueFd docker = unix_listener_at(harness.config().docker_socket, 0666);
+  EXPECT_EQ(error_of(to_path(harness.config().docker_socket)), EACCES);
+  auto request = to_path(directory + "/up");
+  for (const gid_t group : {0U, 107U}) {
+    request.extra_group = static_cast<std::int32_t>(group);
+    EXPECT_EQ(error_of(request), EACCES) << group;
+  }
+}
+
+TEST_F(Dialing, ATcpUpstreamIsReached) {
+  const UniqueFd upstream = UniqueFd::adopt(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  ASSERT_EQ(::bind(upstream.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+  ASSERT_EQ(::listen(upstream.get(), 8), 0);
+  ASSERT_EQ(::getsockname(upstream.get(), reinterpret_cast<sockaddr*>(&address), &size), 0);
+  EXPECT_EQ(error_of({session.id, 1, true, "127.0.0.1", ntohs(address.sin_port), -1}), 0);
+}
+
+TEST_F(Dialing, AnUpstreamThatIsNotThereIsSaidSo) {
+  EXPECT_EQ(error_of(to_path(directory + "/nothing")), ENOENT);
+  EXPECT_EQ(error_of({session.id, 2, true, "127.0.0.1", 1, -1}), ECONNREFUSED);
+}
+
+struct BadTarget {
+  const char* sentence;
+  bool tcp;
+  const char* address;
+  std::uint16_t port;
+};
+const BadTarget kBadTargets[] = {
+    {"a relative path", false, "run/up", 0},
+    {"an empty path", false, "", 0},
+    {"a path longer than a socket's may be", false,
+     "/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", 0},
+    {"a host name", true, "localhost", 80},
+    {"a short form of an address", true, "127.1", 80},
+    {"an IPv6 address", true, "::1", 80},
+    {"no port", true, "127.0.0.1", 0},
+};
+class BadTargetRefused : public Dialing, public testing::WithParamInterface<BadTarget> {};
+TEST_P(BadTargetRefused, WithoutADial) {
+  const BadTarget& bad = GetParam();
+  EXPECT_EQ(error_of({session.id, 3, bad.tcp, bad.address, bad.port, -1}), EINVAL) << bad.sentence;
+}
+INSTANTIATE_TEST_SUITE_P(Targets, BadTargetRefused, testing::ValuesIn(kBadTargets));
+
+TEST_F(Dialing, AnUpstreamThatNeverAcceptsTimesOutAndHoldsUpNobody) {
+  const UniqueFd upstream = UniqueFd::adopt(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  bind_to(upstream.get(), directory + "/slow");
+  ASSERT_EQ(::listen(upstream.get(), 0), 0);
+  EXPECT_EQ(error_of(to_path(directory + "/slow", 1)), 0) << "the backlog takes one";
+  const auto begin = std::chrono::steady_clock::now();
+  harness.send(to_path(directory + "/slow", 2));
+  harness.send(messages::KillProcesses{harness.new_session()});
+  harness.hear_one<messages::ProcessesDead>();
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(2));
+  EXPECT_EQ(harness.hear_one<messages::DialDone>().error_code, ETIMEDOUT);
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, limits::kDialDeadline + std::chrono::seconds(2));
+}
+
+TEST_F(Dialing, ADialForAnUnknownOrEndedSessionIsRefused) {
+  EXPECT_EQ(error_of({harness.new_session(), 1, false, directory + "/up", 0, -1}), ESRCH);
+  harness.send(messages::KillProcesses{session.id});
+  harness.hear_one<messages::ProcessesDead>();
+  EXPECT_EQ(error_of(to_path(directory + "/up")), ESRCH);
+}
+
+TEST_F(Dialing, ManyAtOnceAllArrive) {
+  const UniqueFd upstream = unix_listener_at(directory + "/many", 0666);
+  const std::uint32_t many = limits::kMaxForwardConnections;
+  for (std::uint32_t i = 0; i < many; ++i) harness.send(to_path(directory + "/many", i));
+  std::set<std::uint32_t> arrived;
+  for (std::uint32_t i = 0; i < many; ++i) {
+    std::vector<UniqueFd> fds;
+    const auto done = harness.hear_one<messages::DialDone>(&fds);
+    EXPECT_EQ(done.error_code, 0);
+    arrived.insert(done.connection);
+  }
+  EXPECT_EQ(arrived.size(), many);
+  EXPECT_TRUE(eventually([&] { return harness.children().size() == 1; })) << "every dialer is reaped";
+}
+
+}  // namespace
+}  // namespace sallyport::spawner_test

@@ -1,0 +1,217 @@
+// However a session or a process of the broker ends, nothing of a session is left alive.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "unit/spawner/harness.hpp"
+
+namespace sallyport::spawner_test {
+namespace {
+
+using testing::HasSubstr;
+
+// Every live process of the session's uids, by the kernel's list.
+std::vector<pid_t> processes_of(std::uint32_t uid_base) {
+  std::vector<pid_t> pids;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
+    const std::string name = entry.path().filename();
+    if (name.find_first_not_of("0123456789") != std::string::npos) continue;
+    const std::string status = read_file("/proc/" + name + "/status");
+    const auto at = status.find("\nUid:\t");
+    if (at == std::string::npos || status.find("\nState:\tZ") != std::string::npos) continue;
+    const unsigned long uid = std::stoul(status.substr(at + 6));
+    if (uid >= uid_base && uid < uid_base + limits::kUidsPerSession) pids.push_back(std::stoi(name));
+  }
+  return pids;
+}
+
+std::size_t processes_in(const std::string& cgroup) {
+  std::size_t lines = 0;
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(cgroup, ignored))
+    if (entry.path().filename() == "cgroup.procs") {
+      const std::string procs = read_file(entry.path());
+      lines += static_cast<std::size_t>(std::ranges::count(procs, '\n'));
+    }
+  return lines;
+}
+
+std::string cgroup_of(const SessionId& session) {
+  std::string own = read_file("/proc/self/cgroup");
+  own = own.substr(own.find("0::") + 3);
+  own = own.substr(0, own.find('\n'));
+  for (const char* root : {"/sys/fs/cgroup/unified", "/sys/fs/cgroup"}) {
+    const std::string full = root + (own == "/" ? "" : own) + "/sallyport-" + session.text();
+    if (std::filesystem::exists(full)) return full;
+  }
+  return "";
+}
+
+TEST(Kill, EndsInitGateAndRelayAndWhateverInitLeftBehind) {
+  Harness harness;
+  RunningSession session = start_session(harness, {.tcp_listeners = 1});
+  start_worker(session.sandbox);
+  const std::string cgroup = cgroup_of(session.id);
+  ASSERT_FALSE(cgroup.empty());
+  ASSERT_TRUE(eventually([&] { return processes_in(cgroup) == 4; })) << "init, its daemon, gate, relay";
+  harness.send(messages::KillProcesses{session.id});
+  harness.hear_one<messages::ProcessesDead>();
+  EXPECT_EQ(processes_in(cgroup), 0U);
+  EXPECT_TRUE(session.sandbox.init.handle().has_ended());
+  EXPECT_TRUE(harness.children().empty());
+  harness.send(messages::RemoveCgroup{session.id, false});
+  harness.hear_one<messages::CgroupRemoved>();
+  EXPECT_FALSE(std::filesystem::exists(cgroup));
+  EXPECT_FALSE(harness.hear(std::chrono::milliseconds(50))) << "ends that were asked for are no news";
+}
+
+TEST(Kill, OfOneSessionLeavesTheOthersAlone) {
+  Harness harness;
+  RunningSession first = start_session(harness), second = start_session(harness);
+  harness.send(messages::KillProcesses{first.id});
+  harness.hear_one<messages::ProcessesDead>();
+  EXPECT_EQ(ask_probe(first.gate.get(), "pid"), "(closed)");
+  EXPECT_EQ(ask_probe(second.gate.get(), "pid"), "1 0");
+}
+
+TEST(Kill, OfAnUnknownSessionIsAnsweredToo) {
+  Harness harness;
+  harness.send(messages::KillProcesses{harness.new_session()});
+  harness.hear_one<messages::ProcessesDead>();
+  harness.send(messages::RemoveCgroup{harness.new_session(), true});
+  harness.hear_one<messages::CgroupRemoved>();
+}
+
+TEST(Remove, TakesWhatAnEarlierBrokerLeftInEveryHierarchy) {
+  Harness harness;
+  const SessionId session = harness.new_session();
+  std::vector<std::string> left;
+  for (const char* root : {"/sys/fs/cgroup/pids", "/sys/fs/cgroup/memory", "/sys/fs/cgroup/unified"})
+    if (std::filesystem::exists(root)) left.push_back(std::string(root) + "/sallyport-" + session.text());
+  for (const std::string& path : left) std::filesystem::create_directories(path + "/aa/bb");
+  ASSERT_FALSE(left.empty());
+  harness.send(messages::RemoveCgroup{session, false});
+  harness.hear_one<messages::CgroupRemoved>();
+  for (const std::string& path : left) EXPECT_FALSE(std::filesystem::exists(path)) << path;
+}
+
+TEST(Remove, KillsAContainersProcessesWhileDockerdDoesNotAnswer) {
+  Harness harness;
+  const SessionId session = harness.new_session();
+  const std::string hierarchy = std::filesystem::exists("/sys/fs/cgroup/pids") ? "/sys/fs/cgroup/pids" : "/sys/fs/cgroup";
+  const std::string path = hierarchy + "/sallyport-" + session.text() + "/container";
+  std::filesystem::create_directories(path);
+  const pid_t pid = ::fork();
+  if (pid == 0)
+    for (;;) ::pause();
+  Child contained = *Child::from_pid(pid);
+  std::ofstream(path + "/cgroup.procs") << pid << std::flush;
+  harness.send(messages::KillProcesses{session});
+  // Reaping is ours here, dockerd's shim's otherwise; a zombie still counts as a process of its cgroup.
+  ASSERT_TRUE(contained.handle().has_ended(3000));
+  (void)contained.try_reap();
+  harness.hear_one<messages::ProcessesDead>();
+  harness.send(messages::RemoveCgroup{session, false});
+  harness.hear_one<messages::CgroupRemoved>();
+}
+
+TEST(Ends, OfAGateAreToldWithItsStatus) {
+  Harness harness;
+  RunningSession session = start_session(harness);
+  ask_probe(session.gate.get(), "exit 7");
+  const auto ended = harness.hear_one<messages::ChildEnded>();
+  EXPECT_EQ(ended.session, session.id);
+  EXPECT_EQ(ended.kind, messages::ChildKind::Gate);
+  EXPECT_FALSE(ended.signalled);
+  EXPECT_EQ(ended.value, 7);
+}
+
+TEST(Ends, OfAKilledRelayAreTold) {
+  Harness harness;
+  RunningSession session = start_session(harness, {.tcp_listeners = 1});
+  ::kill(harness.children().at(1), SIGKILL);
+  const auto ended = harness.hear_one<messages::ChildEnded>();
+  EXPECT_EQ(ended.kind, messages::ChildKind::Relay);
+  EXPECT_TRUE(ended.signalled);
+  EXPECT_EQ(ended.value, SIGKILL);
+}
+
+TEST(Ends, OfInitAreTold) {
+  Harness harness;
+  RunningSession session = start_session(harness);
+  session.sandbox.init = Child();
+  EXPECT_EQ(harness.hear_one<messages::ChildEnded>().kind, messages::ChildKind::Init);
+}
+
+TEST(Broker, EndsEverythingWhenTheKeeperIsGone) {
+  Harness harness;
+  RunningSession session = start_session(harness, {.tcp_listeners = 1});
+  start_worker(session.sandbox);
+  const std::string cgroup = cgroup_of(session.id);
+  const pid_t keeper = std::stoi(read_file("/proc/" + std::to_string(harness.spawner_pid()) + "/task/" +
+                                           std::to_string(harness.spawner_pid()) + "/children"));
+  ::kill(keeper, SIGKILL);
+  const auto status = harness.wait_for_spawner();
+  ASSERT_TRUE(status);
+  EXPECT_EQ(status->shell_code(), 1);
+  EXPECT_TRUE(session.sandbox.init.handle().has_ended());
+  EXPECT_TRUE(processes_of(session.range.base).empty());
+  EXPECT_FALSE(std::filesystem::exists(cgroup));
+}
+
+TEST(Broker, ExitsAsTheKeeperDid) {
+  for (const int code : {0, 4}) {
+    Harness harness;
+    harness.keeper_exits(code);
+    EXPECT_EQ(harness.wait_for_spawner()->shell_code(), code);
+  }
+}
+
+TEST(Broker, PassesTermOnToTheKeeperAndWaitsForIt) {
+  Harness harness;
+  RunningSession session = start_session(harness);
+  ASSERT_TRUE(harness.spawner().handle().send_signal(SIGTERM));  // the stand-in dies of it
+  EXPECT_TRUE(harness.wait_for_spawner());
+  EXPECT_TRUE(session.sandbox.init.handle().has_ended());
+}
+
+TEST(Broker, TakesGatesAndRelaysWithItWhenTheSpawnerIsKilled) {
+  Harness harness;
+  RunningSession session = start_session(harness, {.tcp_listeners = 1});
+  ASSERT_EQ(harness.children().size(), 2U);
+  ASSERT_TRUE(harness.spawner().handle().send_signal(SIGKILL));
+  EXPECT_TRUE(eventually([&] { return processes_of(session.range.base + 2).empty(); }));
+  EXPECT_EQ(hear_probe(session.gate.get()), "(closed)");
+  EXPECT_EQ(hear_probe(session.relay.get()), "(closed)");
+  std::error_code ignored;
+  session.sandbox.init = Child();
+  const std::string cgroup = cgroup_of(session.id);
+  for (const char* leaf : {"sandbox", "gate", "relay", ""}) std::filesystem::remove(cgroup + "/" + leaf, ignored);
+}
+
+TEST(Broker, EndsWhenTheKeeperSpeaksNonsense) {
+  Harness harness;
+  RunningSession session = start_session(harness);
+  harness.send_raw("nonsense");
+  const auto status = harness.wait_for_spawner();
+  ASSERT_TRUE(status);
+  EXPECT_EQ(status->shell_code(), 1);
+  EXPECT_TRUE(session.sandbox.init.handle().has_ended());
+}
+
+TEST(Broker, AnswersInTheOrderOfTheRequests) {
+  Harness harness;
+  RunningSession session = start_session(harness);
+  harness.send(messages::KillProcesses{session.id});
+  harness.send(messages::RemoveCgroup{session.id, false});
+  harness.send(messages::KillProcesses{harness.new_session()});
+  harness.hear_one<messages::ProcessesDead>();
+  harness.hear_one<messages::CgroupRemoved>();
+  harness.hear_one<messages::ProcessesDead>();
+}
+
+}  // namespace
+}  // namespace sallyport::spawner_test

@@ -1,0 +1,103 @@
+// Stands in a gate's or relay's place and tells, on descriptor 3, what it can see and do there. Static, like them.
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+
+extern char** environ;
+
+namespace {
+
+std::string list_root() {
+  std::string names;
+  DIR* root = ::opendir("/");
+  while (const dirent* entry = root ? ::readdir(root) : nullptr)
+    if (std::strcmp(entry->d_name, ".") != 0 && std::strcmp(entry->d_name, "..") != 0) names += std::string(entry->d_name) + " ";
+  return names.empty() ? "empty" : names;
+}
+
+std::string list_fds() {
+  std::string numbers;
+  for (int fd = 0; fd < 512; ++fd)
+    if (::fcntl(fd, F_GETFD) >= 0) numbers += std::to_string(fd) + " ";
+  return numbers;
+}
+
+std::string list_capabilities() {
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  __user_cap_data_struct data[2] = {};
+  if (::syscall(SYS_capget, &header, data) != 0) return "unreadable";
+  unsigned bits = 0;
+  for (const auto& word : data) bits |= word.effective | word.permitted | word.inheritable;
+  for (int capability = 0; capability < 64; ++capability) {
+    if (::prctl(PR_CAPBSET_READ, capability) == 1) return "bounding " + std::to_string(capability);
+    if (::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, capability, 0, 0) == 1) return "ambient";
+  }
+  return bits == 0 ? "none" : "some";
+}
+
+std::string word(int result) { return result >= 0 ? "done" : std::strerror(errno); }
+
+std::string answer(const std::string& question, int argc, char** argv) {
+  if (question == "root") return list_root();
+  if (question == "fds") return list_fds();
+  if (question == "capabilities") return list_capabilities();
+  if (question == "identity") return std::to_string(::getuid()) + " " + std::to_string(::getgid()) + " " + std::to_string(::getgroups(0, nullptr));
+  if (question == "pid") return std::to_string(::getpid()) + " " + std::to_string(::getppid());
+  if (question == "arguments") {
+    std::string all;
+    for (int i = 0; i < argc; ++i) all += std::string(argv[i]) + " ";
+    for (char** entry = environ; *entry != nullptr; ++entry) all += "ENV:" + std::string(*entry);
+    return all;
+  }
+  if (question == "host name") {
+    utsname names{};
+    ::uname(&names);
+    return std::string(names.nodename) + "/" + names.domainname;
+  }
+  if (question == "no new privileges") return std::to_string(::prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0));
+  if (question == "securebits") return std::to_string(::prctl(PR_GET_SECUREBITS, 0, 0, 0, 0));
+  if (question == "write a file") return word(::open("/x", O_CREAT | O_WRONLY, 0600));
+  if (question == "leave the root") return word(::chdir("..")) + " " + list_root();
+  if (question == "become root") return word(::setuid(0));
+  if (question == "open /proc") return word(::open("/proc", O_RDONLY));
+  if (question == "fork") {
+    const pid_t pid = ::fork();
+    if (pid == 0) ::_exit(0);
+    return word(pid);
+  }
+  if (question == "signal everybody") return word(::kill(-1, SIGKILL));
+  if (question == "network") return word(::socket(AF_INET, SOCK_STREAM, 0));
+  if (question.starts_with("exit ")) ::_exit(std::atoi(question.c_str() + 5));
+  return "?";
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  for (;;) {
+    char buffer[128];
+    const ssize_t size = ::recv(3, buffer, sizeof buffer, 0);
+    if (size < 0 && errno == EAGAIN) {
+      pollfd entry{3, POLLIN, 0};
+      ::poll(&entry, 1, -1);
+      continue;
+    }
+    if (size <= 0) return 0;
+    const std::string text = answer(std::string(buffer, static_cast<std::size_t>(size)), argc, argv);
+    if (::send(3, text.data(), text.size(), MSG_NOSIGNAL) < 0) return 1;
+  }
+}
