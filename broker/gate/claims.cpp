@@ -9,9 +9,7 @@ namespace {
 constexpr std::size_t kMaxKinds = 64;  // beyond it all others are one kind
 constexpr std::chrono::seconds kInterval{1};
 
-std::string cut(std::string_view text, std::size_t ceiling) {
-  return std::string(text.substr(0, ceiling));
-}
+std::string cut(std::string_view text, std::size_t ceiling) { return std::string(text.substr(0, ceiling)); }
 
 }  // namespace
 

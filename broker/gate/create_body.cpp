@@ -394,8 +394,7 @@ Outcome<> take_member(Draft& draft, std::string_view parent, const JsonMember& m
     case api::FieldRule::Allow:
     case api::FieldRule::Clamp:
     case api::FieldRule::Rewrite:
-    case api::FieldRule::Force:
-      return taker_of(row->path)->take(draft, field);
+    case api::FieldRule::Force: return taker_of(row->path)->take(draft, field);
     case api::FieldRule::MustBeDefault:
     case api::FieldRule::Deny:
       if (is_zero(member.value) || is_neutral(member.value, row->neutral)) return {};

@@ -75,9 +75,7 @@ constexpr std::string_view kNoNetwork =
     R"({"none":{"IPAMConfig":null,"Links":null,"Aliases":null,"NetworkID":"","EndpointID":"","Gateway":"","IPAddress":"",)"
     R"("IPPrefixLen":0,"IPv6Gateway":"","GlobalIPv6Address":"","GlobalIPv6PrefixLen":0,"MacAddress":"","DriverOpts":null}})";
 
-std::string slashed(const ContainerName& name) {
-  return "/" + name.text();
-}
+std::string slashed(const ContainerName& name) { return "/" + name.text(); }
 
 void write_state(Json& json, const protocol::Inspected& inspected) {
   using protocol::ContainerStatus;

@@ -26,9 +26,7 @@ constexpr bool is_token(std::string_view text) {
   return !text.empty() && detail::all(text, [](char c) { return kToken[static_cast<unsigned char>(c)]; });
 }
 
-constexpr char lower(char c) {
-  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-}
+constexpr char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 bool equals(std::string_view text, std::string_view lowercase) {
   if (text.size() != lowercase.size()) return false;
   for (std::size_t i = 0; i < text.size(); ++i)
@@ -71,10 +69,8 @@ Outcome<> take_connection(Head& head, std::string_view value) {
   for (;;) {
     const std::size_t comma = value.find(',');
     const std::string_view option = trimmed(value.substr(0, comma));
-    if (equals(option, "close"))
-      head.close = true;
-    else if (!option.empty() && !is_token(option))
-      return refuse(400, kRule, "Connection is not a list of tokens");
+    if (equals(option, "close")) head.close = true;
+    else if (!option.empty() && !is_token(option)) return refuse(400, kRule, "Connection is not a list of tokens");
     if (comma == std::string_view::npos) return {};
     value.remove_prefix(comma + 1);
   }
@@ -82,9 +78,7 @@ Outcome<> take_connection(Head& head, std::string_view value) {
 
 Outcome<> take_header(Head& head, Known name, std::string_view value) {
   switch (name) {
-    case ContentLength:
-      head.content_length = TRY(content_length_of(value));
-      return {};
+    case ContentLength: head.content_length = TRY(content_length_of(value)); return {};
     case TransferEncoding:
       if (value != "chunked") return refuse(400, kRule, "Transfer-Encoding other than chunked is not served");
       head.chunked = true;
@@ -96,8 +90,7 @@ Outcome<> take_header(Head& head, Known name, std::string_view value) {
     case ContentEncoding:
       if (!value.empty() && !equals(value, "identity")) return refuse(415, kRule, "Content-Encoding is not served");
       return {};
-    case Connection:
-      return take_connection(head, value);
+    case Connection: return take_connection(head, value);
     case Upgrade:
       if (!equals(value, "tcp")) return refuse(400, kRule, "only Upgrade: tcp is served, and only to attach");
       head.upgrade_tcp = true;
@@ -106,11 +99,9 @@ Outcome<> take_header(Head& head, Known name, std::string_view value) {
       if (!equals(value, "100-continue")) return refuse(417, kRule, "only Expect: 100-continue is served");
       head.expect_continue = true;
       return {};
-    case Trailer:
-      return refuse(400, kRule, "trailers are not served");
+    case Trailer: return refuse(400, kRule, "trailers are not served");
     case Host:  // clients send what they like, or nothing; no decision rests on it
-    case kKnown:
-      return {};
+    case kKnown: return {};
   }
   return {};
 }

@@ -88,14 +88,8 @@ Outcome<std::size_t> HttpParser::feed(std::string_view bytes) {
   return used;
 }
 
-bool HttpParser::done() const {
-  return parser_->reader->is_done();
-}
-const std::string& HttpParser::body() const {
-  return parser_->body;
-}
-void HttpParser::release() {
-  std::string().swap(parser_->body);
-}
+bool HttpParser::done() const { return parser_->reader->is_done(); }
+const std::string& HttpParser::body() const { return parser_->body; }
+void HttpParser::release() { std::string().swap(parser_->body); }
 
 }  // namespace sallyport::gate

@@ -42,9 +42,7 @@ HttpSession::HttpSession(net::any_io_executor executor, UniqueFd fd, ClientKind 
   services_.ticker.add(this, [this](Clock::time_point now) { return connection_.check_deadline(now); });
 }
 
-HttpSession::~HttpSession() {
-  services_.ticker.remove(this);
-}
+HttpSession::~HttpSession() { services_.ticker.remove(this); }
 
 net::awaitable<void> HttpSession::serve() {
   const auto self = shared_from_this();
@@ -64,10 +62,8 @@ net::awaitable<Outcome<bool>> HttpSession::read_head() {
     connection_.set_deadline(Clock::now() + time);
     services_.ticker.start();
   };
-  if (!idle)
-    wait_at_most(limits::kHeaderDeadline);
-  else if (kind_ == ClientKind::Socket)
-    wait_at_most(limits::kIdleDeadline);
+  if (!idle) wait_at_most(limits::kHeaderDeadline);
+  else if (kind_ == ClientKind::Socket) wait_at_most(limits::kIdleDeadline);
   for (;;) {
     const HeadScan scan = scan_head(connection_.input(), scanned);
     if (scan.state == HeadScan::State::Malformed)
@@ -199,10 +195,8 @@ net::awaitable<HttpSession::Next> HttpSession::answer_reply(Received received) {
   else if (const auto* inspected = std::get_if<protocol::Inspected>(&received.reply))
     bytes = response(200, inspect_json(*inspected), after());
   else if (const auto* succeeded = std::get_if<protocol::Succeeded>(&received.reply))
-    bytes = route_.row->verb == Verb::Resize ? error_response(200, "", after())
-                                             : response(succeeded->not_modified ? 304 : 204, "", after());
-  else
-    bytes = error_response(500, "sallyport: the broker gave an answer that does not fit", After::KeepAlive);
+    bytes = response(route_.row->verb == Verb::Resize ? 200 : succeeded->not_modified ? 304 : 204, "", after());
+  else bytes = error_response(500, "sallyport: the broker gave an answer that does not fit", After::KeepAlive);
   co_return co_await answer(std::move(bytes));
 }
 
@@ -256,12 +250,9 @@ net::awaitable<HttpSession::Next> HttpSession::wait(KeeperClient::Exchange& exch
     if (!received) co_return Next::Close;
   }
   protocol::Exited end{-1, {}};
-  if (auto* exited = std::get_if<protocol::Exited>(&received->reply))
-    end = std::move(*exited);
-  else if (!waiting)
-    co_return co_await answer_reply(std::move(*received));
-  else if (auto* failed = std::get_if<protocol::Failed>(&received->reply))
-    end.error = failed->message;
+  if (auto* exited = std::get_if<protocol::Exited>(&received->reply)) end = std::move(*exited);
+  else if (!waiting) co_return co_await answer_reply(std::move(*received));
+  else if (auto* failed = std::get_if<protocol::Failed>(&received->reply)) end.error = failed->message;
   if (!waiting) co_return co_await answer(response(200, exited_json(end), after()));
   std::string bytes = chunk(exited_json(end));
   bytes += kLastChunk;

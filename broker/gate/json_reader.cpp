@@ -15,9 +15,7 @@ using json::error_code;
 using Kind = JsonValue::Kind;
 
 constexpr std::size_t kMaxMembers = 1024;  // of one object: keys are compared with each other
-constexpr char lower(char c) {
-  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-}
+constexpr char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 
 // Builds the tree. A refusal of its own is kept in `problem`, and the parse ended by an error code.
 struct Builder {
@@ -36,10 +34,8 @@ struct Builder {
   std::string where() const {
     std::string path;
     for (std::size_t i = 0; i < open.size(); ++i) {
-      if (open[i].is(Kind::Array))
-        path += "[]";
-      else if (!keys[i].empty())
-        (path.empty() ? path : path += '.') += keys[i];
+      if (open[i].is(Kind::Array)) path += "[]";
+      else if (!keys[i].empty()) (path.empty() ? path : path += '.') += keys[i];
     }
     return path.empty() ? "the body" : path.substr(0, 120);
   }
@@ -50,12 +46,9 @@ struct Builder {
   }
   bool attach(JsonValue value, error_code& code) {
     if (++values > limits::kMaxJsonValues) return stop(code, "more values than are served");
-    if (open.empty())
-      root = std::move(value);
-    else if (open.back().is(Kind::Array))
-      open.back().items.push_back(std::move(value));
-    else
-      open.back().members.push_back({keys.back(), std::move(value)});
+    if (open.empty()) root = std::move(value);
+    else if (open.back().is(Kind::Array)) open.back().items.push_back(std::move(value));
+    else open.back().members.push_back({keys.back(), std::move(value)});
     return true;
   }
   bool begin(Kind kind) {
@@ -133,18 +126,10 @@ void write_compact(const JsonValue& value, std::string& out) {
   constexpr std::size_t kEnough = 256;
   if (out.size() > kEnough) return;
   switch (value.kind) {
-    case Kind::Null:
-      out += "null";
-      return;
-    case Kind::Boolean:
-      out += value.boolean ? "true" : "false";
-      return;
-    case Kind::Integer:
-      out += std::to_string(value.integer);
-      return;
-    case Kind::String:
-      out.append("\"").append(value.text.substr(0, kEnough)).append("\"");
-      return;
+    case Kind::Null: out += "null"; return;
+    case Kind::Boolean: out += value.boolean ? "true" : "false"; return;
+    case Kind::Integer: out += std::to_string(value.integer); return;
+    case Kind::String: out.append("\"").append(value.text.substr(0, kEnough)).append("\""); return;
     case Kind::Array:
       out += '[';
       for (const JsonValue& item : value.items) {
@@ -192,18 +177,12 @@ Outcome<JsonValue> read_json(std::string_view text) {
 
 bool is_zero(const JsonValue& value) {
   switch (value.kind) {
-    case Kind::Null:
-      return true;
-    case Kind::Boolean:
-      return !value.boolean;
-    case Kind::Integer:
-      return value.integer == 0;
-    case Kind::String:
-      return value.text.empty();
-    case Kind::Array:
-      return value.items.empty();
-    case Kind::Object:
-      return value.members.empty();
+    case Kind::Null: return true;
+    case Kind::Boolean: return !value.boolean;
+    case Kind::Integer: return value.integer == 0;
+    case Kind::String: return value.text.empty();
+    case Kind::Array: return value.items.empty();
+    case Kind::Object: return value.members.empty();
   }
   return false;
 }

@@ -34,9 +34,7 @@ net::awaitable<void> KeeperClient::receive() {
   }
 }
 
-net::awaitable<void> KeeperClient::wait_for_welcome() {
-  return welcomed_.wait();
-}
+net::awaitable<void> KeeperClient::wait_for_welcome() { return welcomed_.wait(); }
 
 void KeeperClient::deliver(protocol::ReplyEnvelope envelope, std::vector<UniqueFd> fds) {
   const auto found = pending_.find(envelope.id);
@@ -123,8 +121,6 @@ net::awaitable<Received> KeeperClient::Exchange::next() {
   co_return take();
 }
 
-void KeeperClient::Exchange::cancel_stream() {
-  client_.abandon(id_, true);
-}
+void KeeperClient::Exchange::cancel_stream() { client_.abandon(id_, true); }
 
 }  // namespace sallyport::gate

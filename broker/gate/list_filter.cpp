@@ -59,9 +59,7 @@ struct Filter {
   std::string_view key;
   Matches matches;
 };
-bool never(const Summary&, std::string_view) {
-  return false;
-}
+bool never(const Summary&, std::string_view) { return false; }
 // The filters of Docker's list. Those that ask for what no container here has match nothing.
 constexpr auto kFilters = std::to_array<Filter>({
     {"id", [](const Summary& container, std::string_view value) { return container.id.text().starts_with(value); }},
@@ -145,12 +143,9 @@ Outcome<ListFilter> ListFilter::parse(const Query& query) {
     TRY(check_values(member.key, values));
     if (values.empty()) continue;
     if (member.key == "status") filter.all_ = true;  // as dockerd does
-    if (member.key == "since")
-      filter.since_ = values.front();
-    else if (member.key == "before")
-      filter.before_ = values.front();
-    else
-      filter.conditions_.push_back({member.key, std::move(values)});
+    if (member.key == "since") filter.since_ = values.front();
+    else if (member.key == "before") filter.before_ = values.front();
+    else filter.conditions_.push_back({member.key, std::move(values)});
   }
   return filter;
 }

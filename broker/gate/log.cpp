@@ -14,17 +14,9 @@ void put(std::string_view level, std::string_view line) {
 }
 }  // namespace
 
-void debug(std::string_view line) {
-  put("debug: ", line);
-}
-void info(std::string_view line) {
-  put("", line);
-}
-void warning(std::string_view line) {
-  put("warning: ", line);
-}
-void error(std::string_view line) {
-  put("error: ", line);
-}
+void debug(std::string_view line) { put("debug: ", line); }
+void info(std::string_view line) { put("", line); }
+void warning(std::string_view line) { put("warning: ", line); }
+void error(std::string_view line) { put("error: ", line); }
 
 }  // namespace sallyport::log

@@ -102,11 +102,7 @@ std::string_view Query::text(std::string_view key) const {
   const Pair* pair = find(key);
   return pair == nullptr ? std::string_view() : std::string_view(pair->value);
 }
-bool Query::flag(std::string_view key) const {
-  return boolean_of(text(key)).value_or(false);
-}
-std::optional<std::int64_t> Query::integer(std::string_view key) const {
-  return integer_of(text(key));
-}
+bool Query::flag(std::string_view key) const { return boolean_of(text(key)).value_or(false); }
+std::optional<std::int64_t> Query::integer(std::string_view key) const { return integer_of(text(key)); }
 
 }  // namespace sallyport::gate

@@ -4,9 +4,7 @@
 
 namespace sallyport::gate {
 
-void Ticker::add(const void* owner, Check check) {
-  entries_.push_back({owner, std::move(check)});
-}
+void Ticker::add(const void* owner, Check check) { entries_.push_back({owner, std::move(check)}); }
 
 void Ticker::remove(const void* owner) {
   std::erase_if(entries_, [owner](const Entry& entry) { return entry.owner == owner; });

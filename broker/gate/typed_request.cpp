@@ -117,32 +117,22 @@ Outcome<protocol::Request> resize_of(ContainerName container, const Query& query
 
 Outcome<protocol::Request> container_request(Verb verb, ContainerName container, const Query& query) {
   switch (verb) {
-    case Verb::Start:
-      return protocol::StartContainer{std::move(container)};
-    case Verb::Wait:
-      return protocol::WaitContainer{std::move(container), TRY(condition_of(query))};
-    case Verb::Attach:
-      return attach_of(std::move(container), query);
-    case Verb::Logs:
-      return logs_of(std::move(container), query);
-    case Verb::Kill:
-      return kill_of(std::move(container), query);
-    case Verb::Stop:
-      return stop_of(std::move(container), query);
-    case Verb::Resize:
-      return resize_of(std::move(container), query);
-    case Verb::Inspect:
-      return protocol::InspectContainer{std::move(container)};
-    case Verb::Remove:
-      return protocol::RemoveContainer{std::move(container), query.flag("force")};
+    case Verb::Start: return protocol::StartContainer{std::move(container)};
+    case Verb::Wait: return protocol::WaitContainer{std::move(container), TRY(condition_of(query))};
+    case Verb::Attach: return attach_of(std::move(container), query);
+    case Verb::Logs: return logs_of(std::move(container), query);
+    case Verb::Kill: return kill_of(std::move(container), query);
+    case Verb::Stop: return stop_of(std::move(container), query);
+    case Verb::Resize: return resize_of(std::move(container), query);
+    case Verb::Inspect: return protocol::InspectContainer{std::move(container)};
+    case Verb::Remove: return protocol::RemoveContainer{std::move(container), query.flag("force")};
     case Verb::None:
     case Verb::Ping:
     case Verb::Version:
     case Verb::Info:
     case Verb::Create:
     case Verb::List:
-    case Verb::kCount:
-      break;
+    case Verb::kCount: break;
   }
   return refuse(500, "verb", "this verb has no typed request");
 }

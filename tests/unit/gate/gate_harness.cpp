@@ -29,14 +29,16 @@ sockaddr_un address_of(const std::string& path) {
 UniqueFd listen_on(const std::string& path) {
   UniqueFd listener = UniqueFd::adopt(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   const sockaddr_un address = address_of(path);
-  if (::bind(listener.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 || ::listen(listener.get(), 256) != 0)
+  if (::bind(listener.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
+      ::listen(listener.get(), 256) != 0)
     throw std::runtime_error("listen on " + path);
   return listener;
 }
 
 // Puts the descriptors where the gate expects them, above any that is still needed first.
 [[noreturn]] void become_gate(int keeper, int listener, int stream) {
-  const int sources[3] = {::fcntl(keeper, F_DUPFD, 100), ::fcntl(listener, F_DUPFD, 100), ::fcntl(stream, F_DUPFD, 100)};
+  const int sources[3] = {::fcntl(keeper, F_DUPFD, 100), ::fcntl(listener, F_DUPFD, 100),
+                          ::fcntl(stream, F_DUPFD, 100)};
   for (int i = 0; i < 3; ++i) ::dup2(sources[i], 3 + i);
   ::close_range(6, ~0U, 0);
   char name[] = "sallyport-gate";
@@ -132,6 +134,19 @@ bool GateHarness::wait_for_requests(std::size_t count) {
   return false;
 }
 
+bool GateHarness::wait_for_claims(std::size_t denied) {
+  for (int i = 0; i < kPatience; i += 5) {
+    if (claims(false) >= denied) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  return false;
+}
+
+std::size_t GateHarness::claim_messages() {
+  const std::lock_guard lock(mutex_);
+  return claims_.size();
+}
+
 ExitStatus GateHarness::close_keeper_and_wait() {
   ::shutdown(keeper_.get(), SHUT_RDWR);
   if (!gate_.handle().has_ended(kPatience)) return {true, -1};
@@ -186,12 +201,14 @@ int status_of(std::string_view response) {
 std::string get(std::string_view target) { return "GET " + std::string(target) + " HTTP/1.1\r\nHost: d\r\n\r\n"; }
 
 std::string post(std::string_view target, std::string_view body, std::string_view type) {
-  std::string request = "POST " + std::string(target) + " HTTP/1.1\r\nHost: d\r\nContent-Length: " + std::to_string(body.size());
+  std::string request =
+      "POST " + std::string(target) + " HTTP/1.1\r\nHost: d\r\nContent-Length: " + std::to_string(body.size());
   if (!body.empty()) request += "\r\nContent-Type: " + std::string(type);
   return request + "\r\n\r\n" + std::string(body);
 }
 
-protocol::Summary summary(std::string_view name, char id_digit, std::int64_t created, protocol::ContainerStatus status) {
+protocol::Summary summary(std::string_view name, char id_digit, std::int64_t created,
+                          protocol::ContainerStatus status) {
   protocol::Summary container;
   container.id = ContainerId::parse(std::string(64, id_digit)).value();
   container.name = ContainerName::parse(name).value();

@@ -27,7 +27,7 @@ class GateHarness {
   explicit GateHarness(Answer answer);
   ~GateHarness();
 
-  UniqueFd connect() const;              // a client of docker.sock
+  UniqueFd connect() const;               // a client of docker.sock
   UniqueFd& stream() { return stream_; }  // the worker's fd 3
   void reply(protocol::RequestId id, KeeperReply reply);
   std::vector<protocol::RequestEnvelope> requests();
@@ -35,6 +35,8 @@ class GateHarness {
   std::size_t claims(bool allowed);
   // Waits until the gate has sent `count` requests (claims aside), at most five seconds.
   bool wait_for_requests(std::size_t count);
+  bool wait_for_claims(std::size_t denied);
+  std::size_t claim_messages();
   bool gate_runs() { return !gate_.handle().has_ended(); }
   ExitStatus close_keeper_and_wait();
   pid_t pid() const { return pid_; }
@@ -61,7 +63,7 @@ std::string read_to_end(const UniqueFd& socket);
 std::string read_response(const UniqueFd& socket);  // head and body by Content-Length or chunks
 std::string ask(const UniqueFd& socket, std::string_view request);
 int status_of(std::string_view response);
-std::string get(std::string_view target);           // a GET request as bytes
+std::string get(std::string_view target);  // a GET request as bytes
 std::string post(std::string_view target, std::string_view body = {}, std::string_view type = "application/json");
 
 // A container that the fake keeper knows.

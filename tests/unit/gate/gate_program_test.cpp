@@ -28,7 +28,8 @@ std::vector<KeeperReply> obliging(protocol::RequestId, const Request& request) {
   } else if (std::holds_alternative<protocol::WaitContainer>(request)) {
     say(protocol::Waiting{});
     say(protocol::Exited{3, {}});
-  } else if (!std::holds_alternative<protocol::CancelRequest>(request) && !std::holds_alternative<protocol::AttachContainer>(request) &&
+  } else if (!std::holds_alternative<protocol::CancelRequest>(request) &&
+             !std::holds_alternative<protocol::AttachContainer>(request) &&
              !std::holds_alternative<protocol::ReadLogs>(request)) {
     say(protocol::Succeeded{});
   }

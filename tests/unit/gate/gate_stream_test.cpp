@@ -1,0 +1,234 @@
+// Streams and lasting answers through the real gate: attach, logs, wait.
+#include <fcntl.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+
+#include "gate_harness.hpp"
+
+namespace sallyport::test {
+namespace {
+
+using protocol::Request;
+
+struct Pair {
+  UniqueFd ours;
+  UniqueFd theirs;
+};
+Pair stream_pair() {
+  int ends[2];
+  EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+  return {UniqueFd::adopt(ends[0]), UniqueFd::adopt(ends[1])};
+}
+
+std::vector<KeeperReply> silent(protocol::RequestId, const Request&) { return {}; }
+
+std::string head_of(const UniqueFd& client) {
+  return read_until(client, [](const std::string& bytes) { return bytes.find("\r\n\r\n") != std::string::npos; });
+}
+
+constexpr std::string_view kUpgrade = "Connection: Upgrade\r\nUpgrade: tcp\r\n";
+std::string attach(std::string_view headers) {
+  return "POST /v1.41/containers/job/attach?stream=1&stdin=1&stdout=1 HTTP/1.1\r\nHost: d\r\nContent-Length: 0\r\n" +
+         std::string(headers) + "\r\n";
+}
+
+// Opens an attach; `raw` becomes dockerd's end of the stream.
+void open_attach(GateHarness& gate, const UniqueFd& client, std::string_view request, UniqueFd& raw,
+                 std::string early = {}) {
+  send_all(client, request);
+  ASSERT_TRUE(gate.wait_for_requests(1));
+  Pair pair = stream_pair();
+  raw = std::move(pair.ours);
+  KeeperReply reply{protocol::Hijacked{false, early}, {}};
+  reply.fds.push_back(std::move(pair.theirs));
+  gate.reply(gate.requests()[0].id, std::move(reply));
+}
+
+TEST(GateAttach, SwitchesProtocolsWhereTheClientAsksForIt) {
+  GateHarness gate(silent);
+  const UniqueFd client = gate.connect();
+  UniqueFd raw;
+  open_attach(gate, client, attach(kUpgrade), raw, "read past the head");
+  const std::string answer =
+      read_until(client, [](const std::string& bytes) { return bytes.ends_with("past the head"); });
+  EXPECT_TRUE(answer.starts_with("HTTP/1.1 101 UPGRADED\r\n"));
+  EXPECT_NE(answer.find("Content-Type: application/vnd.docker.raw-stream\r\n"), std::string::npos);
+  send_all(raw, "output");
+  EXPECT_EQ(read_until(client, [](const std::string& bytes) { return bytes.size() == 6; }), "output");
+}
+
+TEST(GateAttach, AnswersA200RawStreamWithoutUpgradeHeaders) {
+  GateHarness gate(silent);
+  const UniqueFd client = gate.connect();
+  UniqueFd raw;
+  open_attach(gate, client, attach(""), raw);
+  const std::string answer = head_of(client);
+  EXPECT_EQ(status_of(answer), 200);
+  EXPECT_EQ(answer.find("Content-Length"), std::string::npos);
+  EXPECT_EQ(answer.find("chunked"), std::string::npos);
+}
+
+TEST(GateAttach, SendsEarlyInputFirstAndCarriesHalfCloseBothWays) {
+  GateHarness gate(silent);
+  const UniqueFd client = gate.connect();
+  UniqueFd raw;
+  open_attach(gate, client, attach(kUpgrade) + "EARLY\n", raw);
+  (void)head_of(client);
+  send_all(client, "LATE\n");
+  ::shutdown(client.get(), SHUT_WR);
+  EXPECT_EQ(read_to_end(raw), "EARLY\nLATE\n");  // the end of input has reached the container
+  send_all(raw, "still running");
+  EXPECT_EQ(read_until(client, [](const std::string& bytes) { return bytes.size() == 13; }), "still running");
+  ::shutdown(raw.get(), SHUT_WR);
+  EXPECT_EQ(read_to_end(client), "");
+}
+
+TEST(GateAttach, DropsTheBodyThatDockerodeSendsAndNeverGivesItToTheContainer) {
+  GateHarness gate(silent);
+  const UniqueFd client = gate.connect();
+  const std::string body = R"({"stream":true,"stdin":true,"hijack":true})";
+  send_all(
+      client,
+      "POST /containers/job/attach?stream=true&stdin=true HTTP/1.1\r\nHost: d\r\nContent-Type: application/json\r\n"
+      "Content-Length: " +
+          std::to_string(body.size()) + "\r\n\r\n");
+  std::this_thread::sleep_for(std::chrono::milliseconds(30));
+  UniqueFd raw;
+  open_attach(gate, client, body, raw);
+  (void)head_of(client);
+  ::shutdown(client.get(), SHUT_WR);
+  EXPECT_EQ(read_to_end(raw), "");
+}
+
+TEST(GateAttach, ClosesAfterARefusalSoThatInputIsNeverReadAsARequest) {
+  GateHarness gate([](protocol::RequestId, const Request&) {
+    std::vector<KeeperReply> replies;
+    replies.push_back({protocol::Failed{404, "No such container: job", 0}, {}});
+    return replies;
+  });
+  const UniqueFd client = gate.connect();
+  send_all(client, attach(kUpgrade) + post("/containers/create", R"({"Image":"busybox"})"));
+  const std::string answer = read_to_end(client);
+  EXPECT_EQ(status_of(answer), 404);
+  EXPECT_EQ(answer.find("HTTP/1.1", 5), std::string::npos);
+  EXPECT_EQ(gate.requests().size(), 1U);
+}
+
+TEST(GateAttach, IsRefusedOnTheLastingStreamWhichGoesOn) {
+  GateHarness gate(silent);
+  const std::string answer = ask(gate.stream(), attach(kUpgrade));
+  EXPECT_EQ(status_of(answer), 403);
+  EXPECT_NE(answer.find("DOCKER_HOST"), std::string::npos);
+  EXPECT_TRUE(gate.requests().empty());
+}
+
+TEST(GateAttach, CarriesManyMegabytesUnchanged) {
+  GateHarness gate(silent);
+  const UniqueFd client = gate.connect();
+  UniqueFd raw;
+  open_attach(gate, client, attach(kUpgrade), raw);
+  (void)head_of(client);
+  std::string sent(16 << 20, '\0');
+  for (std::size_t i = 0; i < sent.size(); ++i) sent[i] = static_cast<char>(i * 2654435761U >> 13U);
+  std::thread writer([&] {
+    send_all(raw, sent);
+    ::shutdown(raw.get(), SHUT_WR);
+  });
+  EXPECT_TRUE(read_to_end(client) == sent);
+  writer.join();
+}
+
+TEST(GateWait, FlushesItsHeadBeforeTheContainerEnds) {
+  GateHarness gate(silent);
+  const UniqueFd client = gate.connect();
+  send_all(client, post("/containers/job/wait?condition="));
+  ASSERT_TRUE(gate.wait_for_requests(1));
+  const auto id = gate.requests()[0].id;
+  gate.reply(id, {protocol::Waiting{}, {}});
+  EXPECT_EQ(status_of(head_of(client)), 200);
+  gate.reply(id, {protocol::Exited{7, {}}, {}});
+  EXPECT_NE(read_until(client, [](const std::string& bytes) { return bytes.ends_with("0\r\n\r\n"); })
+                .find("\"StatusCode\":7"),
+            std::string::npos);
+  gate.reply(id, {protocol::Exited{8, {}}, {}});  // nobody waits for it: it is dropped
+  EXPECT_EQ(status_of(ask(client, get("/_ping"))), 200);
+}
+
+TEST(GateWait, IsCancelledWhenTheClientGoes) {
+  GateHarness gate(silent);
+  UniqueFd client = gate.connect();
+  send_all(client, post("/containers/job/wait"));
+  ASSERT_TRUE(gate.wait_for_requests(1));
+  client.reset();
+  ASSERT_TRUE(gate.wait_for_requests(2));
+  const auto requests = gate.requests();
+  EXPECT_EQ(std::get<protocol::CancelRequest>(requests[1].request).request, requests[0].id);
+}
+
+TEST(GateWait, SaysWhatWentWrongAfterItsHead) {
+  GateHarness gate(silent);
+  const UniqueFd client = gate.connect();
+  send_all(client, post("/containers/job/wait"));
+  ASSERT_TRUE(gate.wait_for_requests(1));
+  const auto id = gate.requests()[0].id;
+  gate.reply(id, {protocol::Waiting{}, {}});
+  gate.reply(id, {protocol::Failed{503, "dockerd is gone", 0}, {}});
+  const std::string answer = read_response(client);
+  EXPECT_NE(answer.find(R"({"Error":{"Message":"dockerd is gone"},"StatusCode":-1})"), std::string::npos);
+}
+
+// Opens logs; `source` becomes the keeper's end.
+void open_logs(GateHarness& gate, const UniqueFd& client, UniqueFd& source) {
+  send_all(client, get("/containers/job/logs?stdout=1&follow=1"));
+  ASSERT_TRUE(gate.wait_for_requests(1));
+  Pair pair = stream_pair();
+  source = std::move(pair.ours);
+  KeeperReply reply{protocol::Streaming{false}, {}};
+  reply.fds.push_back(std::move(pair.theirs));
+  gate.reply(gate.requests()[0].id, std::move(reply));
+}
+
+TEST(GateLogs, ComeInChunksAndEndWithTheStream) {
+  GateHarness gate(silent);
+  const UniqueFd client = gate.connect();
+  UniqueFd source;
+  open_logs(gate, client, source);
+  EXPECT_NE(head_of(client).find("Transfer-Encoding: chunked"), std::string::npos);
+  send_all(source, "hello");
+  EXPECT_EQ(read_until(client, [](const std::string& bytes) { return bytes.size() == 10; }), "5\r\nhello\r\n");
+  source.reset();
+  EXPECT_EQ(read_until(client, [](const std::string& bytes) { return bytes.size() == 5; }), "0\r\n\r\n");
+  EXPECT_EQ(status_of(ask(client, get("/_ping"))), 200);
+}
+
+TEST(GateLogs, EndAtTheKeeperWhenTheClientGoes) {
+  GateHarness gate(silent);
+  UniqueFd client = gate.connect();
+  UniqueFd source;
+  open_logs(gate, client, source);
+  (void)head_of(client);
+  client.reset();
+  EXPECT_EQ(read_to_end(source), "");
+  ASSERT_TRUE(gate.wait_for_requests(2));
+  EXPECT_TRUE(std::holds_alternative<protocol::CancelRequest>(gate.requests()[1].request));
+}
+
+TEST(GateLogs, OfManyMegabytesAreCompleteAndPipelinedRequestsAreServedAfterwards) {
+  GateHarness gate(silent);
+  const UniqueFd client = gate.connect();
+  UniqueFd source;
+  open_logs(gate, client, source);
+  send_all(client, get("/_ping"));
+  const std::string sent(8 << 20, '\x01');
+  std::thread writer([&] {
+    send_all(source, sent);
+    source.reset();
+  });
+  const std::string answer = read_until(client, [](const std::string& bytes) { return bytes.ends_with("\r\n\r\nOK"); });
+  writer.join();
+  EXPECT_EQ(std::count(answer.begin(), answer.end(), '\x01'), static_cast<std::ptrdiff_t>(sent.size()));
+}
+
+}  // namespace
+}  // namespace sallyport::test
