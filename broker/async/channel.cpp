@@ -10,20 +10,28 @@ namespace sallyport::async {
 
 namespace {
 constexpr auto kUseTuple = net::as_tuple(net::use_awaitable);
+
+// One for all channels of the process (one thread), because nothing suspends between receiving into it and copying out:
+// a hundred sessions would otherwise keep a hundred buffers of the largest message.
+std::vector<std::byte>& receive_buffer() {
+  static std::vector<std::byte> buffer(limits::kMaxMessageBytes);
+  return buffer;
+}
 }
 
 Channel::Channel(net::any_io_executor executor, UniqueFd socket, std::size_t max_message_bytes, Sending sending)
-    : socket_(std::move(executor), socket.release()), buffer_(max_message_bytes), sending_(sending) {
+    : socket_(std::move(executor), socket.release()), max_message_bytes_(max_message_bytes), sending_(sending) {
   socket_.non_blocking(true);
 }
 
 net::awaitable<Result<Message>> Channel::receive() {
   for (;;) {
     if (!socket_.is_open()) co_return fail("receive a message: the channel is closed");
-    auto datagram = receive_datagram(socket_.native_handle(), buffer_);
+    const std::span<std::byte> buffer = std::span(receive_buffer()).first(max_message_bytes_);
+    auto datagram = receive_datagram(socket_.native_handle(), buffer);
     if (datagram) {
       Message message;
-      message.bytes.assign(buffer_.begin(), buffer_.begin() + static_cast<std::ptrdiff_t>(datagram->size));
+      message.bytes.assign(buffer.begin(), buffer.begin() + static_cast<std::ptrdiff_t>(datagram->size));
       message.fds = std::move(datagram->fds);
       co_return message;
     }

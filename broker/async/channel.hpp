@@ -39,7 +39,7 @@ class Channel {
 
  private:
   net::posix::stream_descriptor socket_;  // waits only; all I/O is our own recvmsg, sendmsg and write
-  std::vector<std::byte> buffer_;
+  std::size_t max_message_bytes_;
   Sending sending_;
 };
 

@@ -166,6 +166,7 @@ int run_keeper(KeeperInputs inputs) {
   if (!broker) return report(broker.error());
   auto audit = AuditTrail::open(inputs.config.log_directory, *broker);
   if (!audit) return report(audit.error());
+  if (const auto made = make_ledger_directory(inputs.config.state_directory); !made) return report(made.error());
   auto left = read_left_ledgers(inputs.config.state_directory);
   if (!left) return report(left.error());
 

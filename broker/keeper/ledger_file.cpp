@@ -70,10 +70,15 @@ std::string dockerd_name(const SessionId& session, const ContainerName& name) {
 
 std::string ledger_directory(const std::string& state_directory) { return state_directory + "/sessions"; }
 
+Result<> make_ledger_directory(const std::string& state_directory) {
+  const std::string directory = ledger_directory(state_directory);
+  if (::mkdir(directory.c_str(), 0700) != 0 && errno != EEXIST) return fail_errno("make " + directory);
+  return {};
+}
+
 Result<LedgerFile> LedgerFile::create(const std::string& state_directory, const LedgerRecord& head) {
   LedgerFile ledger;
   const std::string directory = ledger_directory(state_directory);
-  if (::mkdir(directory.c_str(), 0700) != 0 && errno != EEXIST) return fail_errno("make " + directory);
   ledger.path_ = directory + "/" + head.session.text();
   ledger.file_ = UniqueFd::adopt(
       ::open(ledger.path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600));

@@ -39,6 +39,7 @@ class LedgerFile {
 };
 
 std::string ledger_directory(const std::string& state_directory);
+Result<> make_ledger_directory(const std::string& state_directory);
 // Pure. Lines that are malformed, as the last may be after a crash, are passed over.
 Result<LedgerRecord> parse_ledger(std::string_view text);
 struct LeftLedger {
