@@ -128,11 +128,11 @@ net::awaitable<Result<std::string>> Upstream::read_body(std::size_t most) {
 }
 
 net::awaitable<Result<std::string_view>> Upstream::read_part() {
-  // The first part may have come in one read with the head.
+  // The first bytes of a body come with its head, and wait in `part`.
   if (parser_->part.empty() && !parser_->is_done()) CO_TRY(co_await parse_more(false));
-  given_.clear();
-  given_.swap(parser_->part);
-  co_return std::string_view(given_);
+  handed_out_.clear();
+  handed_out_.swap(parser_->part);
+  co_return std::string_view(handed_out_);
 }
 
 // Shut down, not closed: the descriptor's number stays ours until nobody waits on it any more.
