@@ -7,7 +7,7 @@ import pytest
 NEWER = "/usr/local/bin/docker"
 RUN = """
 import subprocess
-done = subprocess.run(args["command"], input=args["stdin"].encode(), capture_output=True, timeout=args["seconds"])
+done = subprocess.run(args["command"], input=args["stdin"].encode(), capture_output=True, timeout=args["limit"])
 result = [done.returncode, done.stdout.decode(), done.stderr.decode()]
 """
 
@@ -17,7 +17,7 @@ class Cli:
         self.worker, self.program = worker, program
 
     def __call__(self, *arguments, stdin="", seconds=40):
-        code, out, err = self.worker.do(RUN, command=[self.program, *arguments], stdin=stdin, seconds=seconds)
+        code, out, err = self.worker.do(RUN, command=[self.program, *arguments], stdin=stdin, limit=seconds, seconds=seconds + 5)
         return code, out, err
 
     def ok(self, *arguments, **options) -> str:

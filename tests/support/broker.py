@@ -77,10 +77,9 @@ class Broker:
 
     @property
     def keeper_pid(self) -> int:
-        for child in children_of(self.spawner_pid):
-            if uids_of(child)[:1] == [self.user]:
-                return child
-        raise RuntimeError("the broker has no keeper")
+        """The spawner's child with the keeper's user; the socket accepts a moment before that child has changed its user."""
+        return wait_until(lambda: next((c for c in children_of(self.spawner_pid) if uids_of(c)[:1] == [self.user]), None), 5,
+                          "the broker has no keeper", every=0.001)
 
     def processes_of(self, part: str, session_uid_base=None) -> list:
         """Gates or relays: children of the spawner with the uid of that part of some session's range."""

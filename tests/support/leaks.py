@@ -1,9 +1,11 @@
 """What a session may leave behind, looked for everywhere it could be: a clean end leaves none of it."""
-import pathlib
+import fcntl
+import os
+import time
 
 from .processes import all_pids, command_of, uids_of
 
-CGROUPS = pathlib.Path("/sys/fs/cgroup")
+CGROUPS = "/sys/fs/cgroup"
 
 
 def _processes(first_uid, last_uid) -> list:
@@ -16,9 +18,8 @@ def _processes(first_uid, last_uid) -> list:
 
 def _cgroups(sessions) -> list:
     found = []
-    for session in sessions:
-        for path in CGROUPS.glob(f"**/*sallyport-{session}*"):
-            found.append(f"cgroup {path}")
+    for directory, names, _ in os.walk(CGROUPS):  # passes over what goes while it looks
+        found += [f"cgroup {directory}/{name}" for name in names for session in sessions if f"sallyport-{session}" in name]
     return found
 
 
@@ -37,7 +38,6 @@ def _mounts(sessions) -> list:
 def _places(broker) -> list:
     """Uid locks that are still held, and sockets other than the control socket."""
     found = []
-    import fcntl
     for lock in (broker.runtime / "uids").glob("*"):
         with open(lock) as file:
             try:
@@ -57,7 +57,6 @@ def left_behind(broker, dockerd=None) -> list:
 
 
 def wait_until_clean(broker, dockerd=None, seconds=5.0) -> None:
-    import time
     deadline = time.monotonic() + seconds
     while rest := left_behind(broker, dockerd):
         if time.monotonic() > deadline:
