@@ -69,10 +69,16 @@ void write_process(JsonWriter& json, const protocol::CreateContainer& ask, const
   json.key("Labels").begin_object().text(kBrokerLabel, plan.broker).text(kSessionLabel, plan.session.text()).end_object();
 }
 
-// tmpfs by Mounts, not by Tmpfs: only a mount keeps dockerd from making the anonymous volume an image asks for at that path.
+// Over a declared volume by Mounts, because only a mount keeps dockerd from making the anonymous volume (a Tmpfs entry does
+// not). On /tmp by Tmpfs, because only that can give an owner: runc sets a tmpfs to the mode of the directory beneath, and
+// an image's /tmp that is not 1777 could not be written by the session's uid.
 void write_mounts(JsonWriter& json, const ContainerPlan& plan) {
-  json.key("Mounts").begin_array();
-  for (const std::string& target : plan.tmpfs_targets) {
+  const std::string size = std::to_string(plan.tmpfs_bytes);
+  const std::string user = std::to_string(plan.uid);
+  json.key("Tmpfs").begin_object();
+  if (plan.tmp) json.text("/tmp", "rw,nosuid,nodev,noexec,size=" + size + ",mode=1777,uid=" + user + ",gid=" + user);
+  json.end_object().key("Mounts").begin_array();
+  for (const std::string& target : plan.volumes) {
     json.begin_object().text("Type", "tmpfs").text("Target", target).key("TmpfsOptions").begin_object();
     json.number("SizeBytes", static_cast<std::int64_t>(plan.tmpfs_bytes)).number("Mode", 01777);
     json.end_object().end_object();

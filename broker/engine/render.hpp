@@ -22,8 +22,9 @@ struct ContainerPlan {
   std::string broker;                      // our label
   SessionId session;
   std::string cgroup_parent;
-  std::vector<std::string> tmpfs_targets;  // /tmp and every volume that the image declares
-  std::uint64_t tmpfs_bytes = 0;
+  std::vector<std::string> volumes;        // that the image declares: a tmpfs over each
+  bool tmp = true;                         // a tmpfs on /tmp, unless that is a volume
+  std::uint64_t tmpfs_bytes = 0;           // of each of them
   std::int64_t memory_bytes = 0;
   std::int64_t cpu_quota = 0;              // microseconds in each kCpuPeriod
   std::int64_t pids = 0;

@@ -191,11 +191,11 @@ engine::ContainerPlan plan_container(const CreateContainer& ask, const Container
   plan.broker = facts.broker;
   plan.session = facts.session;
   plan.cgroup_parent = cgroup_parent(facts.session, facts.systemd_cgroups);
-  plan.tmpfs_targets.emplace_back("/tmp");
-  for (const std::string& declared : image.volumes) plan.tmpfs_targets.emplace_back(volume_path(declared));
-  std::ranges::sort(plan.tmpfs_targets);
-  const auto repeated = std::ranges::unique(plan.tmpfs_targets);
-  plan.tmpfs_targets.erase(repeated.begin(), repeated.end());
+  for (const std::string& declared : image.volumes) plan.volumes.emplace_back(volume_path(declared));
+  std::ranges::sort(plan.volumes);
+  const auto repeated = std::ranges::unique(plan.volumes);
+  plan.volumes.erase(repeated.begin(), repeated.end());
+  plan.tmp = std::ranges::find(plan.volumes, "/tmp") == plan.volumes.end();
   plan.tmpfs_bytes = section.tmp_bytes;
   plan.memory_bytes = clamp(ask.memory, section.memory_bytes);
   const auto most_quota = static_cast<std::uint64_t>(std::llround(section.cpus * engine::kCpuPeriod));
