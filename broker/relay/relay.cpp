@@ -3,6 +3,7 @@
 #include <sys/socket.h>
 
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
 #include <cerrno>
 #include <map>
 #include <memory>
@@ -147,10 +148,11 @@ net::awaitable<void> Relay::carry(std::uint32_t number, UniqueFd client, UniqueF
   auto made = std::make_unique<Connection>(io_.get_executor(), std::move(client), std::move(upstream));
   Connection& connection = *carried_.emplace(number, std::move(made)).first->second;
   co_await connection.carry();
+  // Told before there is room for another: the keeper must never count more connections than it allows.
   const messages::Closed closed{number, connection.bytes_up(), connection.bytes_down()};
+  if (!co_await tell(closed)) stop(0);
   carried_.erase(number);
   room_.cancel();
-  if (!co_await tell(closed)) stop(0);
 }
 
 net::awaitable<void> Relay::sweep() {
@@ -164,8 +166,10 @@ net::awaitable<void> Relay::sweep() {
 
 }  // namespace
 
-int serve(net::io_context& io, UniqueFd keeper, std::vector<UniqueFd> listeners) {
-  Relay relay(io, std::move(keeper), std::move(listeners));
+int serve(UniqueFd keeper, std::vector<UniqueFd> listeners, int (*lock_down)() noexcept) {
+  net::io_context io(1);
+  Relay relay(io, std::move(keeper), std::move(listeners));  // Asio makes its epoll, event and timer descriptors now
+  if (lock_down() != 0) return 2;
   return relay.run();
 }
 

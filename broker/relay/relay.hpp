@@ -3,14 +3,14 @@
 // One thread, one io_context: no locks on purpose.
 #pragma once
 
-#include <boost/asio/io_context.hpp>
 #include <vector>
 
 #include "sallyport/unique_fd.hpp"
 
 namespace sallyport::relay {
 
-// Until the keeper's channel closes. The exit code: 0, or 1 where the keeper's messages made no sense.
-int serve(boost::asio::io_context& io, UniqueFd keeper, std::vector<UniqueFd> listeners);
+// Makes everything that needs a call outside the filter, locks down, and serves until the keeper's channel closes.
+// The exit code: 0, 1 where the keeper's messages made no sense, 2 where `lock_down` failed (it answers 0 or an errno).
+int serve(UniqueFd keeper, std::vector<UniqueFd> listeners, int (*lock_down)() noexcept);
 
 }  // namespace sallyport::relay

@@ -3,6 +3,7 @@
 // byte: whatever takes it over can use the upstreams of its own session, and nothing else.
 #include <signal.h>
 #include <sys/prctl.h>
+#include <unistd.h>
 
 #include <charconv>
 #include <cstring>
@@ -27,13 +28,12 @@ int listener_count(int argc, char** argv) {
 int main(int argc, char** argv) {
   using namespace sallyport;
   const int listeners = listener_count(argc, argv);
-  if (listeners <= 0) return 2;
-  ::signal(SIGPIPE, SIG_IGN);
+  if (listeners <= 0) return 3;
+  ::signal(SIGPIPE, SIG_IGN);  // writes answer EPIPE instead
   if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return 3;
-  boost::asio::io_context io(1);  // before the filter: it makes epoll, event and timer descriptors
-  if (seccomp::install(seccomp::Filter::Relay) != 0) return 4;
-
   std::vector<UniqueFd> fds;
   for (int i = 0; i < listeners; ++i) fds.push_back(UniqueFd::adopt(kFirstListenerFd + i));
-  return relay::serve(io, UniqueFd::adopt(kKeeperFd), std::move(fds));
+  const auto lock_down = []() noexcept { return seccomp::install(seccomp::Filter::Relay); };
+  // Without destructors: the process holds nothing that outlives it.
+  ::_exit(relay::serve(UniqueFd::adopt(kKeeperFd), std::move(fds), lock_down));
 }
