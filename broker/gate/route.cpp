@@ -104,6 +104,8 @@ Outcome<Route> route(std::string_view method_text, std::string_view target) {
   const std::size_t mark = target.find('?');
   const std::string_view path = target.substr(0, mark);
   if (path.empty() || path[0] != '/') return refuse(400, "path", "the target is not a path");
+  if (!detail::all(path, [](char c) { return c > 0x20 && c < 0x7f; }))
+    return refuse(400, "path", "the path holds bytes that have to be percent-encoded");
   const Segments segments = TRY(split(path));
   for (std::size_t i = 0; i < segments.count; ++i)
     if (segments.items[i].find_first_of("%.;\\#") != std::string_view::npos) TRY(check_segment(segments.items[i]));
