@@ -151,12 +151,17 @@ void write_config(Json& json, const protocol::Inspected& inspected) {
 }
 
 void write_network_settings(Json& json) {
-  json.raw(
-      R"({"Bridge":"","SandboxID":"","HairpinMode":false,"LinkLocalIPv6Address":"","LinkLocalIPv6PrefixLen":0,"Ports":{},)"
-      R"("SandboxKey":"","SecondaryIPAddresses":null,"SecondaryIPv6Addresses":null,"EndpointID":"","Gateway":"",)"
-      R"("GlobalIPv6Address":"","GlobalIPv6PrefixLen":0,"IPAddress":"","IPPrefixLen":0,"IPv6Gateway":"","MacAddress":"",)"
-      R"("Networks":{"none":{"IPAMConfig":null,"Links":null,"Aliases":null,"NetworkID":"","EndpointID":"","Gateway":"",)"
-      R"("IPAddress":"","IPPrefixLen":0,"IPv6Gateway":"","GlobalIPv6Address":"","GlobalIPv6PrefixLen":0,"MacAddress":"","DriverOpts":null}}})");
+  json.open('{');
+  for (const std::string_view empty : {"Bridge", "SandboxID", "LinkLocalIPv6Address", "SandboxKey", "EndpointID",
+                                       "Gateway", "GlobalIPv6Address", "IPAddress", "IPv6Gateway", "MacAddress"})
+    json.key(empty).text("");
+  for (const std::string_view zero : {"LinkLocalIPv6PrefixLen", "GlobalIPv6PrefixLen", "IPPrefixLen"})
+    json.key(zero).number(0);
+  for (const std::string_view absent : {"SecondaryIPAddresses", "SecondaryIPv6Addresses"}) json.key(absent).raw("null");
+  json.key("HairpinMode").boolean(false);
+  json.key("Ports").raw("{}");
+  json.key("Networks").raw(kNoNetwork);
+  json.close('}');
 }
 
 }  // namespace

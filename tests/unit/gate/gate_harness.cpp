@@ -134,9 +134,9 @@ bool GateHarness::wait_for_requests(std::size_t count) {
   return false;
 }
 
-bool GateHarness::wait_for_claims(std::size_t denied) {
+bool GateHarness::wait_for_claims(bool allowed, std::size_t count) {
   for (int i = 0; i < kPatience; i += 5) {
-    if (claims(false) >= denied) return true;
+    if (claims(allowed) >= count) return true;
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
   }
   return false;

@@ -35,7 +35,7 @@ class GateHarness {
   std::size_t claims(bool allowed);
   // Waits until the gate has sent `count` requests (claims aside), at most five seconds.
   bool wait_for_requests(std::size_t count);
-  bool wait_for_claims(std::size_t denied);
+  bool wait_for_claims(bool allowed, std::size_t count);
   std::size_t claim_messages();
   bool gate_runs() { return !gate_.handle().has_ended(); }
   ExitStatus close_keeper_and_wait();

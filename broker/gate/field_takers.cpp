@@ -1,0 +1,340 @@
+#include "broker/gate/field_takers.hpp"
+
+#include <algorithm>
+#include <array>
+
+#include "broker/api/names.hpp"
+
+namespace sallyport::gate {
+
+namespace {
+
+using protocol::CreateContainer;
+using Kind = JsonValue::Kind;
+
+// --- values of one kind; null is the zero of every kind ---
+
+Outcome<bool> boolean(const Taking& field) {
+  if (field.value.is(Kind::Null)) return false;
+  if (!field.value.is(Kind::Boolean)) return wrong(field, "true or false");
+  return field.value.boolean;
+}
+Outcome<std::int64_t> integer(const Taking& field, std::int64_t least) {
+  if (field.value.is(Kind::Null)) return 0;
+  if (!field.value.is(Kind::Integer)) return wrong(field, "a number");
+  if (field.value.integer < least) return not_allowed(field);
+  return field.value.integer;
+}
+Outcome<std::string> text(const Taking& field, std::size_t ceiling) {
+  if (field.value.is(Kind::Null)) return std::string();
+  if (!field.value.is(Kind::String)) return wrong(field, "a text");
+  if (field.value.text.size() > ceiling) return wrong(field, "short enough");
+  return field.value.text;
+}
+// dockerd takes a single text for a list of one.
+template <std::size_t Max>
+Outcome<std::optional<List<protocol::Argument, Max>>> arguments(const Taking& field) {
+  std::optional<List<protocol::Argument, Max>> list;
+  if (field.value.is(Kind::Null)) return list;
+  list.emplace();
+  if (field.value.is(Kind::String)) {
+    list->items.emplace_back(field.value.text);
+  } else if (field.value.is(Kind::Array)) {
+    if (field.value.items.size() > Max) return wrong(field, "short enough");
+    for (const JsonValue& item : field.value.items) {
+      if (!item.is(Kind::String) && !item.is(Kind::Null)) return wrong(field, "a list of texts");
+      list->items.emplace_back(item.text);
+    }
+  } else {
+    return wrong(field, "a list of texts");
+  }
+  for (const auto& item : list->items)
+    if (item.value.size() > limits::kMaxArgumentBytes) return wrong(field, "short enough");
+  return list;
+}
+
+// --- Allow, Clamp, Rewrite: into the typed request ---
+
+Outcome<> take_hostname(Draft& draft, const Taking& field) {
+  std::string name = TRY(text(field, limits::kMaxHostnameBytes));
+  if (!detail::all(name, [](char c) { return detail::is_alnum(c) || c == '-'; })) return not_allowed(field);
+  draft.request.hostname = std::move(name);
+  return {};
+}
+Outcome<> take_environment(Draft& draft, const Taking& field) {
+  auto list = TRY(arguments<limits::kMaxEnvironmentEntries>(field));
+  if (!list) return {};
+  for (const auto& entry : list->items) {
+    if (!api::is_environment_entry(entry.value))
+      return refuse(400, field.path, "Env " + quoted(entry.value) + " is not KEY=VALUE");
+    if (api::steers_runtime(entry.value))
+      return refuse(403, field.path,
+                    "Env " + quoted(entry.value) + " is not allowed: " + std::string(field.row.reason));
+  }
+  draft.request.environment = std::move(*list);
+  return {};
+}
+Outcome<> take_command(Draft& draft, const Taking& field) {
+  draft.request.command = TRY(arguments<limits::kMaxArguments>(field));
+  return {};
+}
+Outcome<> take_entrypoint(Draft& draft, const Taking& field) {
+  draft.request.entrypoint = TRY(arguments<limits::kMaxArguments>(field));
+  return {};
+}
+Outcome<> take_image(Draft& draft, const Taking& field) {
+  const std::string name = TRY(text(field, limits::kMaxCreateBodyBytes));
+  auto image = api::normal_image(name);
+  if (!image) return refuse(400, field.path, "Image " + quoted(name) + " is not allowed: " + image.error().doing);
+  draft.request.image = std::move(*image);
+  return {};
+}
+Outcome<> take_working_directory(Draft& draft, const Taking& field) {
+  std::string path = TRY(text(field, limits::kMaxPathBytes));
+  if (path.size() > 1 && path.ends_with('/')) path.pop_back();
+  if (!path.empty() && !api::is_allowed_directory(path)) return not_allowed(field);
+  draft.request.working_directory = std::move(path);
+  return {};
+}
+Outcome<> take_labels(Draft& draft, const Taking& field) {
+  if (field.value.is(Kind::Null)) return {};
+  if (!field.value.is(Kind::Object)) return wrong(field, "an object of texts");
+  if (field.value.members.size() > limits::kMaxLabels) return wrong(field, "short enough");
+  for (const JsonMember& member : field.value.members) {
+    if (!member.value.is(Kind::String)) return wrong(field, "an object of texts");
+    if (member.key.empty() || member.key.size() > 256 || member.value.text.size() > limits::kMaxLabelBytes)
+      return refuse(400, field.path, "Labels " + quoted(member.key) + " is empty or too long");
+    if (same_folded(std::string_view(member.key).substr(0, 10), "sallyport."))
+      return refuse(
+          403, field.path,
+          "Labels " + quoted(member.key) + " is not allowed: labels that begin with sallyport. are the broker's");
+    draft.request.labels.items.push_back({member.key, member.value.text});
+  }
+  return {};
+}
+Outcome<> take_stop_signal(Draft& draft, const Taking& field) {
+  const std::string name = TRY(text(field, 32));
+  if (name.empty()) return {};
+  const auto number = api::signal_of(name);
+  if (!number) return wrong(field, "a standard signal");
+  draft.request.stop_signal = *number;
+  return {};
+}
+Outcome<> take_stop_timeout(Draft& draft, const Taking& field) {
+  if (field.value.is(Kind::Null)) return {};
+  const std::int64_t seconds = TRY(integer(field, -1));
+  const bool for_ever = seconds < 0 || seconds > limits::kMaxStopSeconds;
+  draft.request.stop_timeout = for_ever ? limits::kMaxStopSeconds : static_cast<std::uint32_t>(seconds);
+  return {};
+}
+Outcome<> take_pids(Draft& draft, const Taking& field) {
+  draft.request.pids =
+      std::max<std::int64_t>(0, TRY(integer(field, INT64_MIN)));  // negative: without a limit of its own
+  return {};
+}
+Outcome<> take_cpu_period(Draft& draft, const Taking& field) {
+  draft.cpu_period = TRY(integer(field, 0));
+  if (draft.cpu_period != 0 && (draft.cpu_period < 1000 || draft.cpu_period > 1'000'000))
+    return wrong(field, "between 1000 and 1000000");
+  return {};
+}
+Outcome<> take_cpu_quota(Draft& draft, const Taking& field) {
+  draft.cpu_quota = std::max<std::int64_t>(0, TRY(integer(field, -1)));
+  if (draft.cpu_quota > 1'000'000'000) return wrong(field, "at most 1000000000");
+  return {};
+}
+template <bool CreateContainer::* Member>
+Outcome<> take_flag(Draft& draft, const Taking& field) {
+  draft.request.*Member = TRY(boolean(field));
+  return {};
+}
+template <std::int64_t CreateContainer::* Member>
+Outcome<> take_amount(Draft& draft, const Taking& field) {
+  draft.request.*Member = TRY(integer(field, 0));
+  return {};
+}
+
+// --- Force: well-formed, or refused; the value itself goes nowhere ---
+
+Outcome<> force_text(Draft&, const Taking& field) {
+  (void)TRY(text(field, limits::kMaxPathBytes));
+  return {};
+}
+Outcome<> force_user(Draft&, const Taking& field) {
+  const std::string user = TRY(text(field, 128));
+  const auto ordinary = [](char c) {
+    return detail::is_alnum(c) || c == '_' || c == '.' || c == '-' || c == ':' || c == '$';
+  };
+  if (!detail::all(user, ordinary)) return wrong(field, "a user or user:group");
+  return {};
+}
+Outcome<> force_flag(Draft&, const Taking& field) {
+  (void)TRY(boolean(field));
+  return {};
+}
+template <std::int64_t Least>
+Outcome<> force_amount(Draft&, const Taking& field) {
+  (void)TRY(integer(field, Least));
+  return {};
+}
+Outcome<> force_console_size(Draft&, const Taking& field) {
+  if (field.value.is(Kind::Null)) return {};
+  if (!field.value.is(Kind::Array) || field.value.items.size() > 2) return wrong(field, "two numbers");
+  for (const JsonValue& item : field.value.items)
+    if (!item.is(Kind::Integer) || item.integer < 0) return wrong(field, "two numbers");
+  return {};
+}
+Outcome<> force_cap_drop(Draft&, const Taking& field) {
+  const auto list = TRY(arguments<128>(field));
+  if (!list) return {};
+  for (const auto& name : list->items)
+    if (!detail::all(name.value, [](char c) { return detail::is_alnum(c) || c == '_'; }))
+      return wrong(field, "a list of capabilities");
+  return {};
+}
+Outcome<> force_security_options(Draft&, const Taking& field) {
+  const auto list = TRY(arguments<16>(field));
+  if (!list) return {};
+  for (const auto& option : list->items)
+    if (option.value != "no-new-privileges" && option.value != "no-new-privileges:true" &&
+        option.value != "no-new-privileges=true")
+      return not_allowed(field);
+  return {};
+}
+Outcome<> force_log_config(Draft&, const Taking& field) {
+  if (field.value.is(Kind::Null)) return {};
+  if (!field.value.is(Kind::Object)) return wrong(field, "an object of texts");
+  for (const JsonMember& member : field.value.members) {
+    if (member.key != "max-size" && member.key != "max-file") return not_allowed(field);
+    if (!member.value.is(Kind::String)) return wrong(field, "an object of texts");
+  }
+  return {};
+}
+// rw, noexec, nosuid, nodev, size=, mode=: options that give no more than the profile's tmpfs does.
+bool is_modest_tmpfs(std::string_view options) {
+  while (!options.empty()) {
+    const std::size_t comma = options.find(',');
+    const std::string_view option = options.substr(0, comma);
+    const bool plain =
+        option == "rw" || option == "noexec" || option == "nosuid" || option == "nodev" || option == "noatime";
+    const bool sized =
+        (option.starts_with("size=") || option.starts_with("mode=")) && detail::all(option.substr(5), detail::is_alnum);
+    if (!plain && !sized) return false;
+    options.remove_prefix(comma == std::string_view::npos ? options.size() : comma + 1);
+  }
+  return true;
+}
+Outcome<> force_tmpfs(Draft&, const Taking& field) {
+  if (field.value.is(Kind::Null)) return {};
+  if (!field.value.is(Kind::Object)) return wrong(field, "an object of texts");
+  for (const JsonMember& member : field.value.members)
+    if (member.key != "/tmp" || !member.value.is(Kind::String) || !is_modest_tmpfs(member.value.text))
+      return not_allowed(field);
+  return {};
+}
+Outcome<> force_ulimits(Draft&, const Taking& field) {
+  if (field.value.is(Kind::Null)) return {};
+  if (!field.value.is(Kind::Array) || field.value.items.size() > 16) return wrong(field, "a list of limits");
+  for (const JsonValue& item : field.value.items) {
+    if (!item.is(Kind::Object)) return wrong(field, "a list of limits");
+    for (const JsonMember& member : item.members) {
+      const bool name = member.key == "Name" && member.value.is(Kind::String) &&
+                        (member.value.text == "nofile" || member.value.text == "nproc" || member.value.text == "core");
+      const bool amount =
+          (member.key == "Soft" || member.key == "Hard") && member.value.is(Kind::Integer) && member.value.integer >= 0;
+      if (!name && !amount) return not_allowed(field);
+    }
+  }
+  return {};
+}
+
+struct Taker {
+  std::string_view path;
+  Take take;
+};
+// One for each row that is Allow, Clamp, Rewrite or Force.
+constexpr auto kTakers = std::to_array<Taker>({
+    {"Hostname", take_hostname},
+    {"User", force_user},
+    {"AttachStdin", take_flag<&CreateContainer::attach_stdin>},
+    {"AttachStdout", take_flag<&CreateContainer::attach_stdout>},
+    {"AttachStderr", take_flag<&CreateContainer::attach_stderr>},
+    {"Tty", take_flag<&CreateContainer::tty>},
+    {"OpenStdin", take_flag<&CreateContainer::open_stdin>},
+    {"StdinOnce", take_flag<&CreateContainer::stdin_once>},
+    {"Env", take_environment},
+    {"Cmd", take_command},
+    {"Image", take_image},
+    {"WorkingDir", take_working_directory},
+    {"Entrypoint", take_entrypoint},
+    {"NetworkDisabled", force_flag},
+    {"Labels", take_labels},
+    {"StopSignal", take_stop_signal},
+    {"StopTimeout", take_stop_timeout},
+    {"HostConfig.ContainerIDFile", force_text},
+    {"HostConfig.LogConfig.Config", force_log_config},
+    {"HostConfig.AutoRemove", take_flag<&CreateContainer::auto_remove>},
+    {"HostConfig.ConsoleSize", force_console_size},
+    {"HostConfig.CapDrop", force_cap_drop},
+    {"HostConfig.OomScoreAdj", force_amount<0>},
+    {"HostConfig.ReadonlyRootfs", take_flag<&CreateContainer::read_only>},
+    {"HostConfig.SecurityOpt", force_security_options},
+    {"HostConfig.Tmpfs", force_tmpfs},
+    {"HostConfig.ShmSize", take_amount<&CreateContainer::shm_bytes>},
+    {"HostConfig.Init", take_flag<&CreateContainer::init>},
+    {"HostConfig.CpuShares", force_amount<0>},
+    {"HostConfig.Memory", take_amount<&CreateContainer::memory>},
+    {"HostConfig.NanoCpus", take_amount<&CreateContainer::nano_cpus>},
+    {"HostConfig.BlkioWeight", force_amount<0>},
+    {"HostConfig.CpuPeriod", take_cpu_period},
+    {"HostConfig.CpuQuota", take_cpu_quota},
+    {"HostConfig.MemoryReservation", force_amount<0>},
+    {"HostConfig.MemorySwap", force_amount<-1>},
+    {"HostConfig.MemorySwappiness", force_amount<-1>},
+    {"HostConfig.PidsLimit", take_pids},
+    {"HostConfig.Ulimits", force_ulimits},
+});
+
+constexpr const Taker* find_taker(std::string_view path) {
+  for (const Taker& taker : kTakers)
+    if (taker.path == path) return &taker;
+  return nullptr;
+}
+// Fields of an element ("[]") belong to their list's taker.
+static_assert(
+    [] {
+      for (const api::CreateField& row : api::kCreateFields) {
+        const bool taken = row.rule == api::FieldRule::Allow || row.rule == api::FieldRule::Clamp ||
+                           row.rule == api::FieldRule::Rewrite || row.rule == api::FieldRule::Force;
+        const bool element = row.path.find("[]") != std::string_view::npos;
+        if (taken && !element && find_taker(row.path) == nullptr) return false;
+        if (!taken && find_taker(row.path) != nullptr) return false;
+      }
+      return true;
+    }(),
+    "every field that is carried or forced has a taker, and no other has");
+
+}  // namespace
+
+std::string shown(const JsonValue& value) {
+  if (value.is(JsonValue::Kind::String)) return quoted(value.text);
+  if (value.is(JsonValue::Kind::Array) && !value.items.empty() && value.items[0].is(JsonValue::Kind::String))
+    return quoted(value.items[0].text);
+  const std::string text = compact(value);
+  return text.size() <= 80 ? text : text.substr(0, 80) + "...";
+}
+std::unexpected<Refusal> not_allowed(const Taking& field) {
+  return refuse(
+      403, field.path,
+      std::string(field.path) + " " + shown(field.value) + " is not allowed: " + std::string(field.row.reason));
+}
+std::unexpected<Refusal> wrong(const Taking& field, std::string_view what) {
+  return refuse(400, field.path, std::string(field.path) + " " + shown(field.value) + " is not " + std::string(what));
+}
+
+Take taker_of(std::string_view path) {
+  const Taker* taker = find_taker(path);
+  return taker == nullptr ? nullptr : taker->take;
+}
+
+}  // namespace sallyport::gate
