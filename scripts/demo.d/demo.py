@@ -15,7 +15,7 @@ from rq.serializers import JSONSerializer  # noqa: E402
 from support import sandbox  # noqa: E402
 from support.broker import Broker  # noqa: E402
 from support.dockerd import Dockerd  # noqa: E402
-from support.processes import wait_until  # noqa: E402
+from support.processes import children_of, wait_until  # noqa: E402
 from support.redis_server import Redis  # noqa: E402
 
 DOCKER = "/usr/bin/docker"
@@ -52,8 +52,7 @@ def write_profiles(broker, redis):
 
 def start_session(broker, profile):
     run = sandbox.Run(broker, profile)
-    wait_until(lambda: broker.audit(profile=profile, event="session-open") or run.process.poll() is not None, 20,
-               f"the session of {profile} does not open: {run.stderr}")
+    wait_until(lambda: children_of(run.init_pid) or run.process.poll() is not None, 20, f"the worker of {profile} does not start: {run.stderr}")
     if run.process.poll() is not None:
         raise SystemExit(f"sallyport run {profile} ended with {run.process.returncode}:\n{run.stderr}")
     return run
@@ -102,8 +101,8 @@ def hostile_jobs(foreign, neighbour, port):
          API_DOOR, "NetworkMode", "uid="),
         ("reach a service of the host from the worker", ("connect", "127.0.0.1", port), OS_DOOR, "refused", "connected"),
         ("reach the internet from the worker", ("connect", "192.0.2.1", 80), OS_DOOR, "unreachable", "connected"),
-        ("reach the network from a container", ("shell", [DOCKER, "run", "--rm", "busybox", "wget", "-T", "3", "-O-", "http://192.0.2.1/"]),
-         API_DOOR, "unreachable", "<html"),
+        ("reach the network from a container", ("shell", [DOCKER, "run", "--rm", "busybox", "nc", "-w", "3", "192.0.2.1", "80"]),
+         API_DOOR, "unreachable", "open"),
         ("read /etc/shadow directly", ("read", "/etc/shadow"), OS_DOOR, "No such file", "root:"),
     ]
 
@@ -125,7 +124,8 @@ def run_hostile_jobs(queue, foreign, neighbour, port):
         refused = result.get("status") != 0 or not told
         check(refused and forbidden not in result.get("output", "") and told in (result.get("error", "") + result.get("output", "")),
               f"{what}: refused by {door}")
-        say(f"         {(said or ['(nothing to see)'])[-1][:150]}")
+        telling = [line for line in said if "sallyport:" in line] or said[-1:] or ["(nothing to see)"]
+        say(f"         {telling[0][:170]}")
 
 
 def main():
@@ -159,7 +159,8 @@ def main():
             run_hostile_jobs(queue, foreign, neighbour, service.getsockname()[1])
         check(worker.process.poll() is None, "the worker still runs: a refusal is an answer, not an end")
         heading("the end of the session: everything of it goes")
-        worker.end()
+        worker.end()  # SIGTERM, which reaches the worker: rq finishes and leaves
+        check(broker.kill_session(broker.audit(profile="neighbour")[0]["session"]).returncode == 0, "sallyport kill ends the neighbour's session")
         other.end()
         check([c["Id"] for c in dockerd.containers()] == [foreign], "only the foreign container is left at dockerd")
         heading("the audit trail (sallyport audit)")
