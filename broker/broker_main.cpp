@@ -78,12 +78,16 @@ Result<int> run_as_keeper(Broker& broker, const sigset_t& blocked) {
 }
 
 Result<int> run_as_spawner(Broker& broker, const sigset_t& blocked, Child keeper) {
+  const bool made_socket = static_cast<bool>(broker.keeper.control_listener);
+  const std::string socket = broker.spawner.config.control_socket();
   broker.keeper = {};
   broker.spawner.keeper = std::move(keeper);
   broker.spawner.signals = UniqueFd::adopt(::signalfd(-1, &blocked, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!broker.spawner.signals) return fail_errno("make a signalfd");
   TRY(spawner::lock_down_spawner());
-  return spawner::run_spawner(std::move(broker.spawner));
+  const int code = spawner::run_spawner(std::move(broker.spawner));
+  if (made_socket) (void)::unlink(socket.c_str());  // nobody accepts there any more
+  return code;
 }
 
 Result<int> run_broker(const Options& options) {

@@ -105,7 +105,6 @@ Result<> normalise_process() {
   sigemptyset(&none);
   if (::sigprocmask(SIG_SETMASK, &none, nullptr) != 0) return fail_errno("unblock signals");
   ::umask(0077);
-  if (::chdir("/") != 0) return fail_errno("change to /");
   rlimit files;
   if (::getrlimit(RLIMIT_NOFILE, &files) != 0) return fail_errno("read the limit of open files");
   files.rlim_cur = files.rlim_max;
@@ -131,6 +130,7 @@ std::string root_mount_point(const BrokerConfig& config) { return config.runtime
 
 Result<> make_directories(const BrokerConfig& config, const KeeperIdentity& keeper) {
   const DirectoryOwner keepers{keeper.uid, keeper.gid};
+  if (::chdir("/") != 0) return fail_errno("change to /");  // --config may have been relative
   TRY(make_directory(config.state_directory, 0700, keepers));
   TRY(make_directory(config.log_directory, 0750, keepers));
   TRY(make_directory(config.runtime_directory, 0711, {}));

@@ -27,7 +27,8 @@ namespace {
 namespace messages = protocol::spawner;
 using namespace std::chrono_literals;
 
-constexpr auto kRetryAfter = 10ms;
+constexpr auto kRetrySoon = 1ms;              // most processes are dead within a few of these
+constexpr auto kRetryLater = 10ms;
 constexpr auto kKillDeadline = 4s;            // within limits::kSessionEndDeadline, with room for the containers
 constexpr auto kCgroupDeadline = 3s;          // rmdir is busy until the last process is fully gone
 constexpr auto kSliceDeadline = 10s;          // systemd answers when the stop job is done
@@ -215,7 +216,8 @@ void Spawner::kill_until(const SessionId& id, KeeperLink::Slot slot, Poller::Clo
     log::error("session " + id.text() + ": processes do not end after SIGKILL");
     return keeper_.answer(slot, {messages::SpawnFailed{"processes of the session do not end after SIGKILL"}, {}});
   }
-  poller_.after(kRetryAfter, [this, id, slot, deadline] { kill_until(id, slot, deadline); });
+  poller_.after(deadline - Poller::Clock::now() > kKillDeadline - 50ms ? kRetrySoon : kRetryLater,
+                [this, id, slot, deadline] { kill_until(id, slot, deadline); });
 }
 
 void Spawner::answer(const messages::KillProcesses& request, std::vector<UniqueFd>) {
@@ -265,7 +267,7 @@ void Spawner::remove_until(const std::shared_ptr<Removal>& removal) {
     log::error("session " + removal->id.text() + ": " + reason);
     return keeper_.answer(removal->slot, {messages::SpawnFailed{reason}, {}});
   }
-  poller_.after(kRetryAfter, [this, removal] { remove_until(removal); });
+  poller_.after(kRetryLater, [this, removal] { remove_until(removal); });
 }
 
 void Spawner::answer(const messages::RemoveCgroup& request, std::vector<UniqueFd>) {
