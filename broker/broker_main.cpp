@@ -36,7 +36,7 @@ Result<> connect_processes(Broker& broker) {
 }
 
 Result<Broker> prepare(const Options& options) {
-  TRY(normalise_process());
+  TRY(normalise_process(options.private_fd));
   const BrokerConfig config = TRY(configure(options));
   Broker broker;
   broker.spawner.programs = TRY(spawner::open_programs());

@@ -18,6 +18,7 @@
 #include <thread>
 
 #include "sallyport/log.hpp"
+#include "sallyport/syscalls.hpp"
 
 namespace sallyport {
 
@@ -93,12 +94,16 @@ Result<UniqueFd> seqpacket_socket() {
 
 }  // namespace
 
-Result<> normalise_process() {
+Result<> normalise_process(std::optional<int> kept_fd) {
   if (::geteuid() != 0 || ::getuid() != 0)
     return fail("sallyport-broker must be started as root: it starts processes of other uids in namespaces of their own "
                 "and drops everything else itself");
   for (int fd = 0; fd <= 2; ++fd)
     if (::fcntl(fd, F_GETFD) < 0 && ::open("/dev/null", O_RDWR) < 0) return fail_errno("open /dev/null");
+  // What the caller left open, two long-lived processes would hold for good.
+  const auto kept = static_cast<unsigned>(kept_fd.value_or(2));
+  if ((kept > 3 && close_range(3, kept - 1, 0) != 0) || close_range(std::max(kept, 2U) + 1, ~0U, 0) != 0)
+    return fail_errno("close inherited descriptors");
   for (int signal = 1; signal < NSIG; ++signal)
     if (signal != SIGKILL && signal != SIGSTOP) ::signal(signal, SIG_DFL);  // what the caller ignored we must not
   sigset_t none;

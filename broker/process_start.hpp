@@ -11,8 +11,8 @@
 
 namespace sallyport {
 
-// Root, signals at their defaults, 0-2 open, a tight umask, room for descriptors.
-Result<> normalise_process();
+// Root, signals at their defaults, 0-2 open and nothing else but `kept_fd`, a tight umask, room for descriptors.
+Result<> normalise_process(std::optional<int> kept_fd);
 
 // Who the keeper becomes: its uid and primary group, and the group that opens docker.sock.
 struct KeeperIdentity {
