@@ -10,6 +10,9 @@ inline constexpr std::array kEnding = {
     allow("exit_group", "the process ends"),
     allow("rt_sigreturn", "return from a signal handler"),
     allow("restart_syscall", "the kernel resumes an interrupted wait"),
+#ifdef SALLYPORT_ASAN
+    allow("sigaltstack", "AddressSanitizer asks for it before whatever does not return, _exit and throw among it"),
+#endif
 };
 
 inline constexpr std::array kMemory = {

@@ -67,8 +67,9 @@ Result<> Poller::run_once() {
   const int count = ::epoll_wait(epoll_.get(), events.data(), events.size(), milliseconds_to_next_timer());
   if (count < 0 && errno != EINTR) return fail_errno("wait for events");
   for (int i = 0; i < count; ++i) {
+    const std::uint64_t token = events[static_cast<std::size_t>(i)].data.u64;  // packed: no reference to it
     // An earlier callback of this batch may have ended this watch; the copy keeps a callback alive that ends its own.
-    const auto found = callbacks_.find(events[static_cast<std::size_t>(i)].data.u64);
+    const auto found = callbacks_.find(token);
     if (found == callbacks_.end()) continue;
     const std::shared_ptr<Callback> callback = found->second;
     (*callback)();
