@@ -108,10 +108,12 @@ def problems_of_config(config, host) -> list:
     must("Ulimits", all(u["Name"] in ("core", "nofile", "nproc") for u in host.get("Ulimits") or []), host.get("Ulimits"))
     must("core limit", any(u["Name"] == "core" and u["Hard"] == 0 for u in host.get("Ulimits") or []), host.get("Ulimits"))
     must("OomScoreAdj", 0 <= (host.get("OomScoreAdj") or 0) <= 1000, host.get("OomScoreAdj"))
-    must("Tmpfs", host.get("Tmpfs") in NEUTRAL, host.get("Tmpfs"))
-    for mount in host.get("Mounts") or []:
-        must("Mounts", set(mount) <= {"Type", "Target", "TmpfsOptions"} and mount["Type"] == "tmpfs" and mount["Target"] == "/tmp" and
-             0 < mount["TmpfsOptions"]["SizeBytes"] <= 64 << 20, mount)
+    tmpfs = host.get("Tmpfs") or {}
+    uid = config["User"].split(":")[0]
+    options = dict(option.partition("=")[::2] for option in tmpfs.get("/tmp", "").split(","))
+    must("Tmpfs", set(tmpfs) == {"/tmp"} and {"nosuid", "nodev", "noexec"} <= set(options) and 0 < int(options["size"]) <= 64 << 20 and
+         options["uid"] == options["gid"] == uid and set(options) <= {"rw", "nosuid", "nodev", "noexec", "size", "mode", "uid", "gid"}, tmpfs)
+    must("Mounts", host.get("Mounts") in NEUTRAL, host.get("Mounts"))
     must("User", re.fullmatch(r"\d{5,}:\d{5,}", config["User"]), config["User"])
     must("Volumes", config.get("Volumes") in NEUTRAL, config.get("Volumes"))
     must("Healthcheck", config.get("Healthcheck") == {"Test": ["NONE"]}, config.get("Healthcheck"))

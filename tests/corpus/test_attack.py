@@ -60,7 +60,8 @@ def test_line_is_refused_or_neutralised(seat, count, line):
 
     problems = []
     got = replies(answer, line.method)
-    refused = all(400 <= reply.status < 600 for reply in got)
+    # What is smuggled behind a harmless request is what must be refused there.
+    refused = all(400 <= reply.status < 600 for reply in (got[1:] if line.id == "raw-pipeline" else got))
     for reply in got:
         if reply.status >= 400 and line.method != "HEAD":
             assert reply.message

@@ -19,9 +19,9 @@ def test_line_does_what_it_should(seat, count, line):
     ran["benign"] += 1
     seat.prepare(running="not running" not in line.fields["precondition"])
     answer = seat.send(line.bytes(seat.values()), quiet=1.0)
-    got = seats.statuses(answer)
-    wanted = line.fields["dockerd_20.10"]
-    # dockerd refuses to remove a running container; stop of what ignores SIGTERM may answer later than we listen.
+    # A 100 may be left out where the body came with the head, as it does here (RFC 9110, 10.1.1).
+    got = [status for status in seats.statuses(answer) if status != 100]
+    wanted = [status for status in line.fields["dockerd_20.10"] if status != 100]
     assert got == wanted, (line.fields["why"], answer[:2000])
     if line.expect == "allow-404":
         assert seats.error_shape(answer), answer

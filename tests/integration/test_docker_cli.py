@@ -72,8 +72,8 @@ def test_kill_and_stop_end_a_container(cli):
 
 
 def test_attach_shows_what_a_running_container_says_from_then_on(cli):
-    cli.ok("run", "-d", "-i", "--name", "echo", "busybox", "cat")
-    assert cli.ok("attach", "echo", stdin="through attach\n") == "through attach"
+    cli.ok("run", "-d", "-i", "--name", "echo", "busybox", "sh", "-c", "read line; echo got $line")
+    assert cli.ok("attach", "echo", stdin="a line\n") == "got a line"
     cli.ok("rm", "-f", "echo")
 
 

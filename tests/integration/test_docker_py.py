@@ -81,7 +81,7 @@ with concurrent.futures.ThreadPoolExecutor(4) as pool:
 
 
 def test_what_is_refused_raises_a_403_with_the_reason(python):
-    for options, rule in (("volumes={'/': {'bind': '/host'}}", "Binds"), ("privileged=True", "Privileged"),
+    for options, rule in (("volumes={'/': {'bind': '/host'}}", "Volumes"), ("privileged=True", "Privileged"),
                           ("pid_mode='host'", "PidMode"), ("cap_add=['SYS_ADMIN']", "CapAdd")):
         status, text = python.do(f"""
 try:
