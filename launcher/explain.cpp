@@ -15,7 +15,9 @@ struct Remedy {
 constexpr std::array kRemedies = {
     Remedy{"become init's user", 0,
            "the map of ids was not taken: another security module may restrict user namespaces"},
-    Remedy{"forbid user namespaces", ENOENT, "/proc is not mounted here, or the kernel lacks user namespaces"},
+    Remedy{
+        "forbid user namespaces", ENOENT,
+        "/proc/sys is covered here: a unit must not set ProtectKernelTunables= (or the kernel lacks user namespaces)"},
     Remedy{"forbid user namespaces", EROFS, "/proc/sys is read-only here: a unit must not set ProtectKernelTunables="},
     Remedy{"forbid user namespaces", EACCES, "/proc/sys is protected here: a unit must not set ProtectKernelTunables="},
     Remedy{"mount the new root", ENOENT,

@@ -170,7 +170,8 @@ Result<Plan> make_plan(const Profile& profile, const HostFacts& host, std::vecto
                        const Environment& caller) {
   Plan plan;
   plan.profile = profile.name.text();
-  plan.command = command.empty() ? profile.worker.command : std::move(command);
+  if (command.empty()) command = profile.worker.command;
+  plan.command = std::move(command);
   if (plan.command.empty())
     return fail("profile " + plan.profile + " has no worker.command: write one, or give a command after --");
   plan.directory = profile.worker.directory;

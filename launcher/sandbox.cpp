@@ -1,6 +1,7 @@
 #include "launcher/sandbox.hpp"
 
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>
@@ -94,17 +95,47 @@ std::string remedy_for_clone(int error) {
   }
 }
 
+// Makes a uid of the session the effective one, capabilities kept, while the clone makes the user namespace: whoever
+// does that owns it, and the kernel adds all that is counted per uid in it (inotify, processes, pending signals) to the
+// owner's account outside. Were that root, one worker could use up what every other sandbox, and root itself, may have.
+class AsOwner {
+ public:
+  explicit AsOwner(std::uint32_t uid) {
+    __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+    __user_cap_data_struct sets[2]{};
+    if (::syscall(SYS_capget, &header, sets) != 0 || ::syscall(SYS_setresuid, -1, uid, -1) != 0) {
+      error_ = errno;
+      return;
+    }
+    changed_ = true;
+    for (auto& set : sets) set.effective = set.permitted;  // leaving uid 0 has emptied it
+    if (::syscall(SYS_capset, &header, sets) != 0) error_ = errno;
+  }
+  AsOwner(const AsOwner&) = delete;
+  AsOwner& operator=(const AsOwner&) = delete;
+  ~AsOwner() {
+    if (changed_ && ::syscall(SYS_setresuid, -1, 0, -1) != 0) ::_exit(125);  // cannot fail: the real uid is 0
+  }
+  int error() const { return error_; }
+
+ private:
+  int error_ = 0;
+  bool changed_ = false;
+};
+
 struct Cloned {
   pid_t pid = -1;
   Child child;
 };
-Result<Cloned> clone_child(const FlatPlan& plan) {
+Result<Cloned> clone_child(const FlatPlan& plan, const UidRange& range) {
   int pidfd = -1;
   clone_args arguments{};
   arguments.flags = CLONE_PIDFD | CLONE_CLEAR_SIGHAND;
   for (const Namespace& ns : all_namespaces()) arguments.flags |= ns.flag;
   arguments.pidfd = reinterpret_cast<std::uint64_t>(&pidfd);
   arguments.exit_signal = SIGCHLD;
+  const AsOwner owner(range.uid(limits::UidPart::Init));
+  if (owner.error() != 0) return fail_errno("take the uid that owns the sandbox's user namespace", owner.error());
   const pid_t pid = clone3(arguments);
   if (pid == 0) run_child(plan.view());
   if (pid < 0) {
@@ -138,7 +169,7 @@ Result<Sandbox> Sandbox::start(const Plan& plan, const UidRange& range) {
   for (const UniqueFd& tree : trees) descriptors.trees.push_back(tree.get());
   const FlatPlan flat(plan, descriptors);
 
-  Cloned cloned = TRY(clone_child(flat));
+  Cloned cloned = TRY(clone_child(flat, range));
   Sandbox sandbox;
   sandbox.init_ = std::move(cloned.child);
   sandbox.control_ = std::move(own_control);

@@ -11,23 +11,18 @@ namespace sallyport::seccomp {
 
 // In the file that seccomp_compiler writes at build time.
 namespace generated {
-extern const sock_filter k_worker[], k_init[], k_gate[], k_relay[], k_keeper[];
-extern const unsigned short k_worker_size, k_init_size, k_gate_size, k_relay_size, k_keeper_size;
-extern const char k_container_json[];
+extern const sock_filter kWorkerFilter[], kInitFilter[], kGateFilter[], kRelayFilter[], kKeeperFilter[];
+extern const unsigned short kWorkerSize, kInitSize, kGateSize, kRelaySize, kKeeperSize;
+extern const char kContainerJson[];
 }  // namespace generated
 
 std::span<const sock_filter> program(Filter filter) noexcept {
   switch (filter) {
-    case Filter::Worker:
-      return {generated::k_worker, generated::k_worker_size};
-    case Filter::Init:
-      return {generated::k_init, generated::k_init_size};
-    case Filter::Gate:
-      return {generated::k_gate, generated::k_gate_size};
-    case Filter::Relay:
-      return {generated::k_relay, generated::k_relay_size};
-    case Filter::Keeper:
-      return {generated::k_keeper, generated::k_keeper_size};
+    case Filter::Worker: return {generated::kWorkerFilter, generated::kWorkerSize};
+    case Filter::Init: return {generated::kInitFilter, generated::kInitSize};
+    case Filter::Gate: return {generated::kGateFilter, generated::kGateSize};
+    case Filter::Relay: return {generated::kRelayFilter, generated::kRelaySize};
+    case Filter::Keeper: return {generated::kKeeperFilter, generated::kKeeperSize};
   }
   return {};  // an empty program, which the kernel refuses
 }
@@ -39,8 +34,6 @@ int install(Filter filter) noexcept {
   return ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0U, &whole) == 0 ? 0 : errno;
 }
 
-std::string_view container_profile_json() noexcept {
-  return generated::k_container_json;
-}
+std::string_view container_profile_json() noexcept { return generated::kContainerJson; }
 
 }  // namespace sallyport::seccomp
