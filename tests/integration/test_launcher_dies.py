@@ -7,7 +7,7 @@ import time
 
 import pytest
 from support import launcher, leaks, sandbox
-from support.processes import all_pids, uids_of, wait_until
+from support.processes import all_pids, is_alive, uids_of, wait_until
 
 ROUNDS = int(os.environ.get("SALLYPORT_KILL_ROUNDS", "60"))
 
@@ -20,7 +20,8 @@ def own():
 
 
 def processes_of(own) -> list:
-    return [pid for pid in all_pids() if any(own.uid_first <= uid <= own.uid_last for uid in uids_of(pid))]
+    """A zombie that the host's init has not reaped yet is none."""
+    return [pid for pid in all_pids() if any(own.uid_first <= uid <= own.uid_last for uid in uids_of(pid)) and is_alive(pid)]
 
 
 def test_a_launcher_killed_at_any_moment_leaves_nothing(own):
