@@ -1,7 +1,11 @@
 #include "broker/engine/json_reader.hpp"
 
 #include <array>
+#include <bit>
 #include <charconv>
+#include <cstring>
+
+#include "sallyport/ids.hpp"
 
 namespace sallyport::engine {
 
@@ -68,6 +72,44 @@ bool decode_escape(std::string_view raw, std::size_t& at, std::string& out) {
   }
 }
 
+// How many characters stand before the first one that `stops`; sixteen at a time, because most of an inspection is
+// stepped over.
+using Block = std::uint8_t __attribute__((vector_size(16)));
+template <class Stops>
+std::size_t run_length(std::string_view text, Stops&& stops) {
+  std::size_t at = 0;
+  for (; at + sizeof(Block) <= text.size(); at += sizeof(Block)) {
+    Block block;
+    std::memcpy(&block, text.data() + at, sizeof block);
+    const auto hits = std::bit_cast<std::array<std::uint64_t, 2>>(stops(block));
+    if (hits[0] != 0) return at + static_cast<std::size_t>(std::countr_zero(hits[0])) / 8;
+    if (hits[1] != 0) return at + 8 + static_cast<std::size_t>(std::countr_zero(hits[1])) / 8;
+  }
+  while (at < text.size()) {
+    const Block block = Block{} + static_cast<std::uint8_t>(text[at]);
+    if (stops(block)[0] != 0) break;
+    ++at;
+  }
+  return at;
+}
+std::size_t string_run(std::string_view text) {
+  return run_length(text, [](const Block& c) { return (c == '"') | (c == '\\'); });
+}
+// [ and { differ from each other by one bit, and so do ] and }.
+std::size_t structure_run(std::string_view text) {
+  return run_length(text, [](const Block& c) { return (c == '"') | ((c | 0x20) == '{') | ((c | 0x20) == '}'); });
+}
+
+// Where a string that begins behind its quote ends: at its closing quote, or at the end of the text where it has none.
+std::size_t string_end(std::string_view text) {
+  for (std::size_t at = string_run(text); at < text.size(); at += string_run(text.substr(at))) {
+    if (text[at] == '"') return at;
+    at += 2;
+    if (at >= text.size()) break;
+  }
+  return text.size();
+}
+
 void cut_at_character(std::string& text, std::size_t most) {
   if (text.size() <= most) return;
   while (most > 0 && (static_cast<unsigned char>(text[most]) & 0xc0) == 0x80) --most;
@@ -114,16 +156,11 @@ bool JsonReader::next_item(char closing, bool first) {
 
 std::string_view JsonReader::raw_string() {
   if (peek() != '"') return fail(), std::string_view{};
-  for (std::size_t i = 1; i < rest_.size(); ++i) {
-    if (rest_[i] == '\\') {
-      ++i;
-    } else if (rest_[i] == '"') {
-      const std::string_view raw = rest_.substr(1, i - 1);
-      rest_.remove_prefix(i + 1);
-      return raw;
-    }
-  }
-  return fail(), std::string_view{};
+  const std::size_t end = string_end(rest_.substr(1));
+  if (end + 1 >= rest_.size()) return fail(), std::string_view{};
+  const std::string_view raw = rest_.substr(1, end);
+  rest_.remove_prefix(end + 2);
+  return raw;
 }
 
 bool JsonReader::take_word(std::string_view word) {
@@ -180,7 +217,7 @@ void JsonReader::skip() {
   }
   if (first != '{' && first != '[') {
     std::size_t end = 0;
-    while (end < rest_.size() && rest_[end] != ',' && rest_[end] != '}' && rest_[end] != ']') ++end;
+    while (end < rest_.size() && (detail::is_alnum(rest_[end]) || rest_[end] == '.' || rest_[end] == '-' || rest_[end] == '+')) ++end;
     if (end == 0) return fail();
     rest_.remove_prefix(end);
     return;
@@ -188,16 +225,15 @@ void JsonReader::skip() {
   std::array<char, kMaxDepth> closing{};
   std::size_t depth = 0;
   std::size_t i = 0;
-  for (; i < rest_.size(); ++i) {
+  for (; (i += structure_run(rest_.substr(i))) < rest_.size(); ++i) {
     const char c = rest_[i];
     if (c == '"') {
-      for (++i; i < rest_.size() && rest_[i] != '"'; ++i)
-        if (rest_[i] == '\\') ++i;
+      i += 1 + string_end(rest_.substr(i + 1));
       if (i >= rest_.size()) return fail();
     } else if (c == '{' || c == '[') {
       if (depth == closing.size()) return fail();
       closing[depth++] = c == '{' ? '}' : ']';
-    } else if (c == '}' || c == ']') {
+    } else {
       if (closing[--depth] != c) return fail();
       if (depth == 0) break;
     }

@@ -44,6 +44,14 @@ CodePoint read_code_point(std::string_view text) {
   return {value, size};
 }
 
+// How much of the text stands in JSON as it is.
+std::size_t plain_length(std::string_view text) {
+  std::size_t length = 0;
+  while (length < text.size() && text[length] >= 0x20 && text[length] < 0x7f && text[length] != '"' && text[length] != '\\')
+    ++length;
+  return length;
+}
+
 }  // namespace
 
 bool is_plain_text(std::string_view text) {
@@ -61,6 +69,10 @@ void append_json_string(std::string& out, std::string_view text) {
   out += '"';
   std::size_t i = 0;
   while (i < text.size()) {
+    const std::size_t plain = plain_length(text.substr(i));
+    out.append(text, i, plain);
+    i += plain;
+    if (i == text.size()) break;
     const char c = text[i];
     const auto byte = static_cast<unsigned char>(c);
     if (byte >= 0x80) {
@@ -77,10 +89,8 @@ void append_json_string(std::string& out, std::string_view text) {
     if (c == '"' || c == '\\') {
       out += '\\';
       out += c;
-    } else if (byte < 0x20 || byte == 0x7f) {
-      append_unit(out, byte);
     } else {
-      out += c;
+      append_unit(out, byte);
     }
     ++i;
   }

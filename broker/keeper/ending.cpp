@@ -15,12 +15,12 @@ constexpr std::chrono::milliseconds kRetry{200};
 // A create that was cut off may still make its container: dockerd does not hear that its client has gone.
 constexpr std::chrono::seconds kIntentsSettle{3};
 
-// Everything that the session could still do or wait for, but for creates: their answers say what there is to remove.
+// Everything that the session could still do or wait for. A create that dockerd has is not among it (answer_create.cpp): its
+// answer says what there is to remove.
 void revoke(Session& session) {
   const auto streams = std::exchange(session.streams, {});
   for (const auto& [number, named] : streams) named.stream->revoke();
-  for (const auto& [id, in_flight] : session.in_flight)
-    if (protocol::kVerbs[in_flight->kind] != api::Verb::Create) in_flight->exchange.cancel();
+  for (const auto& [id, in_flight] : session.in_flight) in_flight->exchange.cancel();
   if (session.gate) session.gate->close();
   if (session.relay) session.relay->close();
 }
@@ -44,9 +44,23 @@ void tell_launcher(Session& session) {
   session.control->close();
 }
 
-net::awaitable<void> remove_all_containers(Services& services, const SessionPtr& session) {
+Leftovers leftovers_of(const Session& session) {
   Leftovers leftovers;
-  for (const Owned& owned : session->ledger.all()) leftovers[dockerd_name(session->id, owned->name)] = owned->id.text();
+  for (const Owned& owned : session.ledger.all()) leftovers[dockerd_name(session.id, owned->name)] = owned->id.text();
+  return leftovers;
+}
+
+// What is known already does not wait for a create that dockerd is slow to answer.
+net::awaitable<void> remove_known_containers(Services& services, const SessionPtr& session) {
+  Leftovers known = leftovers_of(*session);
+  std::erase_if(known, [](const auto& entry) { return entry.second.empty(); });
+  (void)co_await remove_containers(services.docker, services.broker, session->id, known, false);
+  for (const Owned& owned : session->ledger.all())
+    if (!owned->id.empty() && !known.contains(dockerd_name(session->id, owned->name))) session->ledger.forget(owned);
+}
+
+net::awaitable<void> remove_all_containers(Services& services, const SessionPtr& session) {
+  Leftovers leftovers = leftovers_of(*session);
   const auto settled = Clock::now() + kIntentsSettle;
   bool said = false;
   while (!leftovers.empty()) {
@@ -78,6 +92,7 @@ void write_closing_records(Services& services, Session& session) {
 net::awaitable<void> run_ending(Services& services, SessionPtr session) {
   const auto killed = co_await services.spawner.ask(spawner::KillProcesses{session->id});
   if (!killed) log::error("session " + session->id.text() + ": " + killed.error().text());
+  co_await remove_known_containers(services, session);
   co_await settle_creates(session);
   co_await remove_all_containers(services, session);
   const auto removed = co_await services.spawner.ask(spawner::RemoveCgroup{session->id, session->systemd_cgroups});

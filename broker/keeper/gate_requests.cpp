@@ -13,6 +13,7 @@ using protocol::GateClaim;
 namespace {
 
 constexpr std::chrono::milliseconds kSlowDown{50};
+constexpr std::uint16_t kTooManyRequests = 429;
 
 AnswerTask dispatch(const Call& call, protocol::Request& request) {
   return std::visit(
@@ -23,13 +24,21 @@ AnswerTask dispatch(const Call& call, protocol::Request& request) {
       request);
 }
 
+bool is_over_its_rate(const protocol::Reply& reply) {
+  const auto* failed = std::get_if<protocol::Failed>(&reply);
+  return failed != nullptr && failed->http_status == kTooManyRequests;
+}
+
 net::awaitable<void> answer_request(Call call, protocol::Request request) {
   const Answer outcome = co_await dispatch(call, request);
   Session& session = *call.session;
-  // Before the last reply: the gate may use the id again as soon as it has it.
+  // A refusal costs the asker nothing but this wait: without it one session could keep us busy with refusals alone.
+  if (is_over_its_rate(outcome.reply)) co_await async::sleep_for(kSlowDown);
+  // In flight until its last reply is in the channel, so that a gate that does not read cannot make us hold ever more of
+  // them. Nothing suspends between that and the erase, so the gate may use the id again as soon as it has the reply.
+  co_await send_reply(call.services, call.session, call.id, outcome.reply, outcome.fd);
   session.in_flight.erase(call.id);
   --session.in_flight_of[call.in_flight->kind];
-  co_await send_reply(call.services, call.session, call.id, outcome.reply, outcome.fd);
 }
 
 // Waits and streams end; everything else is under way and ends by itself. Nothing found: it crossed the end.
@@ -37,7 +46,6 @@ void cancel(Session& session, protocol::RequestId id) {
   if (const auto found = session.in_flight.find(id); found != session.in_flight.end()) {
     const api::Verb verb = protocol::kVerbs[found->second->kind];
     if (verb == api::Verb::Wait || verb == api::Verb::Attach || verb == api::Verb::Logs) found->second->exchange.cancel();
-    return;
   }
   for (auto& [number, named] : session.streams) {
     if (named.request != id) continue;

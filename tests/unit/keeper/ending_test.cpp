@@ -1,0 +1,155 @@
+// However a session ends: its processes are killed, its containers removed, its cgroup gone, its closing record written.
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <filesystem>
+
+#include "keeper_under_test.hpp"
+
+namespace sallyport::testing_support {
+namespace {
+
+namespace spawner = protocol::spawner;
+
+void expect_everything_gone(KeeperUnderTest& keeper, const std::string& rule) {
+  EXPECT_TRUE(keeper.spawner_saw("kill")) << rule;
+  EXPECT_TRUE(eventually([&] { return keeper.dockerd().saw("DELETE /v1.41/containers/" + FakeDockerd::id('c') + "?v=1&force=1 "); })) << rule;
+  EXPECT_TRUE(keeper.spawner_saw("remove-cgroup " + keeper.session())) << rule;
+  EXPECT_TRUE(keeper.audit_has("\"rule\":\"" + rule + "\"")) << rule;
+  EXPECT_TRUE(eventually([&] { return std::filesystem::is_empty(keeper.directory() + "/state/sessions"); })) << rule;
+}
+
+struct Cause {
+  const char* sentence;
+  std::function<void(KeeperUnderTest&)> act;
+  const char* rule;
+};
+class Session : public testing::TestWithParam<Cause> {};
+TEST_P(Session, EndsWhole) {
+  KeeperUnderTest keeper;
+  ASSERT_TRUE(keeper.open()) << keeper.refusal();
+  keeper.expect<protocol::Created>(keeper.create_request("db"));
+  GetParam().act(keeper);
+  expect_everything_gone(keeper, GetParam().rule);
+}
+INSTANTIATE_TEST_SUITE_P(
+    Causes, Session,
+    testing::Values(
+        Cause{"the launcher closes", [](auto& keeper) { keeper.close_control(); }, "launcher.closed"},
+        Cause{"the gate closes", [](auto& keeper) { keeper.close_gate(); }, "gate.ended"},
+        Cause{"init is killed", [](auto& keeper) { keeper.kill_init(); }, "init.ended"},
+        Cause{"the spawner says that the gate died",
+              [](auto& keeper) {
+                keeper.tell_keeper(spawner::ChildEnded{*SessionId::parse(keeper.session()), spawner::ChildKind::Gate, true, 31});
+              },
+              "gate.ended"},
+        Cause{"the launcher says what it may not", [](auto& keeper) {
+                (void)send_datagram(keeper.control(), encode_message(handshake::ToKeeper(handshake::OpenSession{})));
+              }, "launcher.misconduct"},
+        Cause{"the broker is stopped", [](auto& keeper) { keeper.signal_keeper(SIGTERM); }, "broker.stopped"}));
+
+TEST(Session, TellsTheLauncherDoneWhenEverythingIsGone) {
+  KeeperUnderTest keeper;
+  ASSERT_TRUE(keeper.open());
+  keeper.expect<protocol::Created>(keeper.create_request("db"));
+  (void)send_datagram(keeper.control(), encode_message(handshake::ToKeeper(handshake::WorkerEnded{true, 9, false})));
+  const auto received = receive_within(keeper.control(), 5000);
+  ASSERT_TRUE(received);
+  EXPECT_TRUE(std::holds_alternative<handshake::Done>(*decode_message<handshake::FromKeeper>(received->bytes)));
+  EXPECT_TRUE(keeper.dockerd().saw("DELETE "));
+  EXPECT_TRUE(keeper.audit_has(R"("object":"signal 9","rule":"worker.ended")"));
+}
+
+TEST(Session, RemovesAContainerWhoseCreateWasStillInFlight) {
+  KeeperUnderTest keeper;
+  ASSERT_TRUE(keeper.open());
+  keeper.dockerd().behave([](const std::string& request) {
+    if (request.find("/containers/create") == std::string::npos) return FakeDockerd::Answer{};
+    return FakeDockerd::Answer{.bytes = FakeDockerd::reply(201, R"({"Id":")" + FakeDockerd::id('c') + R"("})"), .delay_milliseconds = 700};
+  });
+  keeper.send(1, keeper.create_request("db"));
+  ASSERT_TRUE(eventually([&] { return keeper.dockerd().saw("POST /v1.41/containers/create"); }));
+  keeper.close_control();
+  expect_everything_gone(keeper, "launcher.closed");
+}
+
+TEST(Session, IsCleanedUpWhenDockerdComesBack) {
+  KeeperUnderTest keeper;
+  ASSERT_TRUE(keeper.open());
+  keeper.expect<protocol::Created>(keeper.create_request("db"));
+  keeper.dockerd().go_away();
+  keeper.close_control();
+  EXPECT_TRUE(keeper.spawner_saw("kill")) << "its processes die at once";
+  EXPECT_FALSE(keeper.spawner_saw("remove-cgroup " + keeper.session(), 300));
+  keeper.dockerd().listen();
+  expect_everything_gone(keeper, "launcher.closed");
+}
+
+TEST(Stopping, EndsWithZero) {
+  KeeperUnderTest keeper;
+  ASSERT_TRUE(keeper.open());
+  keeper.signal_keeper(SIGTERM);
+  EXPECT_EQ(keeper.exit_code(5000), 0);
+}
+
+TEST(Operator, EndsASessionAndHearsWhenItIsGone) {
+  if (::getuid() != 0) GTEST_SKIP() << "only root may";
+  KeeperUnderTest keeper;
+  ASSERT_TRUE(keeper.open());
+  const UniqueFd socket = UniqueFd::adopt(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  (keeper.directory() + "/broker.sock").copy(address.sun_path, sizeof address.sun_path - 1);
+  ASSERT_EQ(::connect(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+  handshake::KillSession kill;
+  kill.session = *SessionId::parse(keeper.session());
+  (void)send_datagram(socket.get(), encode_message(handshake::ToKeeper(kill)));
+  const auto received = receive_within(socket.get(), 5000);
+  ASSERT_TRUE(received && !received->bytes.empty());
+  EXPECT_TRUE(std::holds_alternative<handshake::Done>(*decode_message<handshake::FromKeeper>(received->bytes)));
+  EXPECT_TRUE(keeper.audit_has("\"rule\":\"operator\""));
+}
+
+TEST(Control, ThatSendsNoHelloIsClosedAndTheKeeperLives) {
+  KeeperUnderTest keeper;
+  for (const std::string_view text : {std::string_view("x"), std::string_view("\2"), std::string_view("\0\0\0", 3)}) {
+    const UniqueFd socket = UniqueFd::adopt(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    (keeper.directory() + "/broker.sock").copy(address.sun_path, sizeof address.sun_path - 1);
+    ASSERT_EQ(::connect(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+    (void)send_datagram(socket.get(), std::as_bytes(std::span(text)));
+    const auto received = receive_within(socket.get(), 5000);
+    ASSERT_TRUE(received);
+    if (received->bytes.empty()) continue;
+    EXPECT_TRUE(std::holds_alternative<handshake::Refused>(*decode_message<handshake::FromKeeper>(received->bytes)));
+  }
+  EXPECT_TRUE(keeper.open());
+}
+
+TEST(Reaper, RemovesByRecordAndNeverByLabelAlone) {
+  KeeperUnderTest::Options options;
+  options.ledger_session = "0123456789ab";
+  options.ledger_text = "session 0123456789ab worker 300000 cgroupfs\nintent sp-0123456789ab-a1\nmade sp-0123456789ab-a1 " +
+                        FakeDockerd::id('a') + "\nintent sp-0123456789ab-b1\n";
+  options.start = false;
+  KeeperUnderTest keeper(options);
+  keeper.dockerd().behave([](const std::string& request) {
+    if (request.find("/containers/json") == std::string::npos) return FakeDockerd::Answer{};
+    return FakeDockerd::Answer{.bytes = FakeDockerd::reply(
+                                   200, R"([{"Id":")" + FakeDockerd::id('b') + R"(","Names":["/sp-0123456789ab-b1"]},)" +
+                                            R"({"Id":")" + FakeDockerd::id('f') + R"(","Names":["/forged"]}])")};
+  });
+  keeper.start();
+  EXPECT_TRUE(keeper.spawner_saw("remove-cgroup 0123456789ab", 10'000));
+  EXPECT_TRUE(keeper.dockerd().saw("DELETE /v1.41/containers/" + FakeDockerd::id('a')));
+  EXPECT_TRUE(keeper.dockerd().saw("DELETE /v1.41/containers/" + FakeDockerd::id('b')));
+  EXPECT_FALSE(keeper.dockerd().saw("DELETE /v1.41/containers/" + FakeDockerd::id('f'))) << "its labels are no record";
+  EXPECT_TRUE(keeper.audit_has("\"event\":\"reap\""));
+  EXPECT_TRUE(eventually([&] { return std::filesystem::is_empty(keeper.directory() + "/state/sessions"); }));
+}
+
+}  // namespace
+}  // namespace sallyport::testing_support

@@ -1,0 +1,150 @@
+// From the seat of an attacker who has taken over a gate: every message that breaks the protocol ends its session, with the
+// reason recorded; the keeper lives on and serves the next session.
+#include <fcntl.h>
+
+#include "broker/protocol/permits.hpp"
+#include "keeper_under_test.hpp"
+
+namespace sallyport::testing_support {
+namespace {
+
+std::vector<std::byte> bytes_of(std::string_view text) {
+  const auto* data = reinterpret_cast<const std::byte*>(text.data());
+  return {data, data + text.size()};
+}
+std::vector<std::byte> valid() {
+  return encode_message(protocol::RequestEnvelope{1, protocol::ListContainers{true}});
+}
+std::vector<std::byte> changed(std::size_t at, unsigned char to) {
+  auto bytes = valid();
+  bytes[at] = std::byte{to};
+  return bytes;
+}
+std::vector<std::byte> with_more() {
+  auto bytes = valid();
+  bytes.push_back(std::byte{0});
+  return bytes;
+}
+template <class T>
+std::vector<std::byte> forged(T message) {
+  return encode_message(protocol::RequestEnvelope{1, protocol::Request(std::move(message))});
+}
+std::vector<std::byte> name_of(std::string_view name) {  // StartContainer with a name that no parse would give
+  Writer writer;
+  codec::encode(writer, std::uint32_t{1});
+  codec::encode(writer, std::uint8_t{1});
+  codec::encode(writer, Text<4096>(name));
+  return writer.take();
+}
+
+struct Attack {
+  const char* sentence;
+  std::vector<std::byte> bytes;
+};
+class HostileGate : public testing::TestWithParam<Attack> {};
+TEST_P(HostileGate, IsEndedWithItsSessionAndTheKeeperLives) {
+  KeeperUnderTest keeper;
+  ASSERT_TRUE(keeper.open()) << keeper.refusal();
+  keeper.send_raw(GetParam().bytes);
+  EXPECT_TRUE(keeper.spawner_saw("kill")) << GetParam().sentence;
+  EXPECT_TRUE(keeper.spawner_saw("remove-cgroup " + keeper.session()));
+  EXPECT_TRUE(keeper.audit_has(R"("event":"session-end")"));
+  EXPECT_TRUE(keeper.audit_has("gate.misconduct"));
+  EXPECT_TRUE(keeper.is_alive());
+  EXPECT_TRUE(keeper.open()) << "the next session is served";
+  EXPECT_FALSE(keeper.dockerd().saw("POST"));
+}
+std::vector<std::byte> too_long_argument() {
+  protocol::GateClaim claim;
+  claim.method = std::string(17, 'x');
+  return forged(claim);
+}
+std::vector<std::byte> too_many_labels() {
+  protocol::CreateContainer create;
+  create.image = *ImageRef::parse("docker.io/library/busybox:latest");
+  create.labels.items.resize(limits::kMaxLabels + 1);
+  return forged(create);
+}
+std::vector<std::byte> enumerator_out_of_range() {
+  auto bytes = forged(protocol::WaitContainer{*ContainerName::parse("db"), protocol::WaitCondition::NotRunning});
+  bytes.back() = std::byte{3};
+  return bytes;
+}
+std::vector<std::byte> forged_count() {
+  Writer writer;
+  codec::encode(writer, std::uint32_t{1});
+  codec::encode(writer, std::uint8_t{0});         // CreateContainer
+  codec::encode(writer, false);                   // no name
+  codec::encode(writer, Text<512>("busybox"));
+  codec::encode(writer, true);
+  codec::encode(writer, std::uint32_t{1000});     // a thousand arguments, and none follows
+  return writer.take();
+}
+INSTANTIATE_TEST_SUITE_P(
+    Messages, HostileGate,
+    testing::Values(Attack{"text that is no message", bytes_of("GET /containers/json HTTP/1.1\r\n\r\n")},
+                    Attack{"one byte", bytes_of("x")}, Attack{"a cut message", bytes_of(std::string_view("\1\0\0\0\0", 5))},
+                    Attack{"bytes after the message", with_more()},
+                    Attack{"an unknown kind", changed(4, 13)}, Attack{"the highest kind", changed(4, 255)},
+                    Attack{"a truth value that is neither 0 nor 1", changed(5, 2)},
+                    Attack{"a name with a slash", name_of("../../images/json")},
+                    Attack{"a name with a line break", name_of("x HTTP/1.1\r\nHost: x\r\n\r\n")},
+                    Attack{"an empty name", name_of("")}, Attack{"a name that is too long", name_of(std::string(129, 'a'))},
+                    Attack{"a text longer than its field", too_long_argument()},
+                    Attack{"a list longer than its field", too_many_labels()},
+                    Attack{"an enumerator out of range", enumerator_out_of_range()},
+                    Attack{"a forged count", forged_count()},
+                    Attack{"a datagram larger than any message", std::vector<std::byte>(limits::kMaxMessageBytes + 1)},
+                    Attack{"a datagram of zeros", std::vector<std::byte>(limits::kMaxMessageBytes)}));
+
+TEST(HostileGateDescriptors, AreRefusedWhateverTheMessageIs) {
+  KeeperUnderTest keeper;
+  ASSERT_TRUE(keeper.open());
+  const UniqueFd null = UniqueFd::adopt(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+  const int fds[] = {null.get()};
+  keeper.send_raw(valid(), fds);
+  EXPECT_TRUE(keeper.audit_has("it sent descriptors"));
+  EXPECT_TRUE(keeper.spawner_saw("kill"));
+}
+
+TEST(HostileGatePermits, EndAGateThatUsesAnIdTwice) {
+  KeeperUnderTest keeper;
+  ASSERT_TRUE(keeper.open());
+  keeper.dockerd().behave([](const std::string&) { return FakeDockerd::Answer{.never = true}; });
+  keeper.send(1, protocol::ListContainers{});
+  keeper.send(1, protocol::ListContainers{});
+  EXPECT_TRUE(keeper.audit_has("a request id that is in flight"));
+}
+
+TEST(HostileGatePermits, AllowSoManyInFlightAndEndTheGateAtOneMore) {
+  KeeperUnderTest keeper;
+  ASSERT_TRUE(keeper.open());
+  keeper.dockerd().behave([](const std::string&) { return FakeDockerd::Answer{.never = true}; });
+  const std::size_t most = protocol::kPermit<protocol::CreateContainer>.in_flight_at_most;
+  for (std::size_t i = 0; i < most; ++i) keeper.send(static_cast<protocol::RequestId>(i + 1), keeper.create_request());
+  EXPECT_FALSE(keeper.spawner_saw("kill", 300)) << "so many are allowed";
+  keeper.send(900, keeper.create_request());
+  EXPECT_TRUE(keeper.audit_has("more requests in flight than its permit"));
+  EXPECT_TRUE(keeper.spawner_saw("kill"));
+}
+
+TEST(HostileGatePermits, LetACancelCrossItsEnd) {
+  KeeperUnderTest keeper;
+  ASSERT_TRUE(keeper.open());
+  for (protocol::RequestId id = 1; id < 200; ++id) keeper.send(id, protocol::CancelRequest{id + 5});
+  EXPECT_TRUE(std::holds_alternative<protocol::Succeeded>(keeper.ask(protocol::ListContainers{true})));
+}
+
+TEST(HostileGateFlood, OfAnswerlessMessagesIsHeldBackAndHurtsNoNeighbour) {
+  KeeperUnderTest keeper;
+  ASSERT_TRUE(keeper.open());
+  for (int i = 0; i < 14'000; ++i) (void)send_datagram(keeper.gate(), encode_message(protocol::RequestEnvelope{1, protocol::CancelRequest{9}}));
+  EXPECT_TRUE(keeper.is_alive());
+  EXPECT_TRUE(keeper.open());
+  const auto before = std::chrono::steady_clock::now();
+  EXPECT_TRUE(std::holds_alternative<protocol::Succeeded>(keeper.ask(protocol::ListContainers{true})));
+  EXPECT_LT(std::chrono::steady_clock::now() - before, std::chrono::seconds(3));
+}
+
+}  // namespace
+}  // namespace sallyport::testing_support

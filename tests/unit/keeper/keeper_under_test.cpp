@@ -1,0 +1,271 @@
+#include "keeper_under_test.hpp"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+
+#include "broker/keeper/keeper.hpp"
+#include "sallyport/profile/profile.hpp"
+#include "sallyport/syscalls.hpp"
+
+namespace sallyport::testing_support {
+
+namespace spawner = protocol::spawner;
+
+namespace {
+
+UniqueFd listen_at(const std::string& path, int type) {
+  UniqueFd fd = UniqueFd::adopt(::socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  path.copy(address.sun_path, sizeof address.sun_path - 1);
+  if (::bind(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 || ::listen(fd.get(), 16) != 0) std::abort();
+  return fd;
+}
+
+UniqueFd connect_to(const std::string& path) {
+  UniqueFd fd = UniqueFd::adopt(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  path.copy(address.sun_path, sizeof address.sun_path - 1);
+  if (::connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) std::abort();
+  return fd;
+}
+
+BrokerConfig config_in(const std::string& directory) {
+  BrokerConfig config;
+  config.profile_directory = directory + "/profiles";
+  config.state_directory = directory + "/state";
+  config.log_directory = directory + "/log";
+  config.runtime_directory = directory;
+  config.docker_socket = directory + "/docker.sock";
+  config.open = {{*ProfileName::parse("worker"), {::getuid()}, {}}};
+  return config;
+}
+
+}  // namespace
+
+std::optional<Received> receive_within(int socket, int milliseconds) {
+  pollfd entry{socket, POLLIN, 0};
+  if (::poll(&entry, 1, milliseconds) != 1) return {};
+  std::vector<std::byte> buffer(limits::kMaxMessageBytes);
+  auto datagram = receive_datagram(socket, buffer);
+  if (!datagram) return Received{};  // reset: as good as closed
+  buffer.resize(datagram->size);
+  return Received{std::move(buffer), std::move(datagram->fds)};
+}
+
+KeeperUnderTest::KeeperUnderTest(const Options& options) {
+  char made[] = "/tmp/sallyport-keeper-XXXXXX";
+  directory_ = ::mkdtemp(made);
+  for (const char* part : {"/profiles", "/state", "/state/sessions", "/log"})
+    std::filesystem::create_directories(directory_ + part);
+  std::ofstream(directory_ + "/profiles/worker.toml") << options.profile;
+  ::chmod((directory_ + "/profiles/worker.toml").c_str(), 0644);
+  if (!options.ledger_session.empty()) {
+    std::ofstream(directory_ + "/state/broker-id") << "00112233445566ff\n";
+    std::ofstream(directory_ + "/state/sessions/" + options.ledger_session) << options.ledger_text;
+  }
+  dockerd_ = std::make_unique<FakeDockerd>(directory_ + "/docker.sock");
+  if (options.start) start();
+}
+
+void KeeperUnderTest::start() {
+  auto [ours, keepers] = *seqpacket_pair();
+  UniqueFd listener = listen_at(directory_ + "/broker.sock", SOCK_SEQPACKET);
+  keeper_pid_ = ::fork();
+  if (keeper_pid_ == 0) {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    // Nothing of the test stays open in the keeper: a fake dockerd that has gone away must be gone.
+    ::dup2(listener.release(), 200);
+    ::dup2(keepers.release(), 201);
+    (void)ours.release();
+    close_range(3, 199, 0);
+    close_range(202, ~0U, 0);
+    keeper::KeeperInputs inputs;
+    inputs.config = config_in(directory_);
+    inputs.control_listener = UniqueFd::adopt(200);
+    inputs.spawner_channel = UniqueFd::adopt(201);
+    ::_exit(keeper::run_keeper(std::move(inputs)));
+  }
+  keeper_ = ProcessHandle(UniqueFd::adopt(pidfd_open(keeper_pid_)));
+  spawner_end_ = std::move(ours);
+  spawner_ = std::thread([this] { run_spawner(); });
+  init_pid_ = ::fork();
+  if (init_pid_ == 0) {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    close_range(3, ~0U, 0);
+    for (;;) ::pause();
+  }
+}
+
+KeeperUnderTest::~KeeperUnderTest() {
+  control_.reset();
+  gate_.reset();
+  dockerd_->go_away();
+  if (keeper_pid_ > 0 && keeper_) {
+    ::kill(keeper_pid_, SIGKILL);
+    ::waitpid(keeper_pid_, nullptr, 0);
+  }
+  if (spawner_.joinable()) spawner_.join();
+  kill_init();
+  std::filesystem::remove_all(directory_);
+}
+
+void KeeperUnderTest::kill_init() {
+  if (init_pid_ <= 0) return;
+  ::kill(init_pid_, SIGKILL);
+  ::waitpid(init_pid_, nullptr, 0);
+  init_pid_ = -1;
+}
+
+std::optional<int> KeeperUnderTest::exit_code(int milliseconds) {
+  if (!keeper_.has_ended(milliseconds)) return {};
+  int status = 0;
+  ::waitpid(keeper_pid_, &status, 0);
+  keeper_pid_ = -1;
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+// Starts nothing: a session's gate is this test.
+void KeeperUnderTest::run_spawner() {
+  for (;;) {
+    auto received = receive_within(spawner_end_.get(), 60'000);
+    if (!received || received->bytes.empty()) return;
+    const auto message = decode_message<spawner::ToSpawner>(received->bytes);
+    if (!message) return;
+    const std::lock_guard lock(mutex_);
+    if (const auto* start = std::get_if<spawner::StartSession>(&*message)) {
+      events_.push_back("start " + std::to_string(received->fds.size()));
+      (void)start;
+      auto [tests, keepers] = *seqpacket_pair();
+      next_gate_ = std::move(tests);
+      const int fds[] = {keepers.get()};
+      (void)send_datagram(spawner_end_.get(), encode_message(spawner::FromSpawner(spawner::Started{300'000})), fds);
+    } else if (std::holds_alternative<spawner::KillProcesses>(*message)) {
+      events_.emplace_back("kill");
+      (void)send_datagram(spawner_end_.get(), encode_message(spawner::FromSpawner(spawner::ProcessesDead{})));
+    } else if (const auto* remove = std::get_if<spawner::RemoveCgroup>(&*message)) {
+      events_.push_back("remove-cgroup " + remove->session.text());
+      (void)send_datagram(spawner_end_.get(), encode_message(spawner::FromSpawner(spawner::CgroupRemoved{})));
+    }
+  }
+}
+
+void KeeperUnderTest::tell_keeper(const spawner::FromSpawner& message) {
+  (void)send_datagram(spawner_end_.get(), encode_message(message));
+}
+
+bool KeeperUnderTest::open() {
+  control_ = connect_to(directory_ + "/broker.sock");
+  handshake::OpenSession hello;
+  hello.profile = *ProfileName::parse("worker");
+  const auto profile = load_profile(directory_ + "/profiles", hello.profile);
+  if (!profile) return refusal_ = profile.error().text(), false;
+  hello.profile_hash = profile->hash;
+  hello.has_docker = true;
+  const UniqueFd launcher = UniqueFd::adopt(pidfd_open(::getpid()));
+  const UniqueFd init = UniqueFd::adopt(pidfd_open(init_pid_));
+  ::unlink((directory_ + "/inside.sock").c_str());
+  const UniqueFd listener = listen_at(directory_ + "/inside.sock", SOCK_STREAM);
+  int ends[2];
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) std::abort();
+  const UniqueFd stream = UniqueFd::adopt(ends[0]);
+  const UniqueFd other = UniqueFd::adopt(ends[1]);
+  const int fds[] = {launcher.get(), init.get(), listener.get(), stream.get()};
+  (void)send_datagram(control_.get(), encode_message(handshake::ToKeeper(hello)), fds);
+  const auto received = receive_within(control_.get(), 15'000);
+  if (!received) return refusal_ = "no answer", false;
+  const auto answer = decode_message<handshake::FromKeeper>(received->bytes);
+  if (!answer) return refusal_ = answer.error().text(), false;
+  if (const auto* refused = std::get_if<handshake::Refused>(&*answer)) return refusal_ = refused->reason.value, false;
+  session_ = std::get<handshake::Opened>(*answer).session.text();
+  {
+    const std::lock_guard lock(mutex_);
+    gate_ = std::move(next_gate_);
+  }
+  kept_.clear();
+  const auto welcome = reply(0);
+  return welcome && std::holds_alternative<protocol::Welcome>(welcome->reply);
+}
+
+void KeeperUnderTest::send(protocol::RequestId id, const protocol::Request& request) {
+  send_raw(encode_message(protocol::RequestEnvelope{id, request}));
+}
+void KeeperUnderTest::send_raw(std::span<const std::byte> bytes, std::span<const int> fds) {
+  for (int tries = 0; tries < 500; ++tries) {
+    const auto sent = send_datagram(gate_.get(), bytes, fds);
+    if (sent || sent.error().code != EAGAIN) return;
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  }
+}
+
+std::optional<protocol::ReplyEnvelope> KeeperUnderTest::reply(protocol::RequestId id, int milliseconds) {
+  if (const auto found = kept_.find(id); found != kept_.end()) {
+    protocol::ReplyEnvelope envelope = std::move(found->second);
+    kept_.erase(found);
+    return envelope;
+  }
+  for (;;) {
+    auto received = receive_within(gate_.get(), milliseconds);
+    if (!received || received->bytes.empty()) return {};
+    auto envelope = decode_message<protocol::ReplyEnvelope>(received->bytes);
+    if (!envelope) return {};
+    for (UniqueFd& fd : received->fds) fds_.push_back(std::move(fd));
+    if (envelope->id == id) return std::move(*envelope);
+    kept_.emplace(envelope->id, std::move(*envelope));
+  }
+}
+
+protocol::Reply KeeperUnderTest::ask(const protocol::Request& request) {
+  const protocol::RequestId id = ++last_id_;
+  send(id, request);
+  for (;;) {
+    auto envelope = reply(id);
+    if (!envelope) return protocol::Failed{0, "no reply", 0};
+    if (!std::holds_alternative<protocol::Waiting>(envelope->reply) && !std::holds_alternative<protocol::ListItem>(envelope->reply))
+      return std::move(envelope->reply);
+  }
+}
+
+protocol::CreateContainer KeeperUnderTest::create_request(const char* name) const {
+  protocol::CreateContainer create;
+  create.image = *ImageRef::parse("docker.io/library/busybox:latest");
+  if (name != nullptr) create.name = *ContainerName::parse(name);
+  return create;
+}
+
+std::vector<std::string> KeeperUnderTest::audit() const {
+  std::ifstream file(directory_ + "/log/audit.jsonl");
+  std::vector<std::string> lines;
+  for (std::string line; std::getline(file, line);) lines.push_back(line);
+  return lines;
+}
+bool KeeperUnderTest::audit_has(std::string_view part) const {
+  return eventually([&] {
+    for (const std::string& line : audit())
+      if (line.find(part) != std::string::npos) return true;
+    return false;
+  });
+}
+std::vector<std::string> KeeperUnderTest::spawner_events() const {
+  const std::lock_guard lock(mutex_);
+  return events_;
+}
+bool KeeperUnderTest::spawner_saw(const std::string& event, int milliseconds) const {
+  return eventually([&] {
+    const std::vector<std::string> events = spawner_events();
+    return std::ranges::find(events, event) != events.end();
+  }, milliseconds);
+}
+
+}  // namespace sallyport::testing_support

@@ -1,0 +1,126 @@
+// The real keeper loop in a process of its own, with this test as launcher, spawner and gate, and a fake dockerd.
+#pragma once
+
+#include <sys/types.h>
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "broker/protocol/messages.hpp"
+#include "broker/protocol/spawner_messages.hpp"
+#include "fake_dockerd.hpp"
+#include "sallyport/child.hpp"
+#include "sallyport/handshake.hpp"
+#include "sallyport/seqpacket.hpp"
+
+namespace sallyport::testing_support {
+
+inline constexpr const char* kProfileText = R"([worker]
+command = ["/bin/true"]
+[sandbox]
+root = "host"
+[docker]
+allow = ["run", "stop", "remove", "observe"]
+images = ["busybox:*"]
+[docker.budget]
+containers = 40
+creates = "200/min"
+requests = "20000/min"
+)";
+
+// Receives within a time; empty: nothing came. A datagram of size 0: the peer has closed.
+struct Received {
+  std::vector<std::byte> bytes;
+  std::vector<UniqueFd> fds;
+};
+std::optional<Received> receive_within(int socket, int milliseconds);
+
+class KeeperUnderTest {
+ public:
+  struct Options {
+    std::string profile = kProfileText;
+    std::string ledger_session;  // what an earlier broker left
+    std::string ledger_text;
+    bool start = true;
+  };
+  KeeperUnderTest() : KeeperUnderTest(Options{}) {}
+  explicit KeeperUnderTest(const Options& options);
+  ~KeeperUnderTest();
+
+  void start();
+  // Opens a session; gate() and control() are its ends here. False: refused, see refusal().
+  bool open();
+  const std::string& refusal() const { return refusal_; }
+  int gate() const { return gate_.get(); }
+  int control() const { return control_.get(); }
+  void close_control() { control_.reset(); }
+  void close_gate() { gate_.reset(); }
+  std::string session() const { return session_; }
+
+  void send(protocol::RequestId id, const protocol::Request& request);
+  void send_raw(std::span<const std::byte> bytes, std::span<const int> fds = {});
+  // The next reply to `id`; others are kept for their turn.
+  std::optional<protocol::ReplyEnvelope> reply(protocol::RequestId id, int milliseconds = 5000);
+  std::vector<UniqueFd> take_fds() { return std::move(fds_); }
+  // Sends and waits for the last reply.
+  protocol::Reply ask(const protocol::Request& request);
+  template <class T>
+  T expect(const protocol::Request& request) {
+    const protocol::Reply answer = ask(request);
+    if (const auto* of = std::get_if<T>(&answer)) return *of;
+    if (const auto* failed = std::get_if<protocol::Failed>(&answer)) ADD_FAILURE() << failed->http_status << " " << failed->message.value;
+    else ADD_FAILURE() << "another reply, " << answer.index();
+    return T{};
+  }
+  protocol::CreateContainer create_request(const char* name = nullptr) const;
+
+  std::vector<std::string> audit() const;
+  bool audit_has(std::string_view part) const;
+  std::vector<std::string> spawner_events() const;
+  bool spawner_saw(const std::string& event, int milliseconds = 5000) const;
+  void tell_keeper(const protocol::spawner::FromSpawner& message);
+  bool is_alive() const { return !keeper_.has_ended(); }
+  void signal_keeper(int signal) const { (void)keeper_.send_signal(signal); }
+  std::optional<int> exit_code(int milliseconds);
+  void kill_init();
+  std::string directory() const { return directory_; }
+
+  FakeDockerd& dockerd() { return *dockerd_; }
+
+ private:
+  void run_spawner();
+  std::string directory_;
+  std::unique_ptr<FakeDockerd> dockerd_;
+  ProcessHandle keeper_;
+  pid_t keeper_pid_ = -1;
+  pid_t init_pid_ = -1;
+  std::thread spawner_;
+  UniqueFd spawner_end_;
+  UniqueFd control_;
+  UniqueFd gate_;
+  UniqueFd next_gate_;
+  std::string session_;
+  std::string refusal_;
+  mutable std::mutex mutex_;
+  std::vector<std::string> events_;
+  std::multimap<protocol::RequestId, protocol::ReplyEnvelope> kept_;
+  std::vector<UniqueFd> fds_;
+  protocol::RequestId last_id_ = 1000;
+};
+
+// True as soon as the condition holds, within the time.
+template <class Condition>
+bool eventually(Condition&& condition, int milliseconds = 5000) {
+  for (int waited = 0; waited < milliseconds; waited += 10) {
+    if (condition()) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  return condition();
+}
+
+}  // namespace sallyport::testing_support

@@ -1,0 +1,62 @@
+#include "broker/keeper/ledger_file.hpp"
+
+#include <filesystem>
+#include <fstream>
+
+namespace sallyport::keeper {
+namespace {
+
+const std::string kId(64, 'a');
+const std::string kHead = "session 0123456789ab worker 200000 cgroupfs\n";
+
+TEST(LedgerText, TellsWhatIsStillThere) {
+  const auto record = parse_ledger(kHead + "intent sp-0123456789ab-a1\nmade sp-0123456789ab-a1 " + kId +
+                                   "\nintent sp-0123456789ab-b1\nintent sp-0123456789ab-c1\ngone sp-0123456789ab-c1\n");
+  ASSERT_TRUE(record);
+  EXPECT_EQ(record->uid_base, 200'000U);
+  EXPECT_THAT(record->containers,
+              testing::ElementsAre(testing::Pair("sp-0123456789ab-a1", kId), testing::Pair("sp-0123456789ab-b1", "")));
+}
+
+TEST(LedgerText, PassesOverWhatACrashOrSomebodyElseLeft) {
+  const auto record = parse_ledger(kHead + "made sp-ffffffffffff-x " + kId + "\nmade sp-0123456789ab-y short\nnoise\n\n" +
+                                   "intent postgres\nintent sp-0123456789ab-../x\nintent sp-0123456789ab-half");
+  ASSERT_TRUE(record);
+  EXPECT_TRUE(record->containers.empty());
+}
+
+TEST(LedgerText, WithoutItsHeadIsRefused) {
+  for (const char* text : {"", "session", "session 0123456789ab worker 200000", "session x worker 1 cgroupfs\n",
+                           "session 0123456789ab ../x 1 cgroupfs\n", "session 0123456789ab worker -1 cgroupfs\n"})
+    EXPECT_FALSE(parse_ledger(text)) << text;
+}
+
+TEST(LedgerFile, IsReadBackByTheNextBroker) {
+  char made[] = "/tmp/sallyport-ledger-XXXXXX";
+  const std::string state = ::mkdtemp(made);
+  ASSERT_TRUE(make_ledger_directory(state));
+  LedgerRecord head;
+  head.session = *SessionId::parse("0123456789ab");
+  head.profile = *ProfileName::parse("worker");
+  head.systemd_cgroups = true;
+  auto file = LedgerFile::create(state, head);
+  ASSERT_TRUE(file);
+  EXPECT_FALSE(LedgerFile::create(state, head)) << "an id is used once";
+  const std::string name = dockerd_name(head.session, *ContainerName::parse("db"));
+  ASSERT_TRUE(file->uid_base(300'000));
+  ASSERT_TRUE(file->intent(name));
+  ASSERT_TRUE(file->made(name, *ContainerId::parse(kId)));
+  std::ofstream(ledger_directory(state) + "/not-a-session") << "x";
+  auto left = read_left_ledgers(state);
+  ASSERT_TRUE(left);
+  ASSERT_EQ(left->size(), 1U);
+  EXPECT_EQ(left->front().record.uid_base, 300'000U);
+  EXPECT_TRUE(left->front().record.systemd_cgroups);
+  EXPECT_EQ(left->front().record.containers.at("sp-0123456789ab-db"), kId);
+  file->remove();
+  EXPECT_TRUE(read_left_ledgers(state)->empty());
+  std::filesystem::remove_all(state);
+}
+
+}  // namespace
+}  // namespace sallyport::keeper

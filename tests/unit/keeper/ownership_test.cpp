@@ -1,0 +1,74 @@
+#include "broker/keeper/budget.hpp"
+#include "broker/keeper/ownership.hpp"
+
+namespace sallyport::keeper {
+namespace {
+
+ContainerName name(std::string_view text) { return *ContainerName::parse(text); }
+ContainerId id(std::string_view start) { return *ContainerId::parse(std::string(start) + std::string(64 - start.size(), '0')); }
+
+Owned add(Ledger& ledger, std::string_view called, std::string_view start) {
+  OwnedContainer container;
+  container.name = name(called);
+  const Owned owned = ledger.reserve(std::move(container));
+  ledger.made(owned, id(start));
+  return owned;
+}
+
+TEST(Ledger, ResolvesIdNameAndUniquePrefixInDockersOrder) {
+  Ledger ledger;
+  const Owned first = add(ledger, "db", "abc1");
+  const Owned second = add(ledger, "web", "abc2");
+  const Owned third = add(ledger, "abc1", "def");  // named like a prefix of the first's id
+  EXPECT_EQ(ledger.find(name(id("abc1").text())), first);
+  EXPECT_EQ(ledger.find(name("db")), first);
+  EXPECT_EQ(ledger.find(name("abc2")), second);
+  EXPECT_EQ(ledger.find(name("abc1")), third);
+  EXPECT_EQ(ledger.find(name("d")), third);
+}
+
+TEST(Ledger, KnowsNothingOfForeignUnknownAndAmbiguousReferences) {
+  Ledger ledger;
+  add(ledger, "db", "abc1");
+  add(ledger, "web", "abc2");
+  for (const char* text : {"abc", "nobody", "0", "ffff", "DB", "dbx"}) EXPECT_EQ(ledger.find(name(text)), nullptr) << text;
+}
+
+TEST(Ledger, ReservesANameWhileItsCreateIsInFlight) {
+  Ledger ledger;
+  OwnedContainer container;
+  container.name = name("db");
+  container.memory_bytes = 7;
+  const Owned owned = ledger.reserve(container);
+  EXPECT_EQ(ledger.reserve(container), nullptr);
+  EXPECT_EQ(ledger.find(name("db")), nullptr);
+  EXPECT_EQ(ledger.conflict(name("db")), owned);
+  EXPECT_EQ(ledger.memory_bytes(), 7U);
+  ledger.forget(owned);
+  ledger.forget(owned);
+  EXPECT_EQ(ledger.count(), 0U);
+  EXPECT_EQ(ledger.memory_bytes(), 0U);
+  EXPECT_NE(ledger.reserve(container), nullptr);
+}
+
+TEST(TokenBucket, GivesItsBurstThenRefuses) {
+  const Clock::time_point start{};
+  TokenBucket bucket(3, start);
+  for (int i = 0; i < 3; ++i) EXPECT_FALSE(bucket.take(start));
+  ASSERT_TRUE(bucket.take(start));
+  EXPECT_EQ(*bucket.take(start), 21U);
+  EXPECT_TRUE(bucket.take(start + std::chrono::seconds(19)));
+  EXPECT_FALSE(bucket.take(start + std::chrono::seconds(21)));
+}
+
+TEST(TokenBucket, NeverHoldsMoreThanAMinute) {
+  const Clock::time_point start{};
+  TokenBucket bucket(2, start);
+  const auto later = start + std::chrono::hours(5);
+  EXPECT_FALSE(bucket.take(later));
+  EXPECT_FALSE(bucket.take(later));
+  EXPECT_TRUE(bucket.take(later));
+}
+
+}  // namespace
+}  // namespace sallyport::keeper

@@ -1,0 +1,157 @@
+// What an honest gate gets from the real keeper loop: each granted request, its canonical form at dockerd, its record.
+#include "keeper_under_test.hpp"
+
+namespace sallyport::testing_support {
+namespace {
+
+using protocol::Failed;
+
+ContainerName named(const std::string& text) { return *ContainerName::parse(text); }
+
+TEST(Requests, RunAContainerFromCreateToRemove) {
+  KeeperUnderTest keeper;
+  ASSERT_TRUE(keeper.open()) << keeper.refusal();
+  const auto created = keeper.expect<protocol::Created>(keeper.create_request("db"));
+  EXPECT_EQ(created.id.text(), FakeDockerd::id('c'));
+  EXPECT_TRUE(keeper.dockerd().saw("GET /v1.41/images/docker.io/library/busybox:latest/json HTTP/1.1\r\nHost: docker\r\n\r\n"));
+  EXPECT_TRUE(keeper.dockerd().saw("POST /v1.41/containers/create?name=sp-" + keeper.session() + "-db HTTP/1.1\r\n"));
+  keeper.expect<protocol::Succeeded>(protocol::StartContainer{named("db")});
+  EXPECT_TRUE(keeper.dockerd().saw("POST /v1.41/containers/" + FakeDockerd::id('c') + "/start HTTP/1.1\r\nHost: docker\r\nContent-Length: 0\r\n\r\n"));
+  const auto inspected = keeper.expect<protocol::Inspected>(protocol::InspectContainer{named("cccc")});
+  EXPECT_EQ(inspected.container.name.text(), "db");
+  EXPECT_EQ(inspected.container.image.value, "docker.io/library/busybox:latest");
+  EXPECT_EQ(keeper.expect<protocol::Exited>(protocol::WaitContainer{named("db")}).status, 0);
+  keeper.expect<protocol::Succeeded>(protocol::RemoveContainer{named("db"), true});
+  EXPECT_EQ(keeper.expect<Failed>(protocol::InspectContainer{named("db")}).http_status, 404);
+  EXPECT_TRUE(keeper.audit_has(R"("decision":"ALLOW","source":"keeper","method":"POST","endpoint":"/containers/create","object":"busybox:latest as db")"));
+  EXPECT_TRUE(keeper.audit_has(R"("method":"DELETE")"));
+}
+
+TEST(Requests, ForContainersOfOthersAreTheSame404AsForNone) {
+  KeeperUnderTest keeper;
+  ASSERT_TRUE(keeper.open());
+  keeper.dockerd().behave([](const std::string&) { return FakeDockerd::Answer{}; });
+  const std::size_t before = keeper.dockerd().requests().size();
+  for (const std::string& reference : {std::string("postgres"), FakeDockerd::id('c'), std::string("c"), std::string("nobody")}) {
+    const std::vector<protocol::Request> requests = {
+        protocol::StartContainer{named(reference)}, protocol::WaitContainer{named(reference)},
+        protocol::AttachContainer{named(reference)}, protocol::ReadLogs{named(reference)},
+        protocol::KillContainer{named(reference)},  protocol::StopContainer{named(reference)},
+        protocol::ResizeContainer{named(reference)}, protocol::InspectContainer{named(reference)},
+        protocol::RemoveContainer{named(reference)}};
+    for (const auto& request : requests) {
+      const auto failed = keeper.expect<Failed>(request);
+      EXPECT_EQ(failed.http_status, 404);
+      EXPECT_EQ(failed.message.value, "No such container: " + reference);
+    }
+  }
+  EXPECT_EQ(keeper.dockerd().requests().size(), before) << "dockerd hears of none of them";
+  EXPECT_TRUE(keeper.audit_has("container.not-owned"));
+}
+
+TEST(Requests, OfADeniedCreateReachNothing) {
+  KeeperUnderTest keeper;
+  ASSERT_TRUE(keeper.open());
+  auto ask = keeper.create_request();
+  ask.image = *ImageRef::parse("docker.io/library/alpine:latest");
+  EXPECT_EQ(keeper.expect<Failed>(ask).http_status, 403);
+  EXPECT_TRUE(keeper.audit_has(R"("decision":"DENY")"));
+  EXPECT_FALSE(keeper.dockerd().saw("POST /v1.41/containers/create"));
+  EXPECT_FALSE(keeper.dockerd().saw("GET /v1.41/images"));
+}
+
+TEST(Requests, WaitAnswersOnceDockerdHasRegisteredIt) {
+  KeeperUnderTest keeper;
+  ASSERT_TRUE(keeper.open());
+  keeper.expect<protocol::Created>(keeper.create_request("db"));
+  keeper.dockerd().behave([](const std::string& request) {
+    if (request.find("/wait") == std::string::npos) return FakeDockerd::Answer{};
+    return FakeDockerd::Answer{.bytes = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"};
+  });
+  keeper.send(7, protocol::WaitContainer{named("db"), protocol::WaitCondition::NextExit});
+  const auto waiting = keeper.reply(7);
+  ASSERT_TRUE(waiting);
+  EXPECT_TRUE(std::holds_alternative<protocol::Waiting>(waiting->reply));
+  EXPECT_FALSE(keeper.reply(7, 200)) << "it has not ended yet";
+  keeper.send(8, protocol::CancelRequest{7});
+  const auto ended = keeper.reply(7);
+  ASSERT_TRUE(ended);
+  EXPECT_EQ(std::get<protocol::Exited>(ended->reply).status, -1);
+  keeper.expect<protocol::Succeeded>(protocol::StartContainer{named("db")});
+}
+
+TEST(Requests, BeyondTheBudgetsAreRefusedAndSayWhy) {
+  KeeperUnderTest::Options options;
+  options.profile = R"([worker]
+command = ["/bin/true"]
+[sandbox]
+root = "host"
+[docker]
+allow = ["run", "observe"]
+images = ["busybox:*"]
+[docker.budget]
+containers = 1
+creates = "2/min"
+requests = "6/min"
+)";
+  KeeperUnderTest keeper(options);
+  ASSERT_TRUE(keeper.open()) << keeper.refusal();
+  keeper.expect<protocol::Created>(keeper.create_request("db"));
+  keeper.dockerd().behave([](const std::string& request) {
+    if (request.find("/containers/json") == std::string::npos) return FakeDockerd::Answer{};
+    return FakeDockerd::Answer{.bytes = FakeDockerd::reply(200, R"([{"Id":")" + FakeDockerd::id('c') + R"(","Names":["/x"],"State":"running"}])")};
+  });
+  EXPECT_THAT(keeper.expect<Failed>(keeper.create_request("d2")).message.value, testing::HasSubstr("its budget is 1"));
+  EXPECT_EQ(keeper.expect<Failed>(keeper.create_request("db")).http_status, 409);
+  EXPECT_EQ(keeper.expect<Failed>(protocol::KillContainer{named("db")}).http_status, 403) << "group stop is off";
+  keeper.expect<protocol::Inspected>(protocol::InspectContainer{named("db")});
+  keeper.expect<protocol::Inspected>(protocol::InspectContainer{named("db")});
+  const auto failed = keeper.expect<Failed>(protocol::InspectContainer{named("db")});
+  EXPECT_EQ(failed.http_status, 429);
+  EXPECT_GE(failed.retry_after_seconds, 1U);
+  keeper.expect<protocol::Succeeded>(protocol::StartContainer{named("db")});  // accepted at create, never refused at start
+}
+
+TEST(Requests, ForgetContainersThatDockerdHasRemovedByItself) {
+  KeeperUnderTest::Options options;
+  KeeperUnderTest keeper(options);
+  ASSERT_TRUE(keeper.open());
+  auto ask = keeper.create_request("db");
+  ask.auto_remove = true;
+  keeper.expect<protocol::Created>(ask);
+  keeper.expect<protocol::Created>(keeper.create_request("db"));  // dockerd's list, asked because of the conflict, is empty
+}
+
+TEST(Attach, HandsOverTheConnectionAfter101AndItsEarlyBytes) {
+  KeeperUnderTest keeper;
+  ASSERT_TRUE(keeper.open());
+  keeper.expect<protocol::Created>(keeper.create_request("db"));
+  keeper.dockerd().behave([](const std::string& request) {
+    if (request.find("/attach") == std::string::npos) return FakeDockerd::Answer{};
+    return FakeDockerd::Answer{.bytes = "HTTP/1.1 101 UPGRADED\r\nContent-Type: x\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\nearly"};
+  });
+  const auto hijacked = keeper.expect<protocol::Hijacked>(protocol::AttachContainer{named("db"), false, true});
+  EXPECT_EQ(hijacked.early.value, "early");
+  auto fds = keeper.take_fds();
+  ASSERT_EQ(fds.size(), 1U);
+  keeper.close_control();
+  EXPECT_TRUE(keeper.spawner_saw("kill"));
+  char byte;
+  EXPECT_EQ(::recv(fds[0].get(), &byte, 1, 0), 0) << "a stream is shut down with its session";
+}
+
+TEST(Claims, OfTheGateAreRecordedAsItsClaims) {
+  KeeperUnderTest keeper;
+  ASSERT_TRUE(keeper.open());
+  protocol::GateClaim claim;
+  claim.http_status = 403;
+  claim.method = "POST";
+  claim.endpoint = "/containers/{name}/exec";
+  claim.reason = "said the gate\n";
+  claim.repeated = 3;
+  keeper.send(5, claim);
+  EXPECT_TRUE(keeper.audit_has(R"("decision":"DENY","source":"gate","method":"POST","endpoint":"/containers/{name}/exec","object":"403","rule":"","reason":"said the gate\u000a","count":3})"));
+}
+
+}  // namespace
+}  // namespace sallyport::testing_support
