@@ -28,6 +28,7 @@ bool wanted(const AuditRecord& record, const Query& query) {
 }
 
 void print_line(const Line& line, const Query& query, std::FILE* out, std::FILE* notes, const std::string& path) {
+  if (line.size == 0) return;  // a broker that starts after a crash ends what may be a torn line first
   const auto record = line.size > line.text.size() ? std::nullopt : parse_record(line.text);
   if (!record && !line.complete) {
     std::fprintf(notes,

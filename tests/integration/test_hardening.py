@@ -7,7 +7,7 @@ import pytest
 from support import places
 
 PROGRAMS = ["sallyport", "sallyport-broker", "sallyport-gate", "sallyport-relay", "sallyport-audit"]
-STATIC = {"sallyport", "sallyport-gate", "sallyport-relay"}
+STATIC = {"sallyport", "sallyport-gate", "sallyport-relay", "sallyport-audit"}
 
 
 def readelf(name, *options):

@@ -13,6 +13,7 @@ import sys
 import time
 import traceback
 
+UNIT = "sallyport-worker@check"
 PROFILE_DIRECTORY = pathlib.Path("/etc/sallyport/profiles")
 WORKER = """
 import sys, docker, time
@@ -52,6 +53,10 @@ def journal_of(unit):
     return run("journalctl", "--no-pager", "-o", "cat", "-u", unit)
 
 
+def restarts(unit):
+    return int(run("systemctl", "show", "-P", "NRestarts", unit))
+
+
 def main_pid(unit):
     return int(run("systemctl", "show", "-P", "MainPID", unit))
 
@@ -89,9 +94,9 @@ def slices():
 
 
 def mounts():
-    # dockerd has mounts of its own for running containers, and for none when none runs.
-    return [line.split()[4] for line in pathlib.Path("/proc/self/mountinfo").read_text().splitlines()
-            if "sallyport" in line or "/var/lib/docker/overlay2/" in line]
+    """Where something of sallyport's, or of a container, is mounted."""
+    points = [line.split()[4] for line in pathlib.Path("/proc/self/mountinfo").read_text().splitlines()]
+    return [point for point in points if "sallyport" in point or point.startswith("/var/lib/docker/overlay2/")]
 
 
 def runtime_files():
@@ -123,6 +128,13 @@ memory = "64MiB"
 
 
 # --- the checks ---
+
+def proc_sys_is_writable_as_on_a_real_host():
+    # Only now, when systemd has started: as PID 1 it would raise file-max for the kernel that we share with the host.
+    run("mount", "-o", "remount,rw,bind", "/proc/sys")
+    options = [line.split()[5] for line in pathlib.Path("/proc/self/mountinfo").read_text().splitlines() if line.split()[4] == "/proc/sys"]
+    assert options and all(one.startswith("rw") for one in options), options
+
 
 def the_installed_units_verify_and_the_keeper_has_its_user():
     run("systemd-sysusers")
@@ -176,20 +188,21 @@ def the_keeper_is_its_own_user_with_the_group_of_docker_and_no_capability():
     assert status["NoNewPrivs"] == "1" and status["Seccomp"] == "2", status
 
 
-def the_spawner_keeps_seven_capabilities_and_not_the_docker_socket():
+def the_spawner_keeps_few_capabilities_and_not_the_docker_socket():
+    kept = {"DAC_OVERRIDE": 1, "KILL": 5, "SETGID": 6, "SETUID": 7, "SETPCAP": 8, "NET_ADMIN": 12, "SYS_PTRACE": 19, "SYS_ADMIN": 21}
     pid = main_pid("sallyport-broker")
     status = status_of(pid)
     for name in ("CapPrm", "CapBnd"):
-        assert bin(int(status[name], 16)).count("1") == 7, (name, status[name])
+        assert int(status[name], 16) == sum(1 << bit for bit in kept.values()), (name, status[name])
     peers = run("ss", "-xp", "state", "connected")
     assert not [line for line in peers.splitlines() if "docker.sock" in line and f"pid={pid}," in line], peers
 
 
 def a_worker_runs_a_container():
     write_profile("check", "once")
-    run("systemctl", "start", "sallyport-worker@check")
-    wait_until(lambda: "holding" in journal_of("sallyport-worker@check"), 40, lambda: journal_of("sallyport-worker@check"))
-    said = journal_of("sallyport-worker@check")
+    run("systemctl", "start", UNIT)
+    wait_until(lambda: "holding" in journal_of(UNIT) or restarts(UNIT), 40, lambda: journal_of(UNIT))
+    said = journal_of(UNIT)
     assert "container says hello" in said, said
 
 
@@ -213,14 +226,14 @@ def the_worker_has_no_capability_and_a_uid_of_the_span():
 
 
 def stopping_the_worker_leaves_nothing():
-    run("systemctl", "stop", "sallyport-worker@check")
+    run("systemctl", "stop", UNIT)
     wait_until(nothing_is_left, 10, left_behind)
     assert state_of("sallyport-broker") == "active"
 
 
 def a_broker_that_is_killed_ends_its_sessions_and_the_next_one_reaps():
-    run("systemctl", "start", "sallyport-worker@check")
-    wait_until(lambda: len(containers()) == 1, 40, lambda: journal_of("sallyport-worker@check"))
+    run("systemctl", "start", UNIT)
+    wait_until(lambda: len(containers()) == 1, 40, lambda: journal_of(UNIT))
     first = containers()[0]
     before = main_pid("sallyport-broker")
     os.kill(before, 9)
@@ -228,15 +241,15 @@ def a_broker_that_is_killed_ends_its_sessions_and_the_next_one_reaps():
     wait_until(lambda: state_of("sallyport-broker") == "active" and main_pid("sallyport-broker") not in (0, before), 20,
                lambda: journal_of("sallyport-broker"))
     wait_until(lambda: containers() and first not in containers(), 30,
-               lambda: f"{containers()} {journal_of('sallyport-worker@check')}")
-    run("systemctl", "stop", "sallyport-worker@check")
+               lambda: f"{containers()} {journal_of(UNIT)}")
+    run("systemctl", "stop", UNIT)
     wait_until(nothing_is_left, 15, left_behind)
 
 
 def stopping_the_broker_under_a_worker_leaves_nothing():
-    run("systemctl", "start", "sallyport-worker@check")
-    wait_until(lambda: len(containers()) == 1, 40, lambda: journal_of("sallyport-worker@check"))
-    run("systemctl", "stop", "sallyport-worker@check", "sallyport-broker")
+    run("systemctl", "start", UNIT)
+    wait_until(lambda: len(containers()) == 1, 40, lambda: journal_of(UNIT))
+    run("systemctl", "stop", UNIT, "sallyport-broker")
     wait_until(nothing_is_left, 15, left_behind)
     assert not [one for one in processes() if one[2].startswith("sallyport")], processes()
 
@@ -244,19 +257,20 @@ def stopping_the_broker_under_a_worker_leaves_nothing():
 def the_audit_trail_is_there_and_can_be_read():
     trail = run("sallyport", "audit")
     lines = trail.splitlines()
-    assert lines and all(re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \| (ALLOW|DENY ) \| ", line) for line in lines), trail[:2000]
+    others = [line for line in lines if not re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \| (ALLOW|DENY ) \| ", line)]
+    assert lines and not others, others
     assert any("POST /containers/create" in line for line in lines), trail[:2000]
     status = os.stat("/var/log/sallyport")
     assert status.st_mode & 0o007 == 0, oct(status.st_mode)
 
 
-def only_the_uid_locks_are_left_in_the_runtime_directory():
-    left = [name for name in runtime_files() if not re.fullmatch(r"uids(/\d+)?|broker\.sock", name)]
+def only_empty_places_and_uid_locks_are_left_in_the_runtime_directory():
+    left = [name for name in runtime_files() if not re.fullmatch(r"uids(/\d+)?|empty|broker\.sock", name)]
     assert not left, left
 
 
 CHECKS = [value for value in list(globals().values()) if callable(value) and getattr(value, "__module__", None) == "__main__"]
-CHECKS = CHECKS[CHECKS.index(the_installed_units_verify_and_the_keeper_has_its_user):]
+CHECKS = CHECKS[CHECKS.index(proc_sys_is_writable_as_on_a_real_host):]
 
 
 def main():

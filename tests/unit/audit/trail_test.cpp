@@ -70,6 +70,13 @@ TEST_F(Trail, SaysThatItsLastLineIsTornAndPrintsTheRest) {
   EXPECT_NE(notes.find("is torn (16 bytes)"), std::string::npos) << notes;
 }
 
+TEST_F(Trail, PassesOverAnEmptyLine) {
+  write("audit.jsonl", "\n" + record("a", "DENY", "x") + "\n");
+  const auto [text, notes] = printed();
+  EXPECT_EQ(lines_of(text), 1U);
+  EXPECT_EQ(notes, "");
+}
+
 TEST_F(Trail, ShowsALineThatIsNoRecordWithoutLosingTheNext) {
   write("audit.jsonl", std::string("\x1b[2J\n") + record("a", "DENY", "next"));
   const std::string text = printed().first;
