@@ -96,7 +96,9 @@ class Broker:
     def audit(self, **fields) -> list:
         records = []
         for path in sorted(self.logs.rglob("audit.jsonl*")):
-            for line in path.read_text().splitlines():
+            for line in path.read_bytes().split(b"\n"):
+                if not line.strip(b"\0"):  # the reserve at the end, which a killed keeper leaves
+                    continue
                 record = json.loads(line)
                 if all(record.get(key) == value for key, value in fields.items()):
                     records.append(record)
