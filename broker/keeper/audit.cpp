@@ -138,7 +138,7 @@ Result<> AuditTrail::write(const AuditRecord& record, AuditQuota& quota) {
   std::string line = line_of(record);
   if (record.weight == Weight::Read && quota.bytes + line.size() > bounds_.session_bytes) {
     quota.counted += record.count;
-    if (quota.counted >= kCountedPerRecord) return write_counted(record.session, record.profile, quota);
+    if (++quota.swallowed >= kCountedPerRecord) return write_counted(record.session, record.profile, quota);
     return {};
   }
   quota.bytes += line.size();
@@ -146,7 +146,7 @@ Result<> AuditTrail::write(const AuditRecord& record, AuditQuota& quota) {
 }
 
 Result<> AuditTrail::write_counted(std::string_view session, std::string_view profile, AuditQuota& quota) {
-  if (quota.counted == 0) return {};
+  if (quota.swallowed == 0) return {};
   AuditRecord record;
   record.weight = Weight::Change;
   record.session = session;
@@ -155,7 +155,7 @@ Result<> AuditTrail::write_counted(std::string_view session, std::string_view pr
   record.reason = "reads and denials beyond the session's share of the audit trail, counted only";
   record.count = quota.counted;
   TRY(append(line_of(record), record.weight));
-  quota.counted = 0;
+  quota.counted = quota.swallowed = 0;
   return {};
 }
 

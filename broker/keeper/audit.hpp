@@ -36,7 +36,8 @@ struct AuditRecord {
 // How much of the trail one session has used.
 struct AuditQuota {
   std::uint64_t bytes = 0;
-  std::uint64_t counted = 0;  // records beyond the quota, not yet told
+  std::uint64_t counted = 0;    // what records beyond the quota stand for, not yet told
+  std::uint64_t swallowed = 0;  // those records: a claim's own count must not decide how often we write
 };
 
 class AuditTrail {
