@@ -57,6 +57,11 @@ def restarts(unit):
     return int(run("systemctl", "show", "-P", "NRestarts", unit))
 
 
+def redis_ids():
+    entry = pwd.getpwnam("redis")
+    return entry.pw_uid, entry.pw_gid
+
+
 def main_pid(unit):
     return int(run("systemctl", "show", "-P", "MainPID", unit))
 
@@ -229,6 +234,32 @@ def stopping_the_worker_leaves_nothing():
     run("systemctl", "stop", UNIT)
     wait_until(nothing_is_left, 10, left_behind)
     assert state_of("sallyport-broker") == "active"
+    assert state_of(UNIT) == "inactive", "a worker that ends because it is stopped has not failed"
+
+
+def the_shipped_profile_runs_an_rq_worker_that_does_a_job():
+    os.makedirs("/run/redis", exist_ok=True)
+    os.chown("/run/redis", *redis_ids())
+    redis = subprocess.Popen(["redis-server", "--port", "0", "--save", "", "--unixsocket", "/run/redis/redis-server.sock",
+                              "--unixsocketperm", "770"], user="redis", group="redis", cwd="/tmp",
+                             stdout=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: os.path.exists("/run/redis/redis-server.sock"), 10, "redis listens")
+        run("systemctl", "start", "sallyport-worker@worker")
+        job = """
+import redis, rq, rq.serializers, time
+queue = rq.Queue("evaluations", connection=redis.Redis(unix_socket_path="/run/redis/redis-server.sock"), serializer=rq.serializers.JSONSerializer)
+job = queue.enqueue("operator.add", 2, 3)
+while job.get_status() not in ("finished", "failed"): time.sleep(0.1)
+print("result", job.result)
+"""
+        said = run("timeout", "30", "/usr/bin/python3", "-c", job)
+        assert said == "result 5", said + journal_of("sallyport-worker@worker")
+        run("systemctl", "stop", "sallyport-worker@worker")
+        wait_until(nothing_is_left, 10, left_behind)
+    finally:
+        redis.kill()
+        redis.wait()
 
 
 def a_broker_that_is_killed_ends_its_sessions_and_the_next_one_reaps():
