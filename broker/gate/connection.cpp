@@ -6,6 +6,7 @@
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/buffer.hpp>
+#include <cstring>
 
 #include "sallyport/limits.hpp"
 
@@ -24,41 +25,42 @@ Connection::Connection(net::any_io_executor executor, UniqueFd fd) : descriptor_
 
 void Connection::consume(std::size_t bytes) {
   begin_ += bytes;
-  if (begin_ == buffer_.size()) {
-    buffer_.clear();
-    begin_ = 0;
-  }
+  if (begin_ == end_) begin_ = end_ = 0;
 }
 
+// What an ordinary request needs is kept: it would be asked for again at once.
 void Connection::release_input() {
-  if (buffer_.empty()) std::string().swap(buffer_);
+  if (begin_ == end_ && buffer_.size() > kReadBytes) std::vector<char>().swap(buffer_);
+}
+
+char* Connection::room_for(std::size_t bytes) {
+  if (begin_ > 0) {
+    std::memmove(buffer_.data(), buffer_.data() + begin_, end_ - begin_);
+    end_ -= begin_;
+    begin_ = 0;
+  }
+  if (buffer_.size() < end_ + bytes) buffer_.resize(end_ + bytes);
+  return buffer_.data() + end_;
 }
 
 net::awaitable<bool> Connection::read_more() {
-  if (begin_ > 0) {
-    buffer_.erase(0, begin_);
-    begin_ = 0;
-  }
-  const std::size_t had = buffer_.size();
-  buffer_.resize(had + kReadBytes);
+  char* const room = room_for(kReadBytes);
   // Asio tries the read at once and waits, without another system call, only where there is nothing yet.
-  auto [error, bytes] = co_await descriptor_.async_read_some(net::buffer(buffer_.data() + had, kReadBytes), kUseTuple);
-  buffer_.resize(had + bytes);
+  auto [error, bytes] = co_await descriptor_.async_read_some(net::buffer(room, kReadBytes), kUseTuple);
+  end_ += bytes;
   co_return !error && bytes > 0;
 }
 
 Connection::Glance Connection::glance() {
-  if (buffer_.size() - begin_ >= limits::kMaxEarlyStreamBytes)
+  if (end_ - begin_ >= limits::kMaxEarlyStreamBytes)
     return Glance::Ended;  // sends without waiting for answers
-  const std::size_t had = buffer_.size();
-  buffer_.resize(had + kReadBytes);
+  char* const room = room_for(kReadBytes);
   ssize_t bytes;
-  do bytes = ::read(fd(), buffer_.data() + had, kReadBytes);
+  do bytes = ::read(fd(), room, kReadBytes);
   while (bytes < 0 && errno == EINTR);
-  const int error = errno;
-  buffer_.resize(had + static_cast<std::size_t>(bytes > 0 ? bytes : 0));
+  if (bytes > 0) end_ += static_cast<std::size_t>(bytes);
   if (bytes > 0) return Glance::Bytes;
-  return bytes < 0 && error == EAGAIN ? Glance::Nothing : Glance::Ended;
+  return bytes < 0 && errno == EAGAIN ? Glance::Nothing : Glance::Ended;
 }
 
 void Connection::watch(std::shared_ptr<Waker> waker, std::shared_ptr<bool> readable) {
@@ -106,10 +108,9 @@ net::awaitable<void> Connection::drain() {
   set_deadline(Clock::now() + kDrainTime);
   std::size_t budget = 4 * 1024 * 1024;
   while (budget > 0) {
-    buffer_.clear();
-    begin_ = 0;
+    begin_ = end_ = 0;
     if (!co_await read_more()) co_return;
-    budget -= std::min(budget, buffer_.size());
+    budget -= std::min(budget, end_);
   }
 }
 

@@ -22,9 +22,9 @@ class Connection {
   Connection(net::any_io_executor executor, UniqueFd fd);
 
   // Input that has been read and not consumed.
-  std::string_view input() const { return std::string_view(buffer_).substr(begin_); }
+  std::string_view input() const { return std::string_view(buffer_.data() + begin_, end_ - begin_); }
   void consume(std::size_t bytes);
-  void release_input();  // gives the memory of an empty buffer back
+  void release_input();  // gives the memory of an empty buffer that has grown back
   // Reads at least one more byte into the buffer; false at the end of the stream, an error or the deadline.
   net::awaitable<bool> read_more();
   // The same without waiting.
@@ -49,8 +49,10 @@ class Connection {
 
  private:
   net::posix::stream_descriptor descriptor_;
-  std::string buffer_;
+  char* room_for(std::size_t bytes);
+  std::vector<char> buffer_;   // input is [begin_, end_); the rest is room that the next read uses
   std::size_t begin_ = 0;
+  std::size_t end_ = 0;
   Clock::time_point deadline_ = Clock::time_point::max();
   bool timed_out_ = false;
 };

@@ -36,6 +36,10 @@ class Json {
     comma();
     out_ += json;
   }  // constants of this file only
+  Json& members(std::string_view json) {
+    raw(json);
+    return *this;
+  }  // constants too: whole members of an object, as written
   void open(char bracket) {
     comma();
     out_ += bracket;
@@ -98,30 +102,18 @@ void write_state(Json& json, const protocol::Inspected& inspected) {
 
 void write_host_config(Json& json, const protocol::Inspected& inspected) {
   json.open('{');
-  json.key("Binds").raw("null");
-  json.key("ContainerIDFile").text("");
-  json.key("LogConfig").raw(R"({"Type":"json-file","Config":{}})");
-  json.key("NetworkMode").text("none");
-  json.key("PortBindings").raw("{}");
-  json.key("RestartPolicy").raw(R"({"Name":"no","MaximumRetryCount":0})");
+  json.members(R"("Binds":null,"ContainerIDFile":"","LogConfig":{"Type":"json-file","Config":{}},"NetworkMode":"none",)"
+               R"("PortBindings":{},"RestartPolicy":{"Name":"no","MaximumRetryCount":0})");
   json.key("AutoRemove").boolean(inspected.auto_remove);
-  json.key("CapAdd").raw("null");
-  json.key("CapDrop").raw(R"(["ALL"])");
-  json.key("IpcMode").text("private");
-  json.key("PidMode").text("");
-  json.key("Privileged").boolean(false);
-  json.key("PublishAllPorts").boolean(false);
+  json.members(R"("CapAdd":null,"CapDrop":["ALL"],"IpcMode":"private","PidMode":"","Privileged":false,"PublishAllPorts":false)");
   json.key("ReadonlyRootfs").boolean(inspected.read_only);
-  json.key("SecurityOpt").raw(R"(["no-new-privileges"])");
-  json.key("UTSMode").text("");
-  json.key("UsernsMode").text("");
+  json.members(R"("SecurityOpt":["no-new-privileges"],"UTSMode":"","UsernsMode":"")");
   json.key("ShmSize").number(inspected.shm_bytes);
   json.key("Memory").number(inspected.memory);
   json.key("CpuPeriod").number(inspected.cpu_period);
   json.key("CpuQuota").number(inspected.cpu_quota);
   json.key("PidsLimit").number(inspected.pids);
-  json.key("Devices").raw("[]");
-  json.key("Mounts").raw("[]");
+  json.members(R"("Devices":[],"Mounts":[])");
   json.close('}');
 }
 
@@ -150,19 +142,11 @@ void write_config(Json& json, const protocol::Inspected& inspected) {
   json.close('}');
 }
 
-void write_network_settings(Json& json) {
-  json.open('{');
-  for (const std::string_view empty : {"Bridge", "SandboxID", "LinkLocalIPv6Address", "SandboxKey", "EndpointID",
-                                       "Gateway", "GlobalIPv6Address", "IPAddress", "IPv6Gateway", "MacAddress"})
-    json.key(empty).text("");
-  for (const std::string_view zero : {"LinkLocalIPv6PrefixLen", "GlobalIPv6PrefixLen", "IPPrefixLen"})
-    json.key(zero).number(0);
-  for (const std::string_view absent : {"SecondaryIPAddresses", "SecondaryIPv6Addresses"}) json.key(absent).raw("null");
-  json.key("HairpinMode").boolean(false);
-  json.key("Ports").raw("{}");
-  json.key("Networks").raw(kNoNetwork);
-  json.close('}');
-}
+constexpr std::string_view kNetworkSettings =
+    R"({"Bridge":"","SandboxID":"","LinkLocalIPv6Address":"","SandboxKey":"","EndpointID":"","Gateway":"",)"
+    R"("GlobalIPv6Address":"","IPAddress":"","IPv6Gateway":"","MacAddress":"","LinkLocalIPv6PrefixLen":0,)"
+    R"("GlobalIPv6PrefixLen":0,"IPPrefixLen":0,"SecondaryIPAddresses":null,"SecondaryIPv6Addresses":null,)"
+    R"("HairpinMode":false,"Ports":{},"Networks":)";
 
 }  // namespace
 
@@ -216,24 +200,18 @@ std::string inspect_json(const protocol::Inspected& inspected) {
   json.key("State");
   write_state(json, inspected);
   json.key("Image").text(inspected.container.image_id.value);
-  for (const std::string_view path : {"ResolvConfPath", "HostnamePath", "HostsPath", "LogPath"})
-    json.key(path).text("");
+  json.members(R"("ResolvConfPath":"","HostnamePath":"","HostsPath":"","LogPath":"")");
   json.key("Name").text(slashed(inspected.container.name));
-  json.key("RestartCount").number(0);
-  json.key("Driver").text("");
-  json.key("Platform").text("linux");
-  for (const std::string_view label : {"MountLabel", "ProcessLabel", "AppArmorProfile"}) json.key(label).text("");
-  json.key("ExecIDs").raw("null");
+  json.members(R"("RestartCount":0,"Driver":"","Platform":"linux","MountLabel":"","ProcessLabel":"","AppArmorProfile":"","ExecIDs":null)");
   json.key("HostConfig");
   write_host_config(json, inspected);
   json.key("GraphDriver").raw(R"({"Data":null,"Name":""})");
   json.key("Mounts").raw("[]");
   json.key("Config");
   write_config(json, inspected);
-  json.key("NetworkSettings");
-  write_network_settings(json);
-  json.close('}');
-  out += '\n';
+  json.key("NetworkSettings").raw(kNetworkSettings);
+  out += kNoNetwork;
+  out += "}}\n";
   return out;
 }
 

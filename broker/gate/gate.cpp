@@ -13,7 +13,6 @@ Gate::Gate(GateInputs inputs)
       ticker_(context_.get_executor()),
       keeper_(context_.get_executor(), std::move(inputs.keeper), [this](std::string_view why) { stop(why); }),
       claims_(keeper_, ticker_),
-      client_left_(context_.get_executor()),
       tasks_(context_.get_executor(), [this](const std::string& task, const std::string& what) {
         log::error("gate: " + task + " failed: " + what);
         exit_code_ = 1;

@@ -38,7 +38,7 @@ HttpSession::HttpSession(net::any_io_executor executor, UniqueFd fd, ClientKind 
     : services_(services),
       kind_(kind),
       connection_(executor, std::move(fd)),
-      waker_(std::make_shared<Waker>(executor)) {
+      waker_(std::make_shared<Waker>()) {
   services_.ticker.add(this, [this](Clock::time_point now) { return connection_.check_deadline(now); });
 }
 
@@ -169,8 +169,8 @@ net::awaitable<HttpSession::Next> HttpSession::refuse_request(const Refusal& ref
   co_return Next::Close;
 }
 
-net::awaitable<HttpSession::Next> HttpSession::answer(std::string bytes) {
-  if (!co_await connection_.write(bytes)) co_return Next::Close;
+net::awaitable<HttpSession::Next> HttpSession::answer(std::string bytes, std::string document) {
+  if (!co_await connection_.write(bytes, document)) co_return Next::Close;
   if (next() == Next::Close) connection_.finish_writing();
   co_return next();
 }
@@ -188,16 +188,17 @@ net::awaitable<HttpSession::Next> HttpSession::answer_locally() {
 
 net::awaitable<HttpSession::Next> HttpSession::answer_reply(Received received) {
   std::string bytes;
+  std::string document;
   if (const auto* failed = std::get_if<protocol::Failed>(&received.reply))
     bytes = error_response(failed->http_status, failed->message.value, after(), failed->retry_after_seconds);
   else if (const auto* created = std::get_if<protocol::Created>(&received.reply))
     bytes = response(201, created_json(*created), after());
   else if (const auto* inspected = std::get_if<protocol::Inspected>(&received.reply))
-    bytes = response(200, inspect_json(*inspected), after());
+    document = inspect_json(*inspected), bytes = json_head(200, document.size(), after());
   else if (const auto* succeeded = std::get_if<protocol::Succeeded>(&received.reply))
     bytes = response(route_.row->verb == Verb::Resize ? 200 : succeeded->not_modified ? 304 : 204, "", after());
   else bytes = error_response(500, "sallyport: the broker gave an answer that does not fit", After::KeepAlive);
-  co_return co_await answer(std::move(bytes));
+  co_return co_await answer(std::move(bytes), std::move(document));
 }
 
 net::awaitable<HttpSession::Next> HttpSession::ask(TypedRequest typed) {

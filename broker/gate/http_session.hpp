@@ -46,7 +46,7 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
 
   // Answering it.
   net::awaitable<Next> refuse_request(const Refusal& refusal, Next next);
-  net::awaitable<Next> answer(std::string bytes);
+  net::awaitable<Next> answer(std::string bytes, std::string document = {});
   net::awaitable<Next> answer_locally();
   net::awaitable<Next> answer_reply(Received received);
   net::awaitable<Next> ask(TypedRequest typed);

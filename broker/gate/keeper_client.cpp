@@ -13,9 +13,7 @@ bool is_final(const protocol::Reply& reply) {
 
 KeeperClient::KeeperClient(net::any_io_executor executor, UniqueFd channel, OnClosed on_closed)
     : channel_(executor, std::move(channel), limits::kMaxMessageBytes, async::Sending::WithWrite),
-      executor_(executor),
-      on_closed_(std::move(on_closed)),
-      welcomed_(executor) {}
+      on_closed_(std::move(on_closed)) {}
 
 net::awaitable<void> KeeperClient::receive() {
   for (;;) {

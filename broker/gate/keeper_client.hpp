@@ -55,7 +55,6 @@ class KeeperClient {
   bool may_send(std::size_t kind) const;
 
   async::Channel channel_;
-  net::any_io_executor executor_;
   OnClosed on_closed_;
   protocol::Welcome welcome_;
   Waker welcomed_;

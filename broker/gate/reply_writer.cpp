@@ -48,6 +48,14 @@ void end_head(std::string& out, After after) {
   out += "\r\n";
 }
 
+// How much of the text stands in JSON as it is.
+std::size_t plain_length(std::string_view text) {
+  std::size_t length = 0;
+  while (length < text.size() && text[length] >= 0x20 && text[length] < 0x7f && text[length] != '"' && text[length] != '\\')
+    ++length;
+  return length;
+}
+
 // The length of the valid UTF-8 sequence at text[at], or 0.
 std::size_t sequence_length(std::string_view text, std::size_t at) {
   const auto byte = [&](std::size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0U; };
@@ -74,6 +82,10 @@ void append_json(std::string& out, std::string_view text) {
   constexpr std::string_view kHex = "0123456789abcdef";
   out += '"';
   for (std::size_t i = 0; i < text.size();) {
+    const std::size_t plain = plain_length(text.substr(i));
+    out.append(text, i, plain);
+    i += plain;
+    if (i == text.size()) break;
     const auto c = static_cast<unsigned char>(text[i]);
     if (c == '"' || c == '\\') {
       out += '\\';
@@ -95,18 +107,23 @@ void append_json(std::string& out, std::string_view text) {
   out += '"';
 }
 
-std::string response(std::uint16_t status, std::string_view json, After after, WithBody with_body) {
+std::string json_head(std::uint16_t status, std::size_t bytes, After after) {
   std::string out;
-  out.reserve(256 + json.size());
+  out.reserve(256);
   begin_head(out, status);
-  if (!json.empty()) {
-    out += "Content-Type: application/json\r\nContent-Length: ";
-    append_number(out, json.size());
-    out += "\r\n";
-  }
-  if (json.empty() && status == 200) out += "Content-Length: 0\r\n";
+  out += "Content-Type: application/json\r\nContent-Length: ";
+  append_number(out, bytes);
+  out += "\r\n";
   end_head(out, after);
-  if (with_body == WithBody::Yes) out += json;
+  return out;
+}
+
+std::string response(std::uint16_t status, std::string_view json, After after) {
+  if (!json.empty()) return json_head(status, json.size(), after).append(json);
+  std::string out;
+  begin_head(out, status);
+  if (status == 200) out += "Content-Length: 0\r\n";
+  end_head(out, after);
   return out;
 }
 

@@ -18,7 +18,8 @@ enum class WithBody : std::uint8_t { No, Yes };        // HEAD gets the head alo
 void append_json(std::string& out, std::string_view text);
 
 // A whole response; an empty `json` sends no body (204, 304).
-std::string response(std::uint16_t status, std::string_view json, After after, WithBody with_body = WithBody::Yes);
+std::string response(std::uint16_t status, std::string_view json, After after);
+std::string json_head(std::uint16_t status, std::size_t bytes, After after);  // of a document sent behind it
 // {"message": "..."}, which every Docker client shows.
 std::string error_response(std::uint16_t status, std::string_view message, After after, std::uint32_t retry_after = 0,
                            WithBody with_body = WithBody::Yes);

@@ -1,10 +1,10 @@
 // UNTRUSTED SIDE. One coroutine waits, others wake it. A wake before the wait is kept, so none is lost.
+// wake() runs the waiter at once, up to its next wait: a reply goes to its client before anything else is looked at.
+// So it is the last thing its caller does, or the caller holds nothing that the waiter may change.
 #pragma once
 
-#include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/async_result.hpp>
 #include <boost/asio/awaitable.hpp>
-#include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <functional>
 #include <memory>
@@ -16,7 +16,7 @@ namespace net = boost::asio;
 
 class Waker {
  public:
-  explicit Waker(net::any_io_executor executor) : executor_(std::move(executor)) {}
+  Waker() = default;
   Waker(const Waker&) = delete;
   Waker& operator=(const Waker&) = delete;
 
@@ -25,7 +25,7 @@ class Waker {
       woken_ = true;
       return;
     }
-    net::post(executor_, std::exchange(waiting_, nullptr));
+    std::exchange(waiting_, nullptr)();
   }
   net::awaitable<void> wait() {
     if (std::exchange(woken_, false)) co_return;
@@ -35,7 +35,6 @@ class Waker {
   }
 
  private:
-  net::any_io_executor executor_;
   std::move_only_function<void()> waiting_;
   bool woken_ = false;
 };
