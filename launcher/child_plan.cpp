@@ -81,9 +81,11 @@ FlatPlan::FlatPlan(const Plan& plan, const ChildDescriptors& descriptors) {
 
   keep_as_init_ = {descriptors.control};
   if (descriptors.range_lock >= 0) keep_as_init_.push_back(descriptors.range_lock);
+  // Init holds the write ends of the worker's output: so the launcher hears of their end and of init's own at one time.
+  keep_as_init_.insert(keep_as_init_.end(), {descriptors.stdio[1], descriptors.stdio[2]});
   keep_ = keep_as_init_;
   keep_.insert(keep_.end(), descriptors.trees.begin(), descriptors.trees.end());
-  keep_.insert(keep_.end(), std::begin(descriptors.stdio), std::end(descriptors.stdio));
+  keep_.push_back(descriptors.stdio[0]);
   if (descriptors.stream >= 0) keep_.push_back(descriptors.stream);
   std::ranges::sort(keep_);
   std::ranges::sort(keep_as_init_);

@@ -186,19 +186,20 @@ int wait_for_the_session(StepContext& context) noexcept {
   return context.plan.opens_session ? hear(context.plan.control, kStartTheWorker) : 0;
 }
 
+// What needs no mapped user comes first: the launcher writes the map meanwhile.
 constexpr std::array kSandboxSteps = {
     Step{"close foreign descriptors", close_foreign_descriptors},
     Step{"follow the launcher's death", follow_the_launcher},
-    Step{"wait for the map of ids", wait_for_ids},
-    Step{"become init's user", become_init},
     Step{"forbid user namespaces", forbid_user_namespaces},
     Step{"leave the host's mounts", leave_the_hosts_mounts},
-    Step{"mount the new root", mount_new_root},
-    Step{"furnish the new root", furnish_root},
-    Step{"enter the new root", enter_root},
     Step{"bring up the loopback", bring_up_loopback},
     Step{"set the hostname", set_hostname},
     Step{"join a new keyring", join_new_keyring},
+    Step{"wait for the map of ids", wait_for_ids},
+    Step{"become init's user", become_init},
+    Step{"mount the new root", mount_new_root},
+    Step{"furnish the new root", furnish_root},
+    Step{"enter the new root", enter_root},
     Step{"listen for the broker", listen_for_the_broker},
     Step{"make the root read-only", seal_root},
     Step{"give up capabilities for good", give_up_capabilities},

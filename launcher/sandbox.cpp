@@ -185,7 +185,12 @@ Result<Sandbox> Sandbox::start(const Plan& plan, const UidRange& range) {
 
 Result<std::optional<InitReport>> Sandbox::next_report() {
   InitReport report;
-  Datagram datagram = TRY(receive_datagram(control(), std::as_writable_bytes(std::span(&report.message, 1))));
+  const auto space = std::as_writable_bytes(std::span(&report.message, 1));
+  auto received = receive_datagram(control(), space);
+  // An init that ends without having read our last word resets the connection: the kernel tells that once, and before
+  // what init had said.
+  if (!received && received.error().code == ECONNRESET) received = receive_datagram(control(), space);
+  Datagram datagram = TRY(std::move(received));
   if (datagram.size == 0) return std::optional<InitReport>{};
   if (datagram.size != sizeof report.message) return fail("hear the sandbox's init: not a message of this protocol");
   report.descriptors = std::move(datagram.fds);

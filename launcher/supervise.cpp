@@ -64,6 +64,7 @@ Supervisor::Supervisor(const Plan& plan, Sandbox& sandbox, Signals& signals, Bro
       error_(std::move(sandbox.pipes().error), STDERR_FILENO, budget_) {}
 
 Outcome Supervisor::run() {
+  start_the_clock();
   while (!outcome_) poll_once();
   if (session_ != nullptr && outcome_->ended == Outcome::Ended::Worker)
     session_->worker_ended(outcome_->worker, time_up_);
@@ -78,24 +79,37 @@ void Supervisor::end(Outcome::Ended how, std::string reason) {
   if (!outcome_) outcome_ = Outcome{.ended = how, .reason = std::move(reason)};
 }
 
+// What init says waits in its socket until it is needed: who wakes for each word takes the processor from the worker.
+// The last word is read when init has ended, the first one as soon as a signal is to be passed on.
 void Supervisor::poll_once() {
-  std::array<pollfd, 6> entries;
-  entries[0] = {sandbox_.control(), POLLIN, 0};
+  const bool seeks_worker = !worker_ && !early_signals_.empty();
+  std::array<pollfd, 7> entries;
+  entries[0] = {sandbox_.init().fd(), POLLIN, 0};
   entries[1] = {signals_.descriptor(), POLLIN, 0};
   entries[2] = {session_ != nullptr ? session_->descriptor() : -1, POLLIN, 0};
   entries[3] = input_.wanted().value_or(pollfd{-1, 0, 0});
   entries[4] = output_.wanted().value_or(pollfd{-1, 0, 0});
   entries[5] = error_.wanted().value_or(pollfd{-1, 0, 0});
+  entries[6] = {seeks_worker ? sandbox_.control() : -1, POLLIN, 0};
   if (::poll(entries.data(), entries.size(), poll_timeout()) < 0 && errno != EINTR)
     return end(Outcome::Ended::NotBuilt, fail_errno("wait for the worker").error().text());
   if (entries[1].revents != 0) hear_signals();
+  if (entries[6].revents != 0) hear_init();
   if (entries[3].revents != 0) input_.step();
   if (entries[4].revents != 0) output_.step();
   if (entries[5].revents != 0) error_.step();
   check_the_clock();
-  // Last: what the worker did before its end is handled before its end.
-  if (entries[0].revents != 0) hear_init();
+  if (entries[0].revents != 0) hear_inits_end();
   if (entries[2].revents != 0 && !outcome_) hear_broker();
+}
+
+void Supervisor::hear_inits_end() {
+  while (!outcome_) hear_init();
+}
+
+void Supervisor::find_worker() {
+  pollfd said{sandbox_.control(), POLLIN, 0};
+  if (!worker_ && !outcome_ && ::poll(&said, 1, 0) == 1) hear_init();
 }
 
 void Supervisor::hear_init() {
@@ -111,8 +125,8 @@ void Supervisor::hear_init() {
     case InitWord::Started:
       if ((*report)->descriptors.size() != 1) return end(Outcome::Ended::NotBuilt, "init sent no pidfd of the worker");
       worker_ = ProcessHandle(std::move((*report)->descriptors[0]));
-      start_the_clock();
       for (const int signal : early_signals_) signal_worker(signal);
+      early_signals_.clear();
       return;
     case InitWord::Ended:
       outcome_ = Outcome{.ended = Outcome::Ended::Worker, .worker = {message.signalled, message.code}};
@@ -127,6 +141,7 @@ void Supervisor::hear_signals() {
 }
 
 void Supervisor::signal_worker(int signal) {
+  find_worker();
   if (!worker_) return early_signals_.push_back(signal);
   (void)worker_.send_signal(signal);  // it may have ended; init's word follows
 }

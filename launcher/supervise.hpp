@@ -48,6 +48,8 @@ class Supervisor {
  private:
   using Clock = std::chrono::steady_clock;
   void hear_init();
+  void hear_inits_end();
+  void find_worker();
   void hear_signals();
   void hear_broker();
   void start_the_clock();
