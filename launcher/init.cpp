@@ -69,6 +69,8 @@ void run_init(const ChildPlan& plan, int worker) noexcept {
     InitMessage ended;
     if (reap(worker, ended)) {
       (void)!::write(plan.control, &ended, sizeof ended);
+      // Init's end is the session's end: first the launcher tells the keeper how the worker ended, then it kills us.
+      if (plan.opens_session) (void)!::read(plan.control, &ended, sizeof ended);
       ::_exit(0);
     }
     std::array<pollfd, 2> events = {pollfd{signals, POLLIN, 0}, pollfd{plan.control, POLLIN | POLLRDHUP, 0}};

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -29,6 +30,7 @@ std::vector<char*> pointers(const std::vector<std::string>& strings) {
 }
 
 Result<std::string> make_directory(const std::string& parent) {
+  if (::mkdir(parent.c_str(), 0711) != 0 && errno != EEXIST) return fail_errno("make " + parent);
   std::string path = parent + "/private-XXXXXX";
   if (::mkdtemp(path.data()) == nullptr) return fail_errno("make a directory of the private broker in " + parent);
   return path;

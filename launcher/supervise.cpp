@@ -82,7 +82,7 @@ void Supervisor::end(Outcome::Ended how, std::string reason) {
 // What init says waits in its socket until it is needed: who wakes for each word takes the processor from the worker.
 // The last word is read when init has ended, the first one as soon as a signal is to be passed on.
 void Supervisor::poll_once() {
-  const bool seeks_worker = !worker_ && !early_signals_.empty();
+  const bool listens = session_ != nullptr || (!worker_ && !early_signals_.empty());
   std::array<pollfd, 7> entries;
   entries[0] = {sandbox_.init().fd(), POLLIN, 0};
   entries[1] = {signals_.descriptor(), POLLIN, 0};
@@ -90,15 +90,15 @@ void Supervisor::poll_once() {
   entries[3] = input_.wanted().value_or(pollfd{-1, 0, 0});
   entries[4] = output_.wanted().value_or(pollfd{-1, 0, 0});
   entries[5] = error_.wanted().value_or(pollfd{-1, 0, 0});
-  entries[6] = {seeks_worker ? sandbox_.control() : -1, POLLIN, 0};
+  entries[6] = {listens ? sandbox_.control() : -1, POLLIN, 0};
   if (::poll(entries.data(), entries.size(), poll_timeout()) < 0 && errno != EINTR)
     return end(Outcome::Ended::NotBuilt, fail_errno("wait for the worker").error().text());
   if (entries[1].revents != 0) hear_signals();
-  if (entries[6].revents != 0) hear_init();
   if (entries[3].revents != 0) input_.step();
   if (entries[4].revents != 0) output_.step();
   if (entries[5].revents != 0) error_.step();
   check_the_clock();
+  if (entries[6].revents != 0) hear_init();
   if (entries[0].revents != 0) hear_inits_end();
   if (entries[2].revents != 0 && !outcome_) hear_broker();
 }
