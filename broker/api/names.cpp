@@ -60,9 +60,7 @@ constexpr std::array<std::string_view, 32> kSignals = {
     "SIGSTKFLT", "SIGCHLD", "SIGCONT",   "SIGSTOP", "SIGTSTP",  "SIGTTIN", "SIGTTOU", "SIGURG",
     "SIGXCPU",   "SIGXFSZ", "SIGVTALRM", "SIGPROF", "SIGWINCH", "SIGIO",   "SIGPWR",  "SIGSYS"};
 
-constexpr char upper(char c) {
-  return is_lower(c) ? static_cast<char>(c - 'a' + 'A') : c;
-}
+constexpr char upper(char c) { return is_lower(c) ? static_cast<char>(c - 'a' + 'A') : c; }
 
 }  // namespace
 
@@ -110,10 +108,8 @@ Result<ImageRef> normal_image(std::string_view text) {
 std::string familiar_image(std::string_view normal) {
   constexpr std::string_view kHub = "docker.io/";
   constexpr std::string_view kOfficial = "docker.io/library/";
-  if (normal.starts_with(kOfficial))
-    normal.remove_prefix(kOfficial.size());
-  else if (normal.starts_with(kHub))
-    normal.remove_prefix(kHub.size());
+  if (normal.starts_with(kOfficial)) normal.remove_prefix(kOfficial.size());
+  else if (normal.starts_with(kHub)) normal.remove_prefix(kHub.size());
   return std::string(normal);
 }
 

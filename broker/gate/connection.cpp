@@ -52,8 +52,7 @@ net::awaitable<bool> Connection::read_more() {
 }
 
 Connection::Glance Connection::glance() {
-  if (end_ - begin_ >= limits::kMaxEarlyStreamBytes)
-    return Glance::Ended;  // sends without waiting for answers
+  if (end_ - begin_ >= limits::kMaxEarlyStreamBytes) return Glance::Ended;  // sends without waiting for answers
   char* const room = room_for(kReadBytes);
   ssize_t bytes;
   do bytes = ::read(fd(), room, kReadBytes);

@@ -50,7 +50,7 @@ class Connection {
  private:
   net::posix::stream_descriptor descriptor_;
   char* room_for(std::size_t bytes);
-  std::vector<char> buffer_;   // input is [begin_, end_); the rest is room that the next read uses
+  std::vector<char> buffer_;  // input is [begin_, end_); the rest is room that the next read uses
   std::size_t begin_ = 0;
   std::size_t end_ = 0;
   Clock::time_point deadline_ = Clock::time_point::max();

@@ -105,7 +105,8 @@ void write_host_config(Json& json, const protocol::Inspected& inspected) {
   json.members(R"("Binds":null,"ContainerIDFile":"","LogConfig":{"Type":"json-file","Config":{}},"NetworkMode":"none",)"
                R"("PortBindings":{},"RestartPolicy":{"Name":"no","MaximumRetryCount":0})");
   json.key("AutoRemove").boolean(inspected.auto_remove);
-  json.members(R"("CapAdd":null,"CapDrop":["ALL"],"IpcMode":"private","PidMode":"","Privileged":false,"PublishAllPorts":false)");
+  json.members(
+      R"("CapAdd":null,"CapDrop":["ALL"],"IpcMode":"private","PidMode":"","Privileged":false,"PublishAllPorts":false)");
   json.key("ReadonlyRootfs").boolean(inspected.read_only);
   json.members(R"("SecurityOpt":["no-new-privileges"],"UTSMode":"","UsernsMode":"")");
   json.key("ShmSize").number(inspected.shm_bytes);
@@ -202,7 +203,8 @@ std::string inspect_json(const protocol::Inspected& inspected) {
   json.key("Image").text(inspected.container.image_id.value);
   json.members(R"("ResolvConfPath":"","HostnamePath":"","HostsPath":"","LogPath":"")");
   json.key("Name").text(slashed(inspected.container.name));
-  json.members(R"("RestartCount":0,"Driver":"","Platform":"linux","MountLabel":"","ProcessLabel":"","AppArmorProfile":"","ExecIDs":null)");
+  json.members(
+      R"("RestartCount":0,"Driver":"","Platform":"linux","MountLabel":"","ProcessLabel":"","AppArmorProfile":"","ExecIDs":null)");
   json.key("HostConfig");
   write_host_config(json, inspected);
   json.key("GraphDriver").raw(R"({"Data":null,"Name":""})");

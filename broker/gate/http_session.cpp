@@ -35,10 +35,7 @@ Refusal denied_row(const Route& route, const Head& head) {
 }  // namespace
 
 HttpSession::HttpSession(net::any_io_executor executor, UniqueFd fd, ClientKind kind, Services services)
-    : services_(services),
-      kind_(kind),
-      connection_(executor, std::move(fd)),
-      waker_(std::make_shared<Waker>()) {
+    : services_(services), kind_(kind), connection_(executor, std::move(fd)), waker_(std::make_shared<Waker>()) {
   services_.ticker.add(this, [this](Clock::time_point now) { return connection_.check_deadline(now); });
 }
 

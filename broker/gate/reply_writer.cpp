@@ -51,7 +51,8 @@ void end_head(std::string& out, After after) {
 // How much of the text stands in JSON as it is.
 std::size_t plain_length(std::string_view text) {
   std::size_t length = 0;
-  while (length < text.size() && text[length] >= 0x20 && text[length] < 0x7f && text[length] != '"' && text[length] != '\\')
+  while (length < text.size() && text[length] >= 0x20 && text[length] < 0x7f && text[length] != '"' &&
+         text[length] != '\\')
     ++length;
   return length;
 }

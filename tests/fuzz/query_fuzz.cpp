@@ -22,7 +22,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     return 0;
   }
   // The keeper ends a gate whose message it cannot read: ours it always can.
-  if (!decode_message<protocol::RequestEnvelope>(encode_message(protocol::RequestEnvelope{1, typed->request}))) std::abort();
+  if (!decode_message<protocol::RequestEnvelope>(encode_message(protocol::RequestEnvelope{1, typed->request})))
+    std::abort();
   if (verb == api::Verb::List) {
     protocol::Summary container;
     container.labels.items = {{"a", "b"}};

@@ -15,7 +15,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   }
   const bool many = found->row->path.find("...") != std::string_view::npos;
   for (char c : found->object)
-    if (static_cast<unsigned char>(c) < 0x20 || static_cast<unsigned char>(c) >= 0x7f || (c == '/' && !many)) std::abort();
+    if (static_cast<unsigned char>(c) < 0x20 || static_cast<unsigned char>(c) >= 0x7f || (c == '/' && !many))
+      std::abort();
   if (found->object == "." || found->object == "..") std::abort();
   return 0;
 }
