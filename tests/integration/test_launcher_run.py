@@ -1,4 +1,5 @@
 """`sallyport run` as a caller sees it: exit codes, signals, stdio, limits, the status line, and one clear error for each mistake."""
+import ctypes
 import errno
 import json
 import os
@@ -313,3 +314,24 @@ def test_verbs_that_do_not_exist_are_named():
 def test_it_works_with_few_descriptors_of_the_callers_own(own):
     done = subprocess.run(launcher.command(own, "plain"), preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64)))
     assert done.returncode == 0
+
+
+def test_a_tight_limit_of_namespaces_is_waited_for_not_failed_at(own):
+    """The kernel counts the namespaces of an ended sandbox for some time yet; the next start meets its own predecessor."""
+    script = 'echo 1 > /proc/sys/user/max_net_namespaces && for i in 1 2 3 4 5; do "$@" || exit 1; done'
+    command = ["/bin/sh", "-c", script, "sh", *launcher.command(own, "plain", "/bin/true")]
+    ready, go = os.pipe(), os.pipe()
+    child = os.fork()
+    if child == 0:  # in a user namespace of the test's own, whose limit hurts nobody else
+        unshared = ctypes.CDLL(None).unshare(0x10000000 | 0x00020000)
+        os.write(ready[1], b"x")
+        os.read(go[0], 1)
+        if unshared == 0:
+            os.execv(command[0], command)
+        os._exit(99)
+    os.read(ready[0], 1)
+    for name in ("uid_map", "gid_map"):
+        with open(f"/proc/{child}/{name}", "w") as id_map:
+            id_map.write(f"0 0 {own.uid_last + 1}")
+    os.write(go[1], b"x")
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
