@@ -39,6 +39,7 @@ struct List {
 
 class Writer {
  public:
+  Writer() { bytes_.reserve(kUsual); }
   void raw(const void* data, std::size_t size) {
     const auto* bytes = static_cast<const std::byte*>(data);
     bytes_.insert(bytes_.end(), bytes, bytes + size);
@@ -47,6 +48,7 @@ class Writer {
   std::vector<std::byte> take() { return std::move(bytes_); }
 
  private:
+  static constexpr std::size_t kUsual = 1000;  // most messages are smaller: one allocation, of a size that malloc caches
   std::vector<std::byte> bytes_;
 };
 
