@@ -1,8 +1,8 @@
-// TRUSTED SIDE. sallyport-broker: two processes from the start, so that neither holds all. The keeper (child) has dockerd's
-// group, an ordinary uid and no capability; the spawner (parent, systemd's main process) has capabilities and not that
-// group. They share one channel, and each ends when the other does.
-#include <signal.h>
+// TRUSTED SIDE. sallyport-broker: two processes from the start, so that neither holds all. The keeper (child) has
+// dockerd's group, an ordinary uid and no capability; the spawner (parent, systemd's main process) has capabilities and
+// not that group. They share one channel, and each ends when the other does.
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 

@@ -1,5 +1,5 @@
-// TRUSTED SIDE. The broker's lines for people, through spdlog (compiled library; included here alone). Lines can carry text
-// that a worker chose, so everything outside printable ASCII is shown as '?': a line is a line.
+// TRUSTED SIDE. The broker's lines for people, through spdlog (compiled library; included here alone). Lines can carry
+// text that a worker chose, so everything outside printable ASCII is shown as '?': a line is a line.
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 #include <unistd.h>
@@ -17,7 +17,7 @@ namespace {
 
 spdlog::logger& logger() {
   // Made at the first line, which every program writes before it locks itself down: tzset opens /etc/localtime.
-  static const std::shared_ptr<spdlog::logger> made = [] {
+  static const std::shared_ptr<spdlog::logger> kLogger = [] {
     ::tzset();
     auto line_logger = std::make_shared<spdlog::logger>("sallyport", std::make_shared<spdlog::sinks::stderr_sink_st>());
     line_logger->set_level(std::getenv("SALLYPORT_DEBUG") != nullptr ? spdlog::level::debug : spdlog::level::info);
@@ -27,7 +27,7 @@ spdlog::logger& logger() {
     line_logger->flush_on(spdlog::level::debug);
     return line_logger;
   }();
-  return *made;
+  return *kLogger;
 }
 
 std::string printable(std::string_view line) {

@@ -7,9 +7,11 @@ namespace sallyport {
 
 Options parse_options(int argc, char** argv) {
   Options options;
-  CLI::App app("Sallyport's broker: owns the Docker socket and serves each sandboxed worker a small, filtered Docker API.");
+  CLI::App app(
+      "Sallyport's broker: owns the Docker socket and serves each sandboxed worker a small, filtered Docker API.");
   app.set_version_flag("--version", std::string(SALLYPORT_VERSION));
-  app.add_option("--config", options.config_file, "configuration file (default " + std::string(kDefaultConfigFile) + ")");
+  app.add_option("--config", options.config_file,
+                 "configuration file (default " + std::string(kDefaultConfigFile) + ")");
   app.add_option("--profile-dir", options.profile_directory, "where profiles are read, instead of the file's");
   app.add_option("--state-dir", options.state_directory, "where the ledger is kept, instead of the file's");
   app.add_option("--log-dir", options.log_directory, "where the audit trail is written, instead of the file's");

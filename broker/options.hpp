@@ -16,8 +16,8 @@ struct Options {
   std::optional<std::string> log_directory;
   std::optional<std::string> runtime_directory;
   std::optional<std::string> docker_socket;
-  std::optional<int> private_fd;                 // serve exactly this connected control socket
-  bool reap_only = false;                        // reap what an earlier broker left, then exit
+  std::optional<int> private_fd;  // serve exactly this connected control socket
+  bool reap_only = false;         // reap what an earlier broker left, then exit
 };
 
 // Prints and exits by itself for --help, --version and a line it cannot read.

@@ -36,7 +36,8 @@ int drop_from_bounding_set(const CapabilitySet& kept) noexcept {
   return 0;
 }
 
-// Nothing regains a capability by being uid 0, by changing uids or through the ambient set; locked for every descendant.
+// Nothing regains a capability by being uid 0, by changing uids or through the ambient set; locked for every
+// descendant.
 constexpr unsigned long kLockedSecurebits = SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP |
                                             SECBIT_NO_SETUID_FIXUP_LOCKED | SECBIT_KEEP_CAPS_LOCKED |
                                             SECBIT_NO_CAP_AMBIENT_RAISE | SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED;

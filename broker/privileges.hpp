@@ -1,5 +1,6 @@
-// TRUSTED SIDE. How the broker's processes give up what they do not need. Async-signal-safe and noexcept, because gates,
-// relays and dialers call it between fork and exec; each function answers 0 or the errno of the step that failed.
+// TRUSTED SIDE. How the broker's processes give up what they do not need. Async-signal-safe and noexcept, because
+// gates, relays and dialers call it between fork and exec; each function answers 0 or the errno of the step that
+// failed.
 #pragma once
 
 #include <sys/types.h>

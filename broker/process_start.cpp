@@ -42,8 +42,9 @@ Result<gid_t> docker_group(const std::string& path) {
   if (!S_ISSOCK(info.st_mode)) return fail(path + " is not a socket; name dockerd's with docker_socket");
   const mode_t both = S_IRGRP | S_IWGRP;
   if (info.st_gid == 0 || (info.st_mode & both) != both)
-    return fail(path + " is not open to a group of its own, which the keeper could join without being root; give it one: "
-                       "dockerd --group docker (the default where the group exists), mode 0660");
+    return fail(path +
+                " is not open to a group of its own, which the keeper could join without being root; give it one: "
+                "dockerd --group docker (the default where the group exists), mode 0660");
   return info.st_gid;
 }
 
@@ -96,8 +97,9 @@ Result<UniqueFd> seqpacket_socket() {
 
 Result<> normalise_process(std::optional<int> kept_fd) {
   if (::geteuid() != 0 || ::getuid() != 0)
-    return fail("sallyport-broker must be started as root: it starts processes of other uids in namespaces of their own "
-                "and drops everything else itself");
+    return fail(
+        "sallyport-broker must be started as root: it starts processes of other uids in namespaces of their own "
+        "and drops everything else itself");
   for (int fd = 0; fd <= 2; ++fd)
     if (::fcntl(fd, F_GETFD) < 0 && ::open("/dev/null", O_RDWR) < 0) return fail_errno("open /dev/null");
   // What the caller left open, two long-lived processes would hold for good.
@@ -124,9 +126,11 @@ Result<KeeperIdentity> identify_keeper(const BrokerConfig& config) {
                 "), or name another with user = in broker.toml");
   keeper.uid = config.user_id;
   keeper.gid = primary_group_of(keeper.uid);
-  if (keeper.gid == 0) return fail("the keeper's user " + config.user + " has root's group as its own; give it another");
+  if (keeper.gid == 0)
+    return fail("the keeper's user " + config.user + " has root's group as its own; give it another");
   if (keeper.uid >= config.uid_span.first && keeper.uid <= config.uid_span.last)
-    return fail("the keeper's user " + config.user + " lies within uid_span, whose uids belong to sessions; move either");
+    return fail("the keeper's user " + config.user +
+                " lies within uid_span, whose uids belong to sessions; move either");
   keeper.docker_group = TRY(docker_group(config.docker_socket));
   return keeper;
 }

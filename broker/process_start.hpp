@@ -1,5 +1,5 @@
-// TRUSTED SIDE. What the broker makes of itself and of the host before it serves: directories with their owners, one lock
-// for one broker id, the control socket, and two processes of which neither holds what the other does.
+// TRUSTED SIDE. What the broker makes of itself and of the host before it serves: directories with their owners, one
+// lock for one broker id, the control socket, and two processes of which neither holds what the other does.
 #pragma once
 
 #include <sys/types.h>

@@ -57,8 +57,8 @@ net::awaitable<void> Connection::carry() {
 
 void Connection::cut() {
   boost::system::error_code ignored;
-  client_.close(ignored);
-  upstream_.close(ignored);
+  (void)client_.close(ignored);
+  (void)upstream_.close(ignored);
 }
 
 net::awaitable<void> Connection::pump(Descriptor& from, Descriptor& to, Direction& direction) {

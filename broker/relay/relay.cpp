@@ -49,11 +49,11 @@ class Relay {
   async::Channel keeper_;
   std::vector<Listener> listeners_;
   std::uint32_t next_connection_ = 1;
-  std::map<std::uint32_t, UniqueFd> waiting_;                       // accepted, upstream asked for
+  std::map<std::uint32_t, UniqueFd> waiting_;  // accepted, upstream asked for
   std::map<std::uint32_t, std::unique_ptr<Connection>> carried_;
-  net::steady_timer room_;                                          // cancelled when a connection ends
+  net::steady_timer room_;  // cancelled when a connection ends
   int exit_code_ = 0;
-  async::TaskGroup tasks_;                                          // last: its tasks use all of the above
+  async::TaskGroup tasks_;  // last: its tasks use all of the above
 };
 
 Relay::Relay(net::io_context& io, UniqueFd keeper, std::vector<UniqueFd> listeners)
@@ -123,7 +123,8 @@ net::awaitable<void> Relay::hear_keeper() {
     if (received->bytes.empty()) co_return stop(0);
     const auto message = decode_message<messages::FromKeeper>(received->bytes);
     if (!message) co_return stop(1);
-    const bool understood = std::visit([&](const auto& known) { return take(known, std::move(received->fds)); }, *message);
+    const bool understood =
+        std::visit([&](const auto& known) { return take(known, std::move(received->fds)); }, *message);
     if (!understood) co_return stop(1);
   }
 }

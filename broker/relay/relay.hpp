@@ -1,6 +1,6 @@
-// UNTRUSTED SIDE. Accepts on the sandbox's listeners, asks the keeper for upstream N for each connection, and carries bytes
-// both ways when the connected descriptor comes. It parses nothing but the keeper's two messages.
-// One thread, one io_context: no locks on purpose.
+// UNTRUSTED SIDE. Accepts on the sandbox's listeners, asks the keeper for upstream N for each connection, and carries
+// bytes both ways when the connected descriptor comes. It parses nothing but the keeper's two messages. One thread, one
+// io_context: no locks on purpose.
 #pragma once
 
 #include <vector>

@@ -1,6 +1,6 @@
 // UNTRUSTED SIDE. sallyport-relay N: carries the forwards of one session. 3 is the keeper's channel, 4 and up are the
-// sandbox's listeners, N of them. It starts in an empty root without capabilities and locks itself down before it reads a
-// byte: whatever takes it over can use the upstreams of its own session, and nothing else.
+// sandbox's listeners, N of them. It starts in an empty root without capabilities and locks itself down before it reads
+// a byte: whatever takes it over can use the upstreams of its own session, and nothing else.
 #include <signal.h>
 #include <sys/prctl.h>
 #include <unistd.h>

@@ -103,9 +103,9 @@ Result<std::vector<CgroupMount>> list_cgroup_mounts() {
     while (words >> word && word != "-") {
     }
     words >> type >> source >> options;
-    if ((type != "cgroup" && type != "cgroup2") || root != "/") continue;
+    if (type != "cgroup" && type != "cgroup2") continue;
     const bool freezer = type == "cgroup" && ("," + options + ",").find(",freezer,") != std::string::npos;
-    mounts.push_back({type == "cgroup" ? CgroupVersion::One : CgroupVersion::Two, path, freezer});
+    mounts.push_back({type == "cgroup" ? CgroupVersion::One : CgroupVersion::Two, path, root, freezer});
   }
   return mounts;
 }

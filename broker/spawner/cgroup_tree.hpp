@@ -15,10 +15,11 @@ enum class CgroupVersion { One, Two };
 struct CgroupMount {
   CgroupVersion version = CgroupVersion::One;
   std::string path;
+  std::string root;         // what of the hierarchy is mounted there: "/", or a part in a container
   bool is_freezer = false;  // the version 1 hierarchy that can stop what it kills
 };
 
-// The mounted hierarchies that show their root, from /proc/self/mountinfo.
+// The mounted hierarchies, from /proc/self/mountinfo.
 Result<std::vector<CgroupMount>> list_cgroup_mounts();
 
 Result<std::string> own_cgroup2_path();  // from /proc/self/cgroup: "/" or "/system.slice/…"

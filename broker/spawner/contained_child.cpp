@@ -38,6 +38,16 @@ int unblock_signals(ChildState&) noexcept {
   return ::sigprocmask(SIG_SETMASK, &none, nullptr) != 0 ? errno : 0;
 }
 
+// Before the broker, dockerd or anybody's work where memory is short; a broker's own protection is not inherited. No
+// reason to refuse a session where /proc cannot be written.
+int offer_itself_first(ChildState&) noexcept {
+  const int file = ::open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+  if (file < 0) return 0;
+  [[maybe_unused]] const auto written = ::write(file, "500", 3);
+  ::close(file);
+  return 0;
+}
+
 int enter_the_empty_root(ChildState& state) noexcept {
   if (!kEmptyRoot) return 0;
   // Private first: nothing mounted or unmounted here may reach the host's mount namespace.
@@ -92,7 +102,7 @@ int limit_resources(ChildState& state) noexcept {
     __rlimit_resource resource;
     rlim_t value;
   } rows[] = {
-      {RLIMIT_CORE, 0},                        // its memory holds what clients sent
+      {RLIMIT_CORE, 0},                                                   // its memory holds what clients sent
       {RLIMIT_FSIZE, state.plan.standard_error < 0 ? 0 : RLIM_INFINITY},  // it has no file to write but a debug log
       {RLIMIT_MSGQUEUE, 0},
       {RLIMIT_MEMLOCK, 0},
@@ -104,9 +114,7 @@ int limit_resources(ChildState& state) noexcept {
   return 0;
 }
 
-int drop_privileges(ChildState& state) noexcept {
-  return become(Identity{state.plan.uid, state.plan.uid, -1});
-}
+int drop_privileges(ChildState& state) noexcept { return become(Identity{state.plan.uid, state.plan.uid, -1}); }
 
 // After the change of uid, or it would count against root's processes. The uid has this one process for ever.
 int limit_processes(ChildState&) noexcept { return limit_one(RLIMIT_NPROC, 1); }
@@ -126,6 +134,7 @@ struct Step {
 constexpr std::array kChildSteps = {
     Step{"leave the terminal's session", leave_the_session},
     Step{"unblock signals", unblock_signals},
+    Step{"offer itself first where memory is short", offer_itself_first},
     Step{"enter the empty root", enter_the_empty_root},
     Step{"hide the host name", hide_the_host_name},
     Step{"place the descriptors", place_descriptors},
@@ -174,8 +183,8 @@ Result<StartingChild> begin_contained(const ContainedPlan& plan) {
 #endif
   int pidfd = -1;
   clone_args arguments{};
-  arguments.flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP |
-                    CLONE_PIDFD;
+  arguments.flags =
+      CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP | CLONE_PIDFD;
   arguments.pidfd = reinterpret_cast<std::uint64_t>(&pidfd);
   arguments.exit_signal = SIGCHLD;
   if (plan.cgroup >= 0) {
@@ -201,7 +210,8 @@ Result<Child> finish_contained(StartingChild starting, const ContainedPlan& plan
   if (size == 0 && !starting.child.handle().has_ended()) return std::move(starting.child);
   if (size == 0) return fail(doing + ": it ended before it ran (killed, or its program cannot be loaded)");
   if (size != sizeof note || note.step < 0 || note.step > kExecStep) return fail(doing + ": an unreadable report");
-  const char* step = note.step == kExecStep ? "execute the program" : kChildSteps[static_cast<std::size_t>(note.step)].name;
+  const char* step =
+      note.step == kExecStep ? "execute the program" : kChildSteps[static_cast<std::size_t>(note.step)].name;
   return fail_errno(doing + ": " + step, note.error);
 }
 

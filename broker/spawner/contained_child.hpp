@@ -1,6 +1,6 @@
-// TRUSTED SIDE. Starts a gate or a relay, the processes that read what hostile code sends: own pid, mount, network, ipc,
-// uts and cgroup namespaces, an empty read-only root, a uid and gid of the session's range, no capabilities, no new
-// privileges, resource limits, and exactly the descriptors given here. What it cannot set up it does not start.
+// TRUSTED SIDE. Starts a gate or a relay, the processes that read what hostile code sends: own pid, mount, network,
+// ipc, uts and cgroup namespaces, an empty read-only root, a uid and gid of the session's range, no capabilities, no
+// new privileges, resource limits, and exactly the descriptors given here. What it cannot set up it does not start.
 #pragma once
 
 #include <sys/resource.h>
@@ -34,16 +34,16 @@ struct ResourceLimits {
 
 // Plain data: the child reads it between clone3 and execveat, where nothing may be allocated.
 struct ContainedPlan {
-  const char* program = nullptr;                 // argv[0] and host name
-  const char* argument = nullptr;                // argv[1], or none
+  const char* program = nullptr;   // argv[0] and host name
+  const char* argument = nullptr;  // argv[1], or none
   int executable = -1;
-  std::array<int, kMaxGivenFds> given_fds{};     // become 3, 4, 5, …
+  std::array<int, kMaxGivenFds> given_fds{};  // become 3, 4, 5, …
   std::size_t given_count = 0;
-  int standard_error = -1;                       // else /dev/null
+  int standard_error = -1;  // else /dev/null
   int null_device = -1;
-  int cgroup = -1;                               // a cgroup2 directory to be born in, or none
-  const char* root_mount_point = nullptr;        // an empty directory on which the new root is mounted
-  uid_t uid = 0;                                 // also the gid
+  int cgroup = -1;                         // a cgroup2 directory to be born in, or none
+  const char* root_mount_point = nullptr;  // an empty directory on which the new root is mounted
+  uid_t uid = 0;                           // also the gid
   ResourceLimits limits;
 };
 

@@ -54,7 +54,8 @@ bool ContainerCgroups::has_slice(const SessionId& session) const {
 
 Result<Child> ContainerCgroups::stop_slice(const SessionId& session, int systemctl, int null_device) {
   if (systemctl < 0)
-    return fail("stop " + slice_of(session) + ": dockerd uses the systemd cgroup driver, but /usr/bin/systemctl is missing");
+    return fail("stop " + slice_of(session) +
+                ": dockerd uses the systemd cgroup driver, but /usr/bin/systemctl is missing");
   std::string name = slice_of(session);
   char* const argv[] = {const_cast<char*>("systemctl"), const_cast<char*>("stop"), const_cast<char*>("--"), name.data(),
                         nullptr};

@@ -1,6 +1,6 @@
 // TRUSTED SIDE. The cgroups that dockerd makes for a session's containers, below the parent that the keeper names:
-// sallyport-SESSION in each hierarchy (cgroupfs driver; runc leaves it behind), or sallyport-SESSION.slice (systemd driver).
-// Their processes die here even while dockerd does not answer.
+// sallyport-SESSION in each hierarchy (cgroupfs driver; runc leaves it behind), or sallyport-SESSION.slice (systemd
+// driver). Their processes die here even while dockerd does not answer.
 #pragma once
 
 #include <vector>

@@ -5,6 +5,7 @@
 #include <netinet/tcp.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -78,14 +79,23 @@ int connect_within_deadline(const DialTarget& target) noexcept {
   answer_and_exit(socket < 0 ? -socket : 0, socket < 0 ? -1 : socket);
 }
 
+// By any name: /run is /var/run.
+bool is_same_file(const std::string& one, const std::string& other) {
+  struct stat first, second;
+  if (one == other) return true;
+  return ::stat(one.c_str(), &first) == 0 && ::stat(other.c_str(), &second) == 0 && first.st_dev == second.st_dev &&
+         first.st_ino == second.st_ino;
+}
+
 }  // namespace
 
 Result<DialTarget> parse_target(const protocol::spawner::Dial& request, const DialRules& rules) {
   DialTarget target;
   target.extra_group = request.extra_group;
-  if (request.extra_group == 0 || (request.extra_group > 0 && static_cast<gid_t>(request.extra_group) == rules.docker_group))
-    return fail_errno("dial with the group " + std::to_string(request.extra_group) + ", which opens more than an upstream",
-                      EACCES);
+  if (request.extra_group == 0 ||
+      (request.extra_group > 0 && static_cast<gid_t>(request.extra_group) == rules.docker_group))
+    return fail_errno(
+        "dial with the group " + std::to_string(request.extra_group) + ", which opens more than an upstream", EACCES);
   const std::string& text = request.address.value;
   if (text.empty() || text.find('\0') != std::string::npos) return fail_errno("dial an empty address", EINVAL);
   if (request.tcp) {
@@ -100,7 +110,8 @@ Result<DialTarget> parse_target(const protocol::spawner::Dial& request, const Di
   auto* address = reinterpret_cast<sockaddr_un*>(&target.address);
   if (text[0] != '/' || text.size() >= sizeof address->sun_path)
     return fail_errno("dial " + text + ": not an absolute path of a socket", EINVAL);
-  if (text == rules.docker_socket) return fail_errno("dial " + text + ": the Docker socket is no upstream", EACCES);
+  if (is_same_file(text, rules.docker_socket))
+    return fail_errno("dial " + text + ": the Docker socket is no upstream", EACCES);
   address->sun_family = AF_UNIX;
   std::memcpy(address->sun_path, text.data(), text.size());
   target.size = sizeof *address;

@@ -1,6 +1,6 @@
-// TRUSTED SIDE. A dialer: a fork of the spawner that becomes the session's dialer uid, with at most one group more, connects
-// to one fixed address and hands the connected socket back. A Unix upstream that checks peer credentials sees that uid,
-// never root; and a connect that hangs hangs nobody else.
+// TRUSTED SIDE. A dialer: a fork of the spawner that becomes the session's dialer uid, with at most one group more,
+// connects to one fixed address and hands the connected socket back. A Unix upstream that checks peer credentials sees
+// that uid, never root; and a connect that hangs hangs nobody else.
 #pragma once
 
 #include <sys/socket.h>
@@ -18,7 +18,8 @@ struct DialTarget {
   socklen_t size = 0;
   std::int64_t extra_group = -1;
 };
-// Refuses what is no absolute path and no dotted IPv4 address, docker.sock itself, and the groups that open it or are root's.
+// Refuses what is no absolute path and no dotted IPv4 address, docker.sock itself, and the groups that open it or are
+// root's.
 struct DialRules {
   std::string docker_socket;
   gid_t docker_group = 0;

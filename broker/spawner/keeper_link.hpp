@@ -1,5 +1,5 @@
-// TRUSTED SIDE. The spawner's end of its channel to the keeper. Answers go out in the order of the requests, whenever each
-// becomes known; events go out at once. What does not fit the socket waits here, up to a bound.
+// TRUSTED SIDE. The spawner's end of its channel to the keeper. Answers go out in the order of the requests, whenever
+// each becomes known; events go out at once. What does not fit the socket waits here, up to a bound.
 #pragma once
 
 #include <cstddef>

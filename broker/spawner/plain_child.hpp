@@ -1,5 +1,5 @@
-// TRUSTED SIDE. Children that stay in the host's namespaces: systemctl, and the dialer's fork. The code between fork and
-// exec (or _exit) is async-signal-safe, as everywhere.
+// TRUSTED SIDE. Children that stay in the host's namespaces: systemctl, and the dialer's fork. The code between fork
+// and exec (or _exit) is async-signal-safe, as everywhere.
 #pragma once
 
 #include "sallyport/child.hpp"

@@ -1,5 +1,5 @@
-// TRUSTED SIDE. The spawner's loop: one epoll instance, callbacks for descriptors and one-shot timers. No Asio, no threads,
-// no allocation by anything but us: this process holds capabilities, so what it runs is small enough to read.
+// TRUSTED SIDE. The spawner's loop: one epoll instance, callbacks for descriptors and one-shot timers. No Asio, no
+// threads, no allocation by anything but us: this process holds capabilities, so what it runs is small enough to read.
 #pragma once
 
 #include <sys/epoll.h>
@@ -32,7 +32,7 @@ class Watch {
   Watch(Poller* poller, std::uint64_t token, int fd) : poller_(poller), token_(token), fd_(fd) {}
   Poller* poller_ = nullptr;
   std::uint64_t token_ = 0;
-  int fd_ = -1;
+  int fd_ = -1;  // borrowed: the descriptor outlives its watch
 };
 
 class Poller {

@@ -9,7 +9,7 @@ namespace sallyport::spawner {
 struct Programs {
   UniqueFd gate;
   UniqueFd relay;
-  UniqueFd systemctl;    // none where systemd does not run
+  UniqueFd systemctl;  // none where systemd does not run
   UniqueFd null_device;
 };
 

@@ -30,7 +30,7 @@ struct Session {
   SessionCgroup cgroup;
   std::map<std::uint32_t, RunningDialer> dialers;  // by connection
   bool being_killed = false;                       // ends of processes are no news any more
-  Watch init_watch;   // the watches go before the processes that they watch
+  Watch init_watch;                                // the watches go before the processes that they watch
   Watch gate_watch;
   Watch relay_watch;
 

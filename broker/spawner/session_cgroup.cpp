@@ -14,6 +14,8 @@ namespace {
 
 std::string name_of(const SessionId& session) { return "sallyport-" + session.text(); }
 
+const CgroupMount kVersionTwo{CgroupVersion::Two, "", "", false};
+
 Result<UniqueFd> make_directory(int parent, const std::string& name) {
   if (::mkdirat(parent, name.c_str(), 0755) != 0 && errno != EEXIST) return fail_errno("make the cgroup " + name);
   UniqueFd directory = open_cgroup(parent, name);
@@ -26,12 +28,13 @@ Result<UniqueFd> make_directory(int parent, const std::string& name) {
 Result<> SessionCgroup::adopt_init(pid_t pid) const {
   const UniqueFd file = UniqueFd::adopt(::openat(sandbox_.get(), "cgroup.procs", O_WRONLY | O_CLOEXEC));
   const std::string text = std::to_string(pid);
-  if (!file || ::write(file.get(), text.data(), text.size()) < 0) return fail_errno("move init into the session's cgroup");
+  if (!file || ::write(file.get(), text.data(), text.size()) < 0)
+    return fail_errno("move init into the session's cgroup");
   return {};
 }
 
 void SessionCgroup::kill() const {
-  if (directory_) (void)kill_cgroup_tree({CgroupVersion::Two, "", false}, directory_.get());
+  if (directory_) (void)kill_cgroup_tree(kVersionTwo, directory_.get());
 }
 
 bool SessionCgroup::is_empty() const {
@@ -46,8 +49,9 @@ Result<CgroupRoot> CgroupRoot::find() {
   CgroupRoot root;
   root.own_ = TRY(own_cgroup2_path());
   for (const CgroupMount& mount : TRY(list_cgroup_mounts())) {
-    if (mount.version != CgroupVersion::Two) continue;
-    root.path_ = mount.path + (root.own_ == "/" ? "" : root.own_);
+    if (mount.version != CgroupVersion::Two || !root.own_.starts_with(mount.root)) continue;
+    const std::string below = mount.root == "/" ? root.own_ : root.own_.substr(mount.root.size());
+    root.path_ = mount.path + (below == "/" ? "" : below);
     root.directory_ = open_cgroup(AT_FDCWD, root.path_);
     if (!root.directory_) return fail_errno("open the broker's own cgroup " + root.path_);
     return root;
@@ -70,7 +74,7 @@ bool CgroupRoot::remove(const SessionId& session) const {
 
 void CgroupRoot::kill(const SessionId& session) const {
   if (const UniqueFd directory = open_cgroup(directory_.get(), name_of(session)))
-    (void)kill_cgroup_tree({CgroupVersion::Two, "", false}, directory.get());
+    (void)kill_cgroup_tree(kVersionTwo, directory.get());
 }
 
 bool CgroupRoot::may_adopt(pid_t pid) const {

@@ -1,5 +1,6 @@
-// TRUSTED SIDE. The session's own cgroup, on cgroup2 only: sallyport-SESSION with leaves for sandbox, gate and relay, below
-// the broker's own cgroup (under systemd that one is delegated). It is what kills by one write; without it pidfds do.
+// TRUSTED SIDE. The session's own cgroup, on cgroup2 only: sallyport-SESSION with leaves for sandbox, gate and relay,
+// below the broker's own cgroup (under systemd that one is delegated). It is what kills by one write; without it pidfds
+// do.
 #pragma once
 
 #include <string>
@@ -16,12 +17,12 @@ class SessionCgroup {
  public:
   SessionCgroup() = default;
   explicit operator bool() const { return static_cast<bool>(directory_); }
-  int gate() const { return gate_.get(); }    // -1 where there is none: to be born in (CLONE_INTO_CGROUP)
+  int gate() const { return gate_.get(); }  // -1 where there is none: to be born in (CLONE_INTO_CGROUP)
   int relay() const { return relay_.get(); }
 
   // Moves a process of the sandbox, with nothing forked yet, into the leaf `sandbox`.
   Result<> adopt_init(pid_t pid) const;
-  void kill() const;                // everything in it, at once
+  void kill() const;  // everything in it, at once
   bool is_empty() const;
 
  private:
@@ -41,13 +42,13 @@ class CgroupRoot {
   bool remove(const SessionId& session) const;
   void kill(const SessionId& session) const;
   const std::string& path() const { return path_; }
-  // True where `pid` is in the cgroup of the broker, below it, or in none at all: then taking it over loses no limit that an
-  // operator has set on the unit in which the launcher runs.
+  // True where `pid` is in the cgroup of the broker, below it, or in none at all: then taking it over loses no limit
+  // that an operator has set on the unit in which the launcher runs.
   bool may_adopt(pid_t pid) const;
 
  private:
-  std::string path_;      // absolute
-  std::string own_;       // as /proc/self/cgroup has it
+  std::string path_;  // absolute
+  std::string own_;   // as /proc/self/cgroup has it
   UniqueFd directory_;
 };
 

@@ -27,12 +27,12 @@ namespace {
 namespace messages = protocol::spawner;
 using namespace std::chrono_literals;
 
-constexpr auto kRetrySoon = 1ms;              // most processes are dead within a few of these
+constexpr auto kRetrySoon = 1ms;  // most processes are dead within a few of these
 constexpr auto kRetryLater = 10ms;
-constexpr auto kKillDeadline = 4s;            // within limits::kSessionEndDeadline, with room for the containers
-constexpr auto kCgroupDeadline = 3s;          // rmdir is busy until the last process is fully gone
-constexpr auto kSliceDeadline = 10s;          // systemd answers when the stop job is done
-constexpr std::size_t kMaxDialers = 512;      // of all sessions at one time; each is a fork
+constexpr auto kKillDeadline = 4s;        // within limits::kSessionEndDeadline, with room for the containers
+constexpr auto kCgroupDeadline = 3s;      // rmdir is busy until the last process is fully gone
+constexpr auto kSliceDeadline = 10s;      // systemd answers when the stop job is done
+constexpr std::size_t kMaxDialers = 512;  // of all sessions at one time; each is a fork
 
 class Spawner {
  public:
@@ -88,7 +88,8 @@ Result<int> Spawner::run() {
   containers_ = TRY(ContainerCgroups::find());
   TRY(keeper_.start([this](Incoming incoming) { handle(std::move(incoming)); },
                     [this](const Error& error) { lose_keeper(error); }));
-  keeper_watch_ = TRY(poller_.watch(inputs_.keeper.handle().fd(), EPOLLIN, [this] { exit_code_ = keeper_exit_code(); }));
+  keeper_watch_ =
+      TRY(poller_.watch(inputs_.keeper.handle().fd(), EPOLLIN, [this] { exit_code_ = keeper_exit_code(); }));
   signal_watch_ = TRY(poller_.watch(inputs_.signals.get(), EPOLLIN, [this] { pass_on_signals(); }));
   if (inputs_.ready) ready_watch_ = TRY(poller_.watch(inputs_.ready.get(), EPOLLIN, [this] { keeper_is_ready(); }));
   while (!exit_code_) TRY(poller_.run_once());
@@ -167,7 +168,8 @@ void Spawner::answer(const messages::Dial& request, std::vector<UniqueFd> fds) {
   if (found == sessions_.end() || found->second->being_killed || !fds.empty()) return tell_dial(request, ESRCH);
   Session& session = *found->second;
   if (session.dialers.contains(request.connection)) return tell_dial(request, EEXIST);
-  if (dialers_ >= kMaxDialers || session.dialers.size() >= limits::kMaxForwardConnections) return tell_dial(request, EAGAIN);
+  if (dialers_ >= kMaxDialers || session.dialers.size() >= limits::kMaxForwardConnections)
+    return tell_dial(request, EAGAIN);
   const DialRules rules{inputs_.config.docker_socket, inputs_.docker_group};
   const auto target = parse_target(request, rules);
   if (!target) {
@@ -176,9 +178,9 @@ void Spawner::answer(const messages::Dial& request, std::vector<UniqueFd> fds) {
   }
   auto dialer = start_dialer(*target, session.uid(limits::UidPart::Dialer), inputs_.programs.null_device.get());
   if (!dialer) return tell_dial(request, dialer.error().code != 0 ? dialer.error().code : EIO);
-  auto watch = poller_.watch(dialer->answer.get(), EPOLLIN, [this, id = request.session, connection = request.connection] {
-    dial_done(id, connection);
-  });
+  auto watch =
+      poller_.watch(dialer->answer.get(), EPOLLIN,
+                    [this, id = request.session, connection = request.connection] { dial_done(id, connection); });
   if (!watch) return tell_dial(request, watch.error().code);
   session.dialers.emplace(request.connection, RunningDialer{std::move(*dialer), std::move(*watch)});
   ++dialers_;
@@ -243,8 +245,8 @@ bool Spawner::remove_once(Removal& removal, Result<>& outcome) {
   if (removal.systemctl && removal.systemctl->handle().has_ended()) removal.systemctl.reset();
   if (!containers_.has_slice(removal.id)) return gone && dead;
   if (!removal.slice_asked) {
-    auto child = ContainerCgroups::stop_slice(removal.id, inputs_.programs.systemctl.get(),
-                                              inputs_.programs.null_device.get());
+    auto child =
+        ContainerCgroups::stop_slice(removal.id, inputs_.programs.systemctl.get(), inputs_.programs.null_device.get());
     if (!child) {
       outcome = std::unexpected(child.error());
       return false;
@@ -329,17 +331,20 @@ void Spawner::end_everything() {
 
 }  // namespace
 
-// What each is for: SYS_ADMIN namespaces and mounts of gates; SETUID, SETGID, SETPCAP their identity and empty sets; KILL
-// signals to the uids of sessions; SYS_PTRACE init's network namespace in /proc (init is not dumpable); NET_ADMIN the
-// network namespace of a listener (SIOCGSKNS); DAC_OVERRIDE cgroups below the root of a hierarchy, which nobody may write.
+// What each is for: SYS_ADMIN namespaces and mounts of gates; SETUID, SETGID, SETPCAP their identity and empty sets;
+// KILL signals to the uids of sessions; SYS_PTRACE init's network namespace in /proc (init is not dumpable); NET_ADMIN
+// the network namespace of a listener (SIOCGSKNS); DAC_OVERRIDE cgroups below the root of a hierarchy, which nobody may
+// write.
 Result<> lock_down_spawner() {
   const rlimit no_core{0, 0};
   if (::setrlimit(RLIMIT_CORE, &no_core) != 0) return fail_errno("limit core files");
   const int error = keep_only_capabilities(
       {CAP_SYS_ADMIN, CAP_SETUID, CAP_SETGID, CAP_SETPCAP, CAP_KILL, CAP_SYS_PTRACE, CAP_NET_ADMIN, CAP_DAC_OVERRIDE});
   if (error != 0)
-    return fail_errno("keep only the spawner's capabilities; a unit or container must leave the broker CAP_SYS_ADMIN, "
-                      "CAP_SETUID, CAP_SETGID, CAP_SETPCAP, CAP_KILL, CAP_SYS_PTRACE, CAP_NET_ADMIN and CAP_DAC_OVERRIDE", error);
+    return fail_errno(
+        "keep only the spawner's capabilities; a unit or container must leave the broker CAP_SYS_ADMIN, "
+        "CAP_SETUID, CAP_SETGID, CAP_SETPCAP, CAP_KILL, CAP_SYS_PTRACE, CAP_NET_ADMIN and CAP_DAC_OVERRIDE",
+        error);
   if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return fail_errno("make the spawner non-dumpable");
   return {};
 }

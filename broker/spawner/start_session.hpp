@@ -1,5 +1,5 @@
-// TRUSTED SIDE. Opens a session: verifies what came with the request, makes the cgroup, starts gate and relay. Either all
-// of it stands or nothing is left.
+// TRUSTED SIDE. Opens a session: verifies what came with the request, makes the cgroup, starts gate and relay. Either
+// all of it stands or nothing is left.
 #pragma once
 
 #include <memory>

@@ -30,7 +30,8 @@ Result<std::string> read_proc_file(int directory, const std::string& path) {
   return std::string(buffer.data(), static_cast<std::size_t>(size));
 }
 
-// /proc/PID of the process behind the pidfd: that it is alive after the open proves that the pid was not another's then.
+// /proc/PID of the process behind the pidfd: that it is alive after the open proves that the pid was not another's
+// then.
 Result<UniqueFd> open_proc_directory(int pidfd) {
   const std::string path = "/proc/" + std::to_string(TRY(pid_of_init(pidfd)));
   UniqueFd directory = UniqueFd::adopt(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -165,10 +166,12 @@ Result<> verify_uid_range(const BrokerConfig& config, std::uint32_t base, int lo
   struct stat ours, theirs;
   if (::fstat(fresh.get(), &ours) != 0 || ::fstat(lock, &theirs) != 0) return fail_errno(name + ": stat its lock");
   if (!S_ISREG(ours.st_mode) || ours.st_dev != theirs.st_dev || ours.st_ino != theirs.st_ino)
-    return fail(name + ": the passed lock is not " + path + "; launcher and broker must use the same runtime directory");
+    return fail(name + ": the passed lock is not " + path +
+                "; launcher and broker must use the same runtime directory");
   if (::flock(fresh.get(), LOCK_EX | LOCK_NB) == 0) return fail(name + ": nobody holds its lock " + path);
   if (errno != EWOULDBLOCK) return fail_errno(name + ": try its lock " + path);
-  // Somebody holds it. If that is another open file than the passed one, this fails; if it is the passed one, it is a no-op.
+  // Somebody holds it. If that is another open file than the passed one, this fails; if it is the passed one, it is a
+  // no-op.
   if (::flock(lock, LOCK_EX | LOCK_NB) != 0) return fail(name + ": its lock is held by another than the launcher");
   return {};
 }

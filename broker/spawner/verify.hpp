@@ -1,5 +1,6 @@
-// TRUSTED SIDE. Is what the keeper passes on from a launcher what it says it is? A launcher may be an ordinary user's, so
-// every descriptor is judged here, by what the kernel says of it. On any doubt the session is refused, with the reason.
+// TRUSTED SIDE. Is what the keeper passes on from a launcher what it says it is? A launcher may be an ordinary user's,
+// so every descriptor is judged here, by what the kernel says of it. On any doubt the session is refused, with the
+// reason.
 #pragma once
 
 #include <sys/types.h>
@@ -33,8 +34,8 @@ Result<> verify_uid_range(const BrokerConfig& config, std::uint32_t base, int lo
 // The pid behind a pidfd, as our procfs numbers it.
 Result<pid_t> pid_of_init(int pidfd);
 
-// Init is alive, the maps of its user namespace are its two uids and gids of the range (not checked where uid_base is 0:
-// such a peer has no range), and every socket is what it should be and lives in init's network namespace.
+// Init is alive, the maps of its user namespace are its two uids and gids of the range (not checked where uid_base is
+// 0: such a peer has no range), and every socket is what it should be and lives in init's network namespace.
 Result<> verify_sandbox(std::uint32_t uid_base, const SessionInputs& inputs);
 
 }  // namespace sallyport::spawner

@@ -63,8 +63,10 @@ TEST_F(Containment, ItsArgumentsAreFixedAndItsEnvironmentEmpty) {
 
 TEST_F(Containment, ItHasAUidOfTheSessionAndNoGroups) {
   const auto base = session.range.base;
-  EXPECT_EQ(ask_probe(session.gate.get(), "identity"), std::to_string(base + 2) + " " + std::to_string(base + 2) + " 0");
-  EXPECT_EQ(ask_probe(session.relay.get(), "identity"), std::to_string(base + 3) + " " + std::to_string(base + 3) + " 0");
+  EXPECT_EQ(ask_probe(session.gate.get(), "identity"),
+            std::to_string(base + 2) + " " + std::to_string(base + 2) + " 0");
+  EXPECT_EQ(ask_probe(session.relay.get(), "identity"),
+            std::to_string(base + 3) + " " + std::to_string(base + 3) + " 0");
   EXPECT_EQ(ask_probe(session.gate.get(), "become root"), "Operation not permitted");
 }
 
@@ -73,8 +75,9 @@ TEST_F(Containment, ItHasNoCapabilityInAnySetAndCanGainNone) {
   EXPECT_EQ(ask_probe(session.relay.get(), "capabilities"), "none");
   EXPECT_EQ(ask_probe(session.gate.get(), "no new privileges"), "1");
   EXPECT_EQ(ask_probe(session.gate.get(), "securebits"), std::to_string(0xef));
-  for (const char* line : {"CapInh:\t0000000000000000", "CapPrm:\t0000000000000000", "CapEff:\t0000000000000000",
-                           "CapBnd:\t0000000000000000", "CapAmb:\t0000000000000000", "NoNewPrivs:\t1", "SigBlk:\t0000000000000000"})
+  for (const char* line :
+       {"CapInh:\t0000000000000000", "CapPrm:\t0000000000000000", "CapEff:\t0000000000000000",
+        "CapBnd:\t0000000000000000", "CapAmb:\t0000000000000000", "NoNewPrivs:\t1", "SigBlk:\t0000000000000000"})
     EXPECT_THAT(gate_status(), HasSubstr(line));
 }
 
@@ -114,11 +117,16 @@ TEST_F(Containment, ItsResourcesAreLimited) {
   EXPECT_THAT(row("Max address space"), HasSubstr("268435456"));
 }
 
+TEST_F(Containment, ItGoesFirstWhereMemoryIsShort) {
+  EXPECT_EQ(read_file("/proc/" + std::to_string(gate) + "/oom_score_adj"), "500\n");
+}
+
 TEST_F(Containment, ItIsBornInTheSessionsCgroup) {
   const std::string leaf = "sallyport-" + session.id.text();
   EXPECT_THAT(read_file("/proc/" + std::to_string(gate) + "/cgroup"), HasSubstr(leaf + "/gate\n"));
   EXPECT_THAT(read_file("/proc/" + std::to_string(relay) + "/cgroup"), HasSubstr(leaf + "/relay\n"));
-  EXPECT_THAT(read_file("/proc/" + std::to_string(session.sandbox.init_pid) + "/cgroup"), HasSubstr(leaf + "/sandbox\n"));
+  EXPECT_THAT(read_file("/proc/" + std::to_string(session.sandbox.init_pid) + "/cgroup"),
+              HasSubstr(leaf + "/sandbox\n"));
 }
 
 TEST_F(Containment, TheSpawnerKeepsOnlyItsOwnCapabilities) {

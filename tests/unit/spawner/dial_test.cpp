@@ -53,7 +53,8 @@ PeerSeen accept_and_look(int listener, UniqueFd* accepted = nullptr) {
   EXPECT_EQ(::getsockopt(peer.get(), SOL_SOCKET, SO_PEERCRED, &seen.credentials, &size), 0);
   gid_t groups[64];
   size = sizeof groups;
-  if (::getsockopt(peer.get(), SOL_SOCKET, SO_PEERGROUPS, groups, &size) == 0) seen.groups = {groups, groups + size / sizeof(gid_t)};
+  if (::getsockopt(peer.get(), SOL_SOCKET, SO_PEERGROUPS, groups, &size) == 0)
+    seen.groups = {groups, groups + size / sizeof(gid_t)};
   if (accepted != nullptr) *accepted = std::move(peer);
   return seen;
 }
@@ -87,6 +88,8 @@ TEST_F(Dialing, TheProfilesExtraGroupIsTheOnlyOne) {
 TEST_F(Dialing, TheDockerSocketAndItsGroupAreRefused) {
   const UniqueFd docker = unix_listener_at(harness.config().docker_socket, 0666);
   EXPECT_EQ(error_of(to_path(harness.config().docker_socket)), EACCES);
+  ASSERT_EQ(::link(harness.config().docker_socket.c_str(), (directory + "/other-name").c_str()), 0);
+  EXPECT_EQ(error_of(to_path(directory + "/other-name")), EACCES);
   auto request = to_path(directory + "/up");
   for (const gid_t group : {0U, 107U}) {
     request.extra_group = static_cast<std::int32_t>(group);
@@ -121,7 +124,9 @@ const BadTarget kBadTargets[] = {
     {"a relative path", false, "run/up", 0},
     {"an empty path", false, "", 0},
     {"a path longer than a socket's may be", false,
-     "/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", 0},
+     "/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+     "a",
+     0},
     {"a host name", true, "localhost", 80},
     {"a short form of an address", true, "127.1", 80},
     {"an IPv6 address", true, "::1", 80},

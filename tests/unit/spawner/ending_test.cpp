@@ -101,7 +101,8 @@ TEST(Remove, TakesWhatAnEarlierBrokerLeftInEveryHierarchy) {
 TEST(Remove, KillsAContainersProcessesWhileDockerdDoesNotAnswer) {
   Harness harness;
   const SessionId session = harness.new_session();
-  const std::string hierarchy = std::filesystem::exists("/sys/fs/cgroup/pids") ? "/sys/fs/cgroup/pids" : "/sys/fs/cgroup";
+  const std::string hierarchy =
+      std::filesystem::exists("/sys/fs/cgroup/pids") ? "/sys/fs/cgroup/pids" : "/sys/fs/cgroup";
   const std::string path = hierarchy + "/sallyport-" + session.text() + "/container";
   std::filesystem::create_directories(path);
   const pid_t pid = ::fork();

@@ -25,9 +25,7 @@ namespace sallyport::spawner_test {
 
 namespace {
 
-[[noreturn]] void give_up(const std::string& what) {
-  throw std::runtime_error(what + ": " + std::strerror(errno));
-}
+[[noreturn]] void give_up(const std::string& what) { throw std::runtime_error(what + ": " + std::strerror(errno)); }
 
 void raise_loopback() {
   const UniqueFd socket = UniqueFd::adopt(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
@@ -127,7 +125,8 @@ FakeSandbox make_sandbox(const SandboxShape& shape) {
   theirs.reset();
   sandbox.init = Child::from_pidfd(UniqueFd::adopt(pidfd));
   if (shape.own_user_namespace) {
-    const std::string honest = "999 " + std::to_string(shape.uid_base) + " 1\n1000 " + std::to_string(shape.uid_base + 1) + " 1\n";
+    const std::string honest =
+        "999 " + std::to_string(shape.uid_base) + " 1\n1000 " + std::to_string(shape.uid_base + 1) + " 1\n";
     write_map(sandbox.init_pid, "uid_map", shape.uid_map.empty() ? honest : shape.uid_map);
     write_map(sandbox.init_pid, "gid_map", shape.gid_map.empty() ? honest : shape.gid_map);
   }

@@ -1,5 +1,5 @@
-// The real spawner in a process of its own, with the test in the keeper's place: it sends requests and hears answers and
-// events. Gate and relay are the probe program unless a test names others.
+// The real spawner in a process of its own, with the test in the keeper's place: it sends requests and hears answers
+// and events. Gate and relay are the probe program unless a test names others.
 #pragma once
 
 #include <chrono>
@@ -26,7 +26,7 @@ struct Heard {
 };
 
 struct HarnessShape {
-  std::string relay_program;   // "" for the probe
+  std::string relay_program;  // "" for the probe
   std::uint32_t max_sessions = 64;
   gid_t docker_group = 0;
 };
@@ -48,7 +48,8 @@ class Harness {
   T hear_one(std::vector<UniqueFd>* fds = nullptr);
 
   // What a launcher of root sends for this sandbox, through the keeper.
-  messages::StartSession request_for(const SessionId& session, const FakeSandbox& sandbox, std::uint32_t uid_base) const;
+  messages::StartSession request_for(const SessionId& session, const FakeSandbox& sandbox,
+                                     std::uint32_t uid_base) const;
   std::vector<int> fds_for(const FakeSandbox& sandbox, const UidRange& range) const;
 
   pid_t spawner_pid() const { return spawner_pid_; }
@@ -70,7 +71,8 @@ template <class T>
 T Harness::hear_one(std::vector<UniqueFd>* fds) {
   auto heard = hear();
   if (!heard) throw std::runtime_error("the spawner said nothing in time");
-  if (auto* failed = std::get_if<messages::SpawnFailed>(&heard->message); failed && !std::is_same_v<T, messages::SpawnFailed>)
+  if (auto* failed = std::get_if<messages::SpawnFailed>(&heard->message);
+      failed && !std::is_same_v<T, messages::SpawnFailed>)
     throw std::runtime_error("the spawner refused: " + failed->reason.value);
   if (!std::holds_alternative<T>(heard->message))
     throw std::runtime_error("the spawner said something else, index " + std::to_string(heard->message.index()));

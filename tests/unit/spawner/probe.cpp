@@ -25,7 +25,8 @@ std::string list_root() {
   std::string names;
   DIR* root = ::opendir("/");
   while (const dirent* entry = root ? ::readdir(root) : nullptr)
-    if (std::strcmp(entry->d_name, ".") != 0 && std::strcmp(entry->d_name, "..") != 0) names += std::string(entry->d_name) + " ";
+    if (std::strcmp(entry->d_name, ".") != 0 && std::strcmp(entry->d_name, "..") != 0)
+      names += std::string(entry->d_name) + " ";
   return names.empty() ? "empty" : names;
 }
 
@@ -55,7 +56,9 @@ std::string answer(const std::string& question, int argc, char** argv) {
   if (question == "root") return list_root();
   if (question == "fds") return list_fds();
   if (question == "capabilities") return list_capabilities();
-  if (question == "identity") return std::to_string(::getuid()) + " " + std::to_string(::getgid()) + " " + std::to_string(::getgroups(0, nullptr));
+  if (question == "identity")
+    return std::to_string(::getuid()) + " " + std::to_string(::getgid()) + " " +
+           std::to_string(::getgroups(0, nullptr));
   if (question == "pid") return std::to_string(::getpid()) + " " + std::to_string(::getppid());
   if (question == "arguments") {
     std::string all;

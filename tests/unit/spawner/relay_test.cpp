@@ -43,7 +43,9 @@ class Relaying : public testing::Test {
   Harness harness{{.relay_program = SALLYPORT_BIN_DIR "/sallyport-relay"}};
   RunningSession session = start_session(harness, {.tcp_listeners = 2});
 
-  UniqueFd connect_to(std::size_t forward) { return connect_inside(session.sandbox, session.sandbox.tcp_ports.at(forward)); }
+  UniqueFd connect_to(std::size_t forward) {
+    return connect_inside(session.sandbox, session.sandbox.tcp_ports.at(forward));
+  }
   std::optional<relay::ToKeeper> hear(std::chrono::milliseconds limit = std::chrono::seconds(5)) {
     pollfd entry{session.relay.get(), POLLIN, 0};
     if (::poll(&entry, 1, static_cast<int>(limit.count())) != 1) return std::nullopt;

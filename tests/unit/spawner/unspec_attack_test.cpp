@@ -1,6 +1,6 @@
-// The attack: a process in an empty network namespace holds a connected TCP socket of the host's namespace, turns it back
-// with connect(AF_UNSPEC), and dials or listens in the host's namespace with it; or gives it away. It works in a process
-// without a filter, and not under the relay's, which is the only process that is given such sockets.
+// The attack: a process in an empty network namespace holds a connected TCP socket of the host's namespace, turns it
+// back with connect(AF_UNSPEC), and dials or listens in the host's namespace with it; or gives it away. It works in a
+// process without a filter, and not under the relay's, which is the only process that is given such sockets.
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
 #include <net/if.h>
@@ -34,7 +34,8 @@ sockaddr_in loopback(std::uint16_t port) {
 int listen_on(std::uint16_t port) {
   const int socket = ::socket(AF_INET, SOCK_STREAM, 0);
   const sockaddr_in address = loopback(port);
-  if (::bind(socket, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 || ::listen(socket, 8) != 0) ::_exit(90);
+  if (::bind(socket, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 || ::listen(socket, 8) != 0)
+    ::_exit(90);
   return socket;
 }
 void raise_loopback() {

@@ -1,5 +1,5 @@
-// What a launcher says of itself is checked by what the kernel says: each lie is refused with its reason, and nothing of
-// the refused session is left.
+// What a launcher says of itself is checked by what the kernel says: each lie is refused with its reason, and nothing
+// of the refused session is left.
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -69,7 +69,8 @@ struct MapCase {
   std::string (*map)(std::uint32_t base);
 };
 const MapCase kMaps[] = {
-    {"the whole range, where gate and containers live too", [](std::uint32_t b) { return "0 " + std::to_string(b) + " 16\n"; }},
+    {"the whole range, where gate and containers live too",
+     [](std::uint32_t b) { return "0 " + std::to_string(b) + " 16\n"; }},
     {"another session's range", [](std::uint32_t b) { return "999 " + std::to_string(b + 16) + " 2\n"; }},
     {"host root beside its own", [](std::uint32_t b) { return "0 0 1\n999 " + std::to_string(b) + " 2\n"; }},
     {"the gate's uid", [](std::uint32_t b) { return "999 " + std::to_string(b + 1) + " 2\n"; }},
@@ -107,8 +108,9 @@ TEST_F(Verification, ARangeThatNobodyLockedIsRefused) {
 
 TEST_F(Verification, ARangeThatAnotherHoldsIsRefused) {
   const FakeSandbox sandbox = make_sandbox(shape);
-  UidRange impostor{range.base, UniqueFd::adopt(::open(uid_lock_path(harness.config().runtime_directory, range.base).c_str(),
-                                                       O_RDWR | O_CLOEXEC))};
+  UidRange impostor{range.base,
+                    UniqueFd::adopt(::open(uid_lock_path(harness.config().runtime_directory, range.base).c_str(),
+                                           O_RDWR | O_CLOEXEC))};
   EXPECT_THAT(refusal(harness.request_for(session, sandbox, range.base), harness.fds_for(sandbox, impostor)),
               HasSubstr("held by another"));
 }
