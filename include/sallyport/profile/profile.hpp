@@ -37,7 +37,7 @@ struct SandboxSection {
 struct LimitsSection {                               // 0 or empty: no limit of ours
   std::uint64_t memory_bytes = 0;                    // needs cgroup v2: not enforced in this version
   double cpus = 0;                                   // needs cgroup v2: not enforced in this version
-  std::uint64_t pids = 0;                            // RLIMIT_NPROC: counts per uid, and the uid is the session's own
+  std::uint64_t pids = 512;                          // RLIMIT_NPROC: counts per uid, and the uid is the session's own
   std::optional<std::chrono::seconds> time;
   std::uint64_t open_files = 1024;                   // RLIMIT_NOFILE
   std::uint64_t output_bytes = 1ULL << 30;           // stdout and stderr together; what is beyond is dropped and said
