@@ -19,8 +19,17 @@ constexpr std::chrono::seconds kDrainTime{2};
 constexpr std::chrono::seconds kWriteStall{60};
 }  // namespace
 
-Connection::Connection(net::any_io_executor executor, UniqueFd fd) : descriptor_(std::move(executor), fd.release()) {
+Connection::Connection(net::any_io_executor executor, UniqueFd fd, Ticker& ticker)
+    : descriptor_(std::move(executor), fd.release()), ticker_(ticker) {
   descriptor_.non_blocking(true);
+  ticker_.add(this, [this](Clock::time_point now) { return check_deadline(now); });
+}
+
+Connection::~Connection() { ticker_.remove(this); }
+
+void Connection::set_deadline(Clock::duration from_now) {
+  deadline_ = Clock::now() + from_now;
+  ticker_.start();
 }
 
 void Connection::consume(std::size_t bytes) {
@@ -86,7 +95,7 @@ net::awaitable<bool> Connection::write(std::string_view first, std::string_view 
     if (sent < 0 && errno == EINTR) continue;
     if (sent < 0 && errno != EAGAIN) co_return false;
     if (sent < 0) {
-      set_deadline(Clock::now() + kWriteStall);  // a client that reads nothing for so long is given up
+      if (!patient_) set_deadline(kWriteStall);
       auto [error] = co_await descriptor_.async_wait(net::posix::stream_descriptor::wait_write, kUseTuple);
       no_deadline();
       if (error) co_return false;
@@ -104,7 +113,7 @@ void Connection::finish_writing() {
 }
 
 net::awaitable<void> Connection::drain() {
-  set_deadline(Clock::now() + kDrainTime);
+  set_deadline(kDrainTime);
   std::size_t budget = 4 * 1024 * 1024;
   while (budget > 0) {
     begin_ = end_ = 0;

@@ -10,16 +10,18 @@
 #include <string_view>
 #include <vector>
 
+#include "broker/gate/ticker.hpp"
 #include "broker/gate/waker.hpp"
 #include "sallyport/unique_fd.hpp"
 
 namespace sallyport::gate {
 
-using Clock = std::chrono::steady_clock;
-
 class Connection {
  public:
-  Connection(net::any_io_executor executor, UniqueFd fd);
+  Connection(net::any_io_executor executor, UniqueFd fd, Ticker& ticker);
+  ~Connection();
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
 
   // Input that has been read and not consumed.
   std::string_view input() const { return std::string_view(buffer_.data() + begin_, end_ - begin_); }
@@ -39,22 +41,28 @@ class Connection {
   net::awaitable<void> drain();  // reads and forgets, for a short time, so that the peer sees our last bytes
   void close();
 
-  void set_deadline(Clock::time_point when) { deadline_ = when; }
+  // What waits then fails, and timed_out() says why.
+  void set_deadline(Clock::duration from_now);
   void no_deadline() { deadline_ = Clock::time_point::max(); }
-  bool check_deadline(Clock::time_point now);  // true where there is still one to come
+  // A peer that reads nothing for a minute is given up, unless the stream may pause for as long as it likes.
+  void be_patient() { patient_ = true; }
   bool timed_out() const { return timed_out_; }
 
   net::posix::stream_descriptor& descriptor() { return descriptor_; }
   int fd() { return descriptor_.native_handle(); }
 
  private:
-  net::posix::stream_descriptor descriptor_;
   char* room_for(std::size_t bytes);
+  bool check_deadline(Clock::time_point now);  // true where there is still one to come
+
+  net::posix::stream_descriptor descriptor_;
+  Ticker& ticker_;
   std::vector<char> buffer_;  // input is [begin_, end_); the rest is room that the next read uses
   std::size_t begin_ = 0;
   std::size_t end_ = 0;
   Clock::time_point deadline_ = Clock::time_point::max();
   bool timed_out_ = false;
+  bool patient_ = false;
 };
 
 }  // namespace sallyport::gate

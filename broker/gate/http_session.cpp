@@ -35,11 +35,12 @@ Refusal denied_row(const Route& route, const Head& head) {
 }  // namespace
 
 HttpSession::HttpSession(net::any_io_executor executor, UniqueFd fd, ClientKind kind, Services services)
-    : services_(services), kind_(kind), connection_(executor, std::move(fd)), waker_(std::make_shared<Waker>()) {
-  services_.ticker.add(this, [this](Clock::time_point now) { return connection_.check_deadline(now); });
+    : services_(services),
+      kind_(kind),
+      connection_(executor, std::move(fd), services.ticker),
+      waker_(std::make_shared<Waker>()) {
+  if (kind == ClientKind::LastingStream) connection_.be_patient();
 }
-
-HttpSession::~HttpSession() { services_.ticker.remove(this); }
 
 net::awaitable<void> HttpSession::serve() {
   const auto self = shared_from_this();
@@ -55,12 +56,8 @@ net::awaitable<Outcome<bool>> HttpSession::read_head() {
     connection_.release_input();
     parser_.release();
   }
-  const auto wait_at_most = [this](std::chrono::seconds time) {
-    connection_.set_deadline(Clock::now() + time);
-    services_.ticker.start();
-  };
-  if (!idle) wait_at_most(limits::kHeaderDeadline);
-  else if (kind_ == ClientKind::Socket) wait_at_most(limits::kIdleDeadline);
+  if (!idle) connection_.set_deadline(limits::kHeaderDeadline);
+  else if (kind_ == ClientKind::Socket) connection_.set_deadline(limits::kIdleDeadline);
   for (;;) {
     const HeadScan scan = scan_head(connection_.input(), scanned);
     if (scan.state == HeadScan::State::Malformed)
@@ -77,7 +74,7 @@ net::awaitable<Outcome<bool>> HttpSession::read_head() {
     if (!more && connection_.timed_out() && !idle)
       co_return refuse(408, "http", "the request head did not come in time");
     if (!more) co_return false;
-    if (idle) wait_at_most(limits::kHeaderDeadline);
+    if (idle) connection_.set_deadline(limits::kHeaderDeadline);
     idle = false;
   }
 }
@@ -86,8 +83,7 @@ net::awaitable<Outcome<>> HttpSession::read_body(std::size_t ceiling) {
   CO_TRY(parser_.begin(head_bytes_, head_, ceiling));
   if (!head_.has_body()) co_return Outcome<>{};
   if (head_.content_length.value_or(0) > ceiling) co_return refuse(413, "http", "the body is larger than is served");
-  connection_.set_deadline(Clock::now() + limits::kBodyDeadline);
-  services_.ticker.start();
+  connection_.set_deadline(limits::kBodyDeadline);
   bool told_to_continue = !head_.expect_continue;
   std::size_t taken = 0;
   while (!parser_.done()) {
@@ -266,6 +262,7 @@ net::awaitable<HttpSession::Next> HttpSession::logs(KeeperClient::Exchange& exch
     exchange.cancel_stream();
     co_return Next::Close;
   }
+  connection_.be_patient();  // whoever follows a log may stop reading for a while
   LogRelay relay(connection_, waker_, std::move(received->fds.front()));
   if (!co_await relay.run()) {
     exchange.cancel_stream();

@@ -31,7 +31,6 @@ enum class ClientKind : std::uint8_t { Socket, LastingStream };
 class HttpSession : public std::enable_shared_from_this<HttpSession> {
  public:
   HttpSession(net::any_io_executor executor, UniqueFd fd, ClientKind kind, Services services);
-  ~HttpSession();
 
   net::awaitable<void> serve();
 

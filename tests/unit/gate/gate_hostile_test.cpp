@@ -185,6 +185,19 @@ TEST(GateHttp, TheLastingStreamSpeaksHttpAtOnceAndIsServedAgainAndAgain) {
   EXPECT_EQ(status_of(ask(gate.stream(), get("/_ping"))), 200);
 }
 
+TEST(GateHttp, GivesUpAHeadThatDoesNotCome) {
+  GateHarness gate(created);
+  const UniqueFd slow = gate.connect();
+  const UniqueFd idle = gate.connect();
+  send_all(slow, "GET /_ping HTTP/1.1\r\nHost: d\r\nX: ");
+  std::this_thread::sleep_for(limits::kHeaderDeadline);
+  const std::string answer = read_response(slow);
+  EXPECT_EQ(status_of(answer), 408);
+  EXPECT_NE(answer.find("Connection: close"), std::string::npos);
+  EXPECT_EQ(read_to_end(slow), "");
+  EXPECT_EQ(status_of(ask(idle, get("/_ping"))), 200);
+}
+
 TEST(GateClaims, OfAFloodAreCountedAndFewMessagesCarryThem) {
   GateHarness gate(created);
   const UniqueFd client = gate.connect();
