@@ -7,7 +7,6 @@
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/experimental/awaitable_operators.hpp>
-#include <boost/asio/steady_timer.hpp>
 #include <charconv>
 
 namespace sallyport::gate {
@@ -51,9 +50,9 @@ net::awaitable<void> pump_input(Connection& client, net::posix::stream_descripto
   const bool taken =
       co_await write_all(stream, early.data(), early.size()) && co_await pump(client.descriptor(), stream);
   if (taken) (void)::shutdown(stream.native_handle(), SHUT_WR);  // the client's end of input is the container's
-  // The output goes on for as long as the container runs: only its end ends the relay, which cancels this wait.
-  net::steady_timer for_ever(co_await net::this_coro::executor, net::steady_timer::time_point::max());
-  co_await for_ever.async_wait(kUseTuple);
+  // The output goes on for as long as the container runs and the client is there: a client that has closed both ways is
+  // EPOLLHUP, one that has ended its input alone is not.
+  co_await client.descriptor().async_wait(net::posix::stream_descriptor::wait_error, kUseTuple);
 }
 
 net::awaitable<void> pump_output(Connection& client, net::posix::stream_descriptor& stream) {
@@ -120,6 +119,9 @@ net::awaitable<void> relay_attach(Connection& client, UniqueFd stream) {
   net::posix::stream_descriptor upstream(co_await net::this_coro::executor, stream.release());
   upstream.non_blocking(true);
   co_await (pump_output(client, upstream) || pump_input(client, upstream));
+  // The keeper holds a duplicate: closing ours alone would leave dockerd with a stream that nobody reads, and dockerd then
+  // holds up the container's output and its removal.
+  (void)::shutdown(upstream.native_handle(), SHUT_RDWR);
   client.finish_writing();
   co_await client.drain();
 }

@@ -6,6 +6,7 @@ import subprocess
 import pytest
 from support import leaks, places, sandbox
 from support.broker import Broker
+from support.processes import wait_until
 
 LIES = {1: "noise", 2: "a datagram larger than any message", 3: "an unknown message", 4: "one request id twice",
         5: "a name that no grammar takes", 6: "bytes after the message", 7: "its end", 8: "a crash", 9: "requests without end"}
@@ -46,7 +47,7 @@ def test_a_lie_ends_its_own_session(programs, dockerd, lie):
         done = sandbox.run(broker, "seat", ["/bin/sleep", "30"], seconds=20)
         assert done.code in (125, 137) and done.status[-1]["ended"] != "exited", done
         assert broker.alive()
-        (end,) = broker.audit(event="session-end")
+        (end,) = wait_until(lambda: broker.audit(event="session-end"), 5, "the session's end is not recorded")
         assert "gate" in end["reason"] or "misconduct" in end["reason"], end
         leaks.wait_until_clean(broker, dockerd)
     finally:
