@@ -10,6 +10,10 @@ from .measure import MIB, Row, ask_tool, in_turn, paired_ratio
 from .seat import Session, broker_for
 
 
+# Long printable lines: what dockerd's own log costs, on both sides, is least with them.
+LINE = "0123456789" * 800
+
+
 class Direct:
     """dockerd itself, asked for containers like one that the session made."""
 
@@ -53,7 +57,7 @@ def life(side) -> float:
 
 def output(side, megabytes: int) -> float:
     with raw_http.Connection(side.socket, 60) as connection:
-        identity = create(connection, side, ["dd", "if=/dev/zero", "bs=64k", f"count={megabytes * 16}"])
+        identity = create(connection, side, ["sh", "-c", f"yes {LINE} | head -c {megabytes * MIB}"])
     result = ask_tool("attach_drain", "--socket", side.socket, "--id", identity)
     with raw_http.Connection(side.socket, 60) as connection:
         assert connection.request("DELETE", f"/v1.41/containers/{identity}?force=1").status == 204
