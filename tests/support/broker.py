@@ -132,12 +132,21 @@ class Broker:
         wait_until(lambda: not is_alive(pid), 5, f"{part} does not end")
 
     def end(self) -> int:
-        code = self.daemon.end(15) if self.daemon else 0
-        return code
+        return self.daemon.end(15) if self.daemon else 0
+
+    def sanitizer_reports(self) -> str:
+        """What AddressSanitizer or UndefinedBehaviorSanitizer said in any of the broker's processes."""
+        if not self.log_file.exists():
+            return ""
+        lines = self.log_file.read_text(errors="replace").splitlines()
+        begin = next((n for n, line in enumerate(lines) if "AddressSanitizer" in line or "runtime error:" in line), None)
+        return "" if begin is None else "\n".join(lines[begin:begin + 60])
 
     def remove(self) -> None:
         self.end()
+        report = self.sanitizer_reports()
         places.remove_directory(self.directory)
+        assert not report, report
 
     def __repr__(self):
         return f"Broker({self.directory}, {command_of(self.daemon.pid) if self.daemon else 'not started'})"
