@@ -32,7 +32,7 @@ class Watch {
   Watch(Poller* poller, std::uint64_t token, int fd) : poller_(poller), token_(token), fd_(fd) {}
   Poller* poller_ = nullptr;
   std::uint64_t token_ = 0;
-  int fd_ = -1;  // borrowed from the caller, who keeps it open while it is watched  // borrowed: the descriptor outlives its watch
+  int fd_ = -1;  // borrowed: the descriptor outlives its watch
 };
 
 class Poller {
