@@ -12,29 +12,29 @@
 
 namespace sallyport {
 
-struct OpenRule {                                    // [[open]]
+struct OpenRule {  // [[open]]
   ProfileName profile;
-  std::vector<std::uint32_t> uids;                   // users = [names or numbers], resolved in /etc/passwd
-  std::vector<std::uint32_t> gids;                   // groups = [...]
+  std::vector<std::uint32_t> uids;  // users = [names or numbers], resolved in /etc/passwd
+  std::vector<std::uint32_t> gids;  // groups = [...]
 };
 
 struct UidSpan {
   std::uint32_t first = 200'000;
-  std::uint32_t last = 265'535;                      // inclusive; (last - first + 1) / kUidsPerSession sessions
+  std::uint32_t last = 265'535;  // inclusive; (last - first + 1) / kUidsPerSession sessions
 };
 
 struct BrokerConfig {
-  std::string file;                                  // where it was read; "" for built-in defaults
+  std::string file;  // where it was read; "" for built-in defaults
   std::string profile_directory = "/etc/sallyport/profiles";
   std::string state_directory = "/var/lib/sallyport";
   std::string log_directory = "/var/log/sallyport";
   std::string runtime_directory = "/run/sallyport";
   std::string docker_socket = "/run/docker.sock";
-  std::string user = "sallyport";                    // the keeper's; name or number, never root
-  std::uint32_t user_id = 0;                         // resolved from `user`; 0: no such user, and the broker refuses
+  std::string user = "sallyport";  // the keeper's; name or number, never root
+  std::uint32_t user_id = 0;       // resolved from `user`; 0: no such user, and the broker refuses
   UidSpan uid_span;
   std::uint32_t max_sessions = 64;
-  std::vector<OpenRule> open;                        // empty: root only
+  std::vector<OpenRule> open;  // empty: root only
 
   std::string control_socket() const { return runtime_directory + "/broker.sock"; }
 };
