@@ -1,4 +1,5 @@
-// Coroutine helpers: a task's failure reaches its owner by name, waits end at their deadline, channels keep their bounds.
+// Coroutine helpers: a task's failure reaches its owner by name, waits end at their deadline, channels keep their
+// bounds.
 #include <gtest/gtest.h>
 
 #include <boost/asio/co_spawn.hpp>
@@ -31,7 +32,8 @@ net::awaitable<Result<int>> answers_after(std::chrono::milliseconds duration) {
 TEST(TaskGroup, AnExceptionReachesTheHandlerWithTheTasksName) {
   net::io_context context(1);
   std::string seen;
-  TaskGroup group(context.get_executor(), [&](const std::string& task, const std::string& what) { seen = task + ": " + what; });
+  TaskGroup group(context.get_executor(),
+                  [&](const std::string& task, const std::string& what) { seen = task + ": " + what; });
   group.spawn("copy logs", fails());
   context.run();
   EXPECT_EQ(seen, "copy logs: broken");

@@ -1,4 +1,5 @@
-// The codec that every message between our processes goes through: what is encoded comes back, and nothing else is taken.
+// The codec that every message between our processes goes through: what is encoded comes back, and nothing else is
+// taken.
 #include "sallyport/bytes.hpp"
 
 #include <gtest/gtest.h>
@@ -29,9 +30,7 @@ struct Message {
   bool operator==(const Message&) const = default;
 };
 
-Message sample() {
-  return Message{7, true, Colour::Green, {{{"a"}, {"bc"}}}, -5, {1, 2, 3, 4}, Other{515}};
-}
+Message sample() { return Message{7, true, Colour::Green, {{{"a"}, {"bc"}}}, -5, {1, 2, 3, 4}, Other{515}}; }
 
 TEST(Codec, WhatIsEncodedIsDecodedAlike) {
   const auto decoded = decode_message<Message>(encode_message(sample()));

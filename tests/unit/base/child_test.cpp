@@ -47,7 +47,9 @@ TEST(Child, IsNotReapedWhileItRuns) {
 
 TEST(Child, IsKilledAndReapedWhenItsOwnerGoes) {
   const pid_t pid = fork_one(-1);
-  { auto child = Child::from_pid(pid); }
+  {
+    auto child = Child::from_pid(pid);
+  }
   EXPECT_EQ(::kill(pid, 0), -1);
   EXPECT_EQ(errno, ESRCH);
 }

@@ -49,16 +49,15 @@ void fill(std::array<std::uint8_t, Size>& bytes) {
 }
 template <class Grammar>
 void fill(Parsed<Grammar>& id) {
-  for (const std::string& text : {std::string("0123456789ab"), std::string(64, 'a'), "sha256:" + std::string(64, 'b'), std::string("name")})
+  for (const std::string& text :
+       {std::string("0123456789ab"), std::string(64, 'a'), "sha256:" + std::string(64, 'b'), std::string("name")})
     if (auto parsed = Parsed<Grammar>::parse(text)) id = *parsed;
   ASSERT_FALSE(id.empty()) << "no sample for " << Grammar::kWhat;
 }
 template <class T>
 void fill(T& value) {
-  if constexpr (codec::Message<T>)
-    std::apply([](auto&... field) { (fill(field), ...); }, value.fields());
-  else
-    fill_number(value);
+  if constexpr (codec::Message<T>) std::apply([](auto&... field) { (fill(field), ...); }, value.fields());
+  else fill_number(value);
 }
 
 template <class Variant, std::size_t Index = 0, class Check>
@@ -92,7 +91,8 @@ TYPED_TEST(Protocol, NoMessageCutShortIsTaken) {
   for_each_alternative<TypeParam>([](const TypeParam& message) {
     const auto bytes = encode_message(message);
     for (std::size_t size = 0; size < bytes.size(); ++size)
-      EXPECT_FALSE(decode_message<TypeParam>(std::span(bytes).first(size))) << "alternative " << message.index() << " cut to " << size;
+      EXPECT_FALSE(decode_message<TypeParam>(std::span(bytes).first(size)))
+          << "alternative " << message.index() << " cut to " << size;
   });
 }
 
