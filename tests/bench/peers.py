@@ -44,7 +44,7 @@ def accepts(path: str) -> bool:
 
 
 class Haproxy:
-    """As docker-socket-proxy configures it: a server connection per request; or, harder to beat, kept ones."""
+    """As docker-socket-proxy configures it (http-server-close: a connection to dockerd per request); or with kept ones."""
 
     def __init__(self, upstream: str, keeps_server_connections: bool):
         self.directory = places.make_directory("haproxy")

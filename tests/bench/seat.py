@@ -7,7 +7,7 @@ WITHOUT_LIMITS = {"containers": 64, "creates": "1000000/min", "requests": "10000
 
 
 def broker_for(docker_socket, sessions=8) -> Broker:
-    broker = Broker(docker_socket, sessions=sessions)
+    broker = Broker(docker_socket, sessions=sessions, config_extra=f"max_sessions = {sessions}\n")
     broker.profile("bench", command=("/bin/sleep", "86400"), docker={}, container={"memory": "256MiB"}, budget=WITHOUT_LIMITS)
     return broker
 
@@ -19,6 +19,8 @@ class Session:
         wait_until(self._answers, 20, f"the session does not answer: {self.run.stderr}")
 
     def _answers(self) -> bool:
+        if self.run.process.poll() is not None:
+            raise RuntimeError(f"the session ended: {self.run.stderr}")
         try:
             return raw_http.request(self.socket, "GET", "/_ping", timeout=5).status == 200
         except (OSError, ConnectionError):
