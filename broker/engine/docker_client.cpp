@@ -62,11 +62,11 @@ Result<std::shared_ptr<Upstream>> DockerClient::connect() {
   return std::make_shared<Upstream>(executor_, std::move(fd));
 }
 
-std::shared_ptr<Upstream> DockerClient::take_idle() {
+std::shared_ptr<Upstream> DockerClient::take_idle(Check check) {
   while (!idle_.empty()) {
     std::shared_ptr<Upstream> upstream = std::move(idle_.back());
     idle_.pop_back();
-    if (upstream->is_alive()) return upstream;
+    if (check == Check::No || upstream->is_alive()) return upstream;
     facts_.reset();  // dockerd does not close idle connections: it has gone, and perhaps come back
   }
   return nullptr;
@@ -90,7 +90,9 @@ net::awaitable<Result<Reply>> DockerClient::ask_on(std::shared_ptr<Upstream> ups
 net::awaitable<Result<Reply>> DockerClient::ask(std::string request, Exchange& exchange, std::chrono::seconds limit) {
   for (;;) {
     if (exchange.cancelled) co_return fail_errno("ask dockerd", ECANCELED);
-    std::shared_ptr<Upstream> upstream = take_idle();
+    // A GET finds out by itself, and is asked again; for what must not be done twice the connection is looked at first.
+    const bool repeatable = request.starts_with("GET ");
+    std::shared_ptr<Upstream> upstream = take_idle(repeatable ? Check::No : Check::Yes);
     const bool kept = upstream != nullptr;
     for (int tries = 0; upstream == nullptr; ++tries) {
       auto connected = connect();
@@ -109,7 +111,9 @@ net::awaitable<Result<Reply>> DockerClient::ask(std::string request, Exchange& e
     }
     const int code = reply.error().code;
     const bool closed_before_answer = (code == ECONNRESET || code == EPIPE) && !upstream->has_answered();
-    if (!kept || !closed_before_answer || !request.starts_with("GET ")) co_return reply;
+    if (!kept || !closed_before_answer) co_return reply;
+    facts_.reset();
+    if (!repeatable) co_return reply;
   }
 }
 
@@ -129,7 +133,7 @@ net::awaitable<Result<DockerClient::Stream>> DockerClient::open_stream(std::stri
 
 net::awaitable<Result<EngineFacts>> DockerClient::facts() {
   // Loses no time where they are known; a connection that died since is noticed here, by nobody having used it.
-  if (std::shared_ptr<Upstream> upstream = take_idle()) idle_.push_back(std::move(upstream));
+  if (std::shared_ptr<Upstream> upstream = take_idle(Check::Yes)) idle_.push_back(std::move(upstream));
   if (facts_) co_return *facts_;
   Exchange exchange;
   const Reply version = CO_TRY(co_await ask(render_version(), exchange, std::chrono::seconds(10)));
@@ -139,10 +143,10 @@ net::awaitable<Result<EngineFacts>> DockerClient::facts() {
                    std::string(kApiVersion) + ", which this broker needs");
   }
   const Reply info = CO_TRY(co_await ask(render_info(), exchange, std::chrono::seconds(30)));
-  const std::string driver = CO_TRY(read_cgroup_driver(info.body));
-  if (driver != "cgroupfs" && driver != "systemd")
+  EngineInfo told = CO_TRY(read_info(info.body));
+  if (told.cgroup_driver != "cgroupfs" && told.cgroup_driver != "systemd")
     co_return fail("dockerd uses a cgroup driver that this broker does not know (cgroupfs and systemd are known)");
-  facts_ = EngineFacts{driver == "systemd"};
+  facts_ = EngineFacts{told.cgroup_driver == "systemd", std::move(told.not_enforced)};
   co_return *facts_;
 }
 

@@ -35,6 +35,7 @@ struct Exchange {
 // Facts of dockerd that decide what we send. Known before any session or create.
 struct EngineFacts {
   bool systemd_cgroups = false;
+  std::vector<std::string> not_enforced;  // limits of [docker] that this host's kernel cannot set
 };
 
 class DockerClient {
@@ -67,7 +68,8 @@ class DockerClient {
  private:
   class Busy;
   Result<std::shared_ptr<Upstream>> connect();
-  std::shared_ptr<Upstream> take_idle();
+  enum class Check : bool { No, Yes };
+  std::shared_ptr<Upstream> take_idle(Check check);
   void give_back(std::shared_ptr<Upstream> upstream);
   net::awaitable<Result<Reply>> ask_on(std::shared_ptr<Upstream> upstream, const std::string& request,
                                        Exchange& exchange, std::chrono::seconds limit);

@@ -28,6 +28,8 @@ constexpr std::array kStartFaults = {
 bool contains(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
 
 Failed conflict(Operation operation, std::string_view text, const std::string& container) {
+  if (operation == Operation::Create)
+    return {409, "Conflict. The container name is already in use: a container of that name is still being removed; try again"};
   if (contains(text, "is not running")) {
     if (operation == Operation::Kill) return {409, "Cannot kill container: " + container + ": Container " + container + " is not running"};
     return {409, "Container " + container + " is not running"};

@@ -148,15 +148,22 @@ Result<EngineVersion> read_version(std::string_view body) {
   return version;
 }
 
-Result<std::string> read_cgroup_driver(std::string_view body) {
+Result<EngineInfo> read_info(std::string_view body) {
   JsonReader json(body);
-  std::string driver;
+  EngineInfo info;
+  const auto limit = [&](const char* name) {
+    if (!json.boolean()) info.not_enforced.emplace_back(name);
+  };
   json.object([&](std::string_view key) {
-    if (key == "CgroupDriver") driver = json.text(32);
+    if (key == "CgroupDriver") info.cgroup_driver = json.text(32);
+    else if (key == "MemoryLimit") limit("docker.container.memory");
+    else if (key == "SwapLimit") limit("docker.container.memory (swap)");
+    else if (key == "CpuCfsQuota") limit("docker.container.cpus");
+    else if (key == "PidsLimit") limit("docker.container.pids");
     else json.skip();
   });
-  if (!json.finished() || driver.empty()) return malformed("info");
-  return driver;
+  if (!json.finished() || info.cgroup_driver.empty()) return malformed("info");
+  return info;
 }
 
 Result<ImageFacts> read_image(std::string_view body) {

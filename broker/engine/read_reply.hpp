@@ -33,7 +33,11 @@ struct ListedContainer {
 };
 
 Result<EngineVersion> read_version(std::string_view body);
-Result<std::string> read_cgroup_driver(std::string_view body);      // of /info
+struct EngineInfo {
+  std::string cgroup_driver;
+  std::vector<std::string> not_enforced;  // names of limits that this host's kernel cannot set
+};
+Result<EngineInfo> read_info(std::string_view body);
 Result<ImageFacts> read_image(std::string_view body);
 Result<ContainerId> read_created(std::string_view body);
 Result<WaitOutcome> read_wait(std::string_view body);

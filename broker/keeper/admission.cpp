@@ -33,6 +33,11 @@ Result<> check_pidfd(int fd, const char* what) {
   return {};
 }
 
+bool names(const OpenRule& rule, const Peer& peer) {
+  if (std::ranges::find(rule.uids, peer.uid) != rule.uids.end()) return true;
+  return std::ranges::any_of(peer.gids, [&](std::uint32_t gid) { return std::ranges::find(rule.gids, gid) != rule.gids.end(); });
+}
+
 }  // namespace
 
 Result<Peer> peer_of(int control_socket) {
@@ -53,14 +58,14 @@ Result<Peer> peer_of(int control_socket) {
   return peer;
 }
 
+bool may_open_any(const Peer& peer, const BrokerConfig& config) {
+  return peer.uid == 0 || std::ranges::any_of(config.open, [&](const OpenRule& rule) { return names(rule, peer); });
+}
+
 Result<> may_open(const Peer& peer, const ProfileName& profile, const BrokerConfig& config) {
   if (peer.uid == 0) return {};
-  for (const OpenRule& rule : config.open) {
-    if (rule.profile != profile) continue;
-    if (std::ranges::find(rule.uids, peer.uid) != rule.uids.end()) return {};
-    for (const std::uint32_t gid : peer.gids)
-      if (std::ranges::find(rule.gids, gid) != rule.gids.end()) return {};
-  }
+  for (const OpenRule& rule : config.open)
+    if (rule.profile == profile && names(rule, peer)) return {};
   return fail("uid " + std::to_string(peer.uid) + " may not open a session with profile " + profile.text() +
               ": add an [[open]] rule for it to broker.toml, or run as root");
 }

@@ -21,6 +21,8 @@ struct Peer {
 };
 Result<Peer> peer_of(int control_socket);
 
+// Pure. Whether there is any profile with which the peer may open a session. Who may open none is told so and nothing else.
+bool may_open_any(const Peer& peer, const BrokerConfig& config);
 // Pure. Root always; others by the [[open]] rules of broker.toml.
 Result<> may_open(const Peer& peer, const ProfileName& profile, const BrokerConfig& config);
 

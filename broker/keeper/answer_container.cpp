@@ -66,8 +66,10 @@ AnswerTask answer(Call call, protocol::StartContainer ask) {
   (*owned)->was_started = true;
   Answer outcome = co_await act(call, engine::Operation::Start, *owned, ask.container, engine::render_start((*owned)->id));
   const auto lifetime = call.session->profile.docker->budget.lifetime;
-  if (succeeded(outcome) && lifetime && !call.session->is_ending)
+  if (succeeded(outcome) && lifetime && !(*owned)->has_lifetime && !call.session->is_ending) {
+    (*owned)->has_lifetime = true;
     call.session->tasks.spawn("lifetime", kill_after_lifetime(call.services, call.session, *owned, *lifetime));
+  }
   co_return outcome;
 }
 

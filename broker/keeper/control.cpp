@@ -3,6 +3,8 @@
 #include <sys/socket.h>
 
 #include <boost/asio/posix/stream_descriptor.hpp>
+#include <map>
+#include <utility>
 
 #include "broker/keeper/ending.hpp"
 #include "broker/keeper/open_session.hpp"
@@ -16,7 +18,7 @@ namespace {
 
 constexpr std::chrono::seconds kHelloWithin{5};
 constexpr std::chrono::seconds kKilledWithin{30};
-constexpr std::size_t kMaxGreeting = 128;  // connections that have not said who they are
+constexpr std::size_t kMaxGreeting = 16;  // connections of one uid that have not said what they want; root has no bound
 
 void refuse(Services& services, async::Channel& control, const Hello* hello, const std::string& reason) {
   log::warning("refused on the control socket: " + reason);
@@ -75,7 +77,9 @@ net::awaitable<void> begin(Services& services, std::unique_ptr<async::Channel> c
   const Hello shown{hello.message, {}, hello.peer};
   const auto session = co_await open_session(services, std::move(hello), control);
   if (!session) co_return refuse(services, *control, &shown, session.error().text());
-  const FromKeeper opened = handshake::Opened{(*session)->id, {}};
+  handshake::Opened message_opened{(*session)->id, {}};
+  for (const std::string& limit : (*session)->not_enforced) message_opened.not_enforced.items.emplace_back(limit);
+  const FromKeeper opened = std::move(message_opened);
   if (!(*session)->control->send(encode_message(opened)))
     co_return end_session(services, *session, "launcher.closed", "the launcher closed its connection");
   log::info("session " + (*session)->id.text() + " begins: profile " + (*session)->profile.name.text());
@@ -83,9 +87,29 @@ net::awaitable<void> begin(Services& services, std::unique_ptr<async::Channel> c
   co_await (*session)->ended.wait();
 }
 
-std::size_t& greeting() {
-  static std::size_t count = 0;
-  return count;
+// A connection that has not said what it wants. Counted per uid, so that nobody who is not root can keep a launcher out.
+class Greeting {
+ public:
+  explicit Greeting(std::uint32_t uid) : uid_(uid) { ++counts()[uid_]; }
+  ~Greeting() {
+    if (--counts()[uid_] == 0) counts().erase(uid_);
+  }
+  Greeting(const Greeting&) = delete;
+  Greeting& operator=(const Greeting&) = delete;
+  bool is_one_too_many() const { return uid_ != 0 && counts()[uid_] > kMaxGreeting; }
+
+ private:
+  static std::map<std::uint32_t, std::size_t>& counts() {
+    static std::map<std::uint32_t, std::size_t> by_uid;
+    return by_uid;
+  }
+  std::uint32_t uid_;
+};
+
+net::awaitable<Result<async::Message>> hear_hello(async::Channel& control, std::uint32_t uid) {
+  const Greeting greeting(uid);
+  if (greeting.is_one_too_many()) co_return fail("too many connections that say nothing");
+  co_return co_await async::within(kHelloWithin, control.receive());
 }
 
 }  // namespace
@@ -95,10 +119,10 @@ net::awaitable<void> converse(Services& services, UniqueFd connection) {
   if (!peer) co_return log::warning(peer.error().text());
   auto control = std::make_unique<async::Channel>(services.executor, std::move(connection), limits::kMaxSmallMessageBytes,
                                                   async::Sending::WithSendmsg);
-  ++greeting();
-  auto message = co_await async::within(kHelloWithin, control->receive());
-  --greeting();
+  auto message = co_await hear_hello(*control, peer->uid);
   if (!message || message->bytes.empty()) co_return;
+  if (!may_open_any(*peer, services.config))
+    co_return refuse(services, *control, nullptr, "uid " + std::to_string(peer->uid) + " may not open any session here");
   co_await begin(services, std::move(control), std::move(*message), std::move(*peer));
 }
 
@@ -112,7 +136,6 @@ net::awaitable<void> accept_control(Services& services, UniqueFd listener) {
       if (errno == EMFILE || errno == ENFILE) co_await async::sleep_for(std::chrono::milliseconds(100));
       continue;
     }
-    if (greeting() >= kMaxGreeting) continue;  // closed again
     services.tasks.spawn("control connection", converse(services, std::move(connection)));
   }
 }

@@ -39,6 +39,7 @@ Result<> record_open(Services& services, Session& session, const Hello& hello) {
   record.profile = session.profile.name.text();
   record.object = hello.message.command.value;
   record.reason = hello.peer.uid == 0 ? "sandboxed; opened by root" : "opened by uid " + std::to_string(hello.peer.uid);
+  for (const std::string& limit : session.not_enforced) record.reason += "; not enforced on this host: " + limit;
   return services.audit.write(record);
 }
 
@@ -56,6 +57,7 @@ net::awaitable<Result<>> prepare(Services& services, Session& session, const Hel
     const auto facts = co_await services.docker.facts();
     if (!facts) co_return fail("dockerd cannot be used: " + facts.error().text());
     session.systemd_cgroups = facts->systemd_cgroups;
+    session.not_enforced = facts->not_enforced;
   } else if (const auto facts = co_await services.docker.facts()) {
     session.systemd_cgroups = facts->systemd_cgroups;
   }
@@ -140,12 +142,14 @@ net::awaitable<Result<SessionPtr>> open_session(Services& services, Hello hello,
   session->uid_base = hello.message.uid_base;
   services.sessions.emplace(id.text(), session);  // counted from here on
   auto outcome = co_await prepare(services, *session, hello);
+  if (session->is_ending) co_return fail("the broker is stopping");  // its ending is under way, and cleans up
   if (!outcome) {
     session->ledger_file.remove();
     services.sessions.erase(id.text());
     co_return std::unexpected(outcome.error());
   }
   outcome = co_await start_processes(services, *session, fds);
+  if (session->is_ending) co_return fail("the broker is stopping");
   if (!outcome) {
     end_session(services, session, "session.not-started", outcome.error().text());
     co_return std::unexpected(outcome.error());

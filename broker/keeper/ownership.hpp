@@ -24,6 +24,7 @@ struct OwnedContainer {
   bool auto_remove = false;
   bool tty = false;
   bool was_started = false;
+  bool has_lifetime = false;     // the timer that kills it runs
   bool is_gone = false;          // removed; holders of this object see it
 };
 using Owned = std::shared_ptr<OwnedContainer>;

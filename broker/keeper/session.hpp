@@ -60,6 +60,7 @@ class Session {
   const Profile profile;
   std::uint32_t uid_base = 0;
   bool systemd_cgroups = false;
+  std::vector<std::string> not_enforced;  // limits of [docker] that dockerd cannot set on this host
 
   Ledger ledger;
   LedgerFile ledger_file;

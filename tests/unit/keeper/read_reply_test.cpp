@@ -87,6 +87,14 @@ TEST(ReadWait, WantsAStatus) {
   EXPECT_FALSE(read_wait(""));
 }
 
+TEST(ReadInfo, TellsTheDriverAndWhatTheHostCannotLimit) {
+  const auto read = read_info(R"({"CgroupDriver":"systemd","MemoryLimit":true,"SwapLimit":false,"PidsLimit":false,"Name":"host"})");
+  ASSERT_TRUE(read);
+  EXPECT_EQ(read->cgroup_driver, "systemd");
+  EXPECT_THAT(read->not_enforced, testing::ElementsAre("docker.container.memory (swap)", "docker.container.pids"));
+  EXPECT_FALSE(read_info("{}"));
+}
+
 TEST(Versions, AreComparedByTheirNumbers) {
   EXPECT_TRUE(version_at_least("1.41", "1.41"));
   EXPECT_TRUE(version_at_least("1.41", "1.9"));
@@ -118,7 +126,7 @@ INSTANTIATE_TEST_SUITE_P(
         Told{Operation::Start, 500, "mkdir /var/lib/docker/deadbeef: no space", 500, "could not be started"},
         Told{Operation::Inspect, 404, "No such container: deadbeef", 404, "No such container: db"},
         Told{Operation::Create, 404, "No such image", 404, "No such image: db"},
-        Told{Operation::Create, 409, "name in use by deadbeef", 409, "state that does not allow"},
+        Told{Operation::Create, 409, "name in use by deadbeef", 409, "Conflict. The container name"},
         Told{Operation::Remove, 409, "You cannot remove a running container deadbeef.", 409, "You cannot remove a running container db. Stop the container"},
         Told{Operation::Remove, 409, "removal of container deadbeef is already in progress", 409, "already in progress"},
         Told{Operation::Kill, 409, "Cannot kill container: deadbeef: Container deadbeef is not running", 409, "Container db is not running"},
