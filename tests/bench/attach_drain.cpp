@@ -1,5 +1,5 @@
-// BENCHMARKS ONLY. Attaches to a created container's stdout, starts it and reads its output to the end; prints bytes and
-// seconds as JSON. The same requests work against dockerd and against a broker.
+// BENCHMARKS ONLY. Attaches to a created container's stdout, starts it and reads its output to the end; prints bytes
+// and seconds as JSON. The same requests work against dockerd and against a broker.
 //   bench_attach_drain --socket PATH --id ID
 #include "tests/bench/bench.hpp"
 #include "tests/bench/reply_scan.hpp"
@@ -32,8 +32,9 @@ int main_with(int argc, char** argv) {
   const std::string socket = option(argc, argv, "--socket");
   const std::string id = option(argc, argv, "--id");
   const int fd = dial(socket);
-  send_all(fd, "POST /v1.41/containers/" + id + "/attach?stream=1&stdout=1 HTTP/1.1\r\nHost: docker\r\n"
-               "Connection: Upgrade\r\nUpgrade: tcp\r\nContent-Length: 0\r\n\r\n");
+  send_all(fd, "POST /v1.41/containers/" + id +
+                   "/attach?stream=1&stdout=1 HTTP/1.1\r\nHost: docker\r\n"
+                   "Connection: Upgrade\r\nUpgrade: tcp\r\nContent-Length: 0\r\n\r\n");
   std::uint64_t bytes = read_upgrade(fd);
   const std::uint64_t begun = now_ns();
   const int starting = start_container(socket, id);

@@ -48,7 +48,8 @@ inline sockaddr_un unix_address(const std::string& path) {
 inline int dial(const std::string& path) {
   const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   const sockaddr_un address = unix_address(path);
-  if (fd < 0 || ::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) die("connect to " + path);
+  if (fd < 0 || ::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
+    die("connect to " + path);
   return fd;
 }
 

@@ -1,5 +1,6 @@
-// BENCHMARKS ONLY. A dockerd that only answers, as fast as one thread can: what a proxy in front of it costs is then not
-// hidden behind dockerd's own time. It knows the requests that a session makes; containers are ids and nothing else.
+// BENCHMARKS ONLY. A dockerd that only answers, as fast as one thread can: what a proxy in front of it costs is then
+// not hidden behind dockerd's own time. It knows the requests that a session makes; containers are ids and nothing
+// else.
 //   bench_fake_docker SOCKET     (prints "ready" once it listens)
 #include <sys/epoll.h>
 
@@ -22,7 +23,8 @@ std::string framed(std::string_view status, std::string_view body) {
   std::string reply = "HTTP/1.1 " + std::string(status) + "\r\n" + std::string(kCommonHeaders);
   if (status.starts_with("204")) return reply + "\r\n";
   reply += "Content-Type: application/json\r\n";
-  if (body.size() <= kChunkedAbove) return reply + "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + std::string(body);
+  if (body.size() <= kChunkedAbove)
+    return reply + "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + std::string(body);
   char size[32];
   std::snprintf(size, sizeof size, "%zx\r\n", body.size());
   return reply + "Transfer-Encoding: chunked\r\n\r\n" + size + std::string(body) + "\r\n0\r\n\r\n";
@@ -61,7 +63,8 @@ class FakeDocker {
     std::string& reply = inspected_[id];
     if (!reply.empty()) return reply;
     std::string body(kInspectReply);
-    for (std::size_t at = body.find("\"ID\""); at != std::string::npos; at = body.find("\"ID\"")) body.replace(at + 1, 2, id);
+    for (std::size_t at = body.find("\"ID\""); at != std::string::npos; at = body.find("\"ID\""))
+      body.replace(at + 1, 2, id);
     for (std::size_t at = body.find("/ID"); at != std::string::npos; at = body.find("/ID")) body.replace(at + 1, 2, id);
     return reply = framed("200 OK", body);
   }
@@ -110,7 +113,8 @@ int listen_at(const std::string& path) {
   const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   const sockaddr_un address = unix_address(path);
   ::unlink(path.c_str());
-  if (::bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 || ::listen(fd, 1024) != 0) die("listen at " + path);
+  if (::bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 || ::listen(fd, 1024) != 0)
+    die("listen at " + path);
   return fd;
 }
 

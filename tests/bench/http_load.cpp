@@ -30,7 +30,8 @@ void ask(Run& run, Client& client) {
   client.filled = 0;
   client.scan.forget();
   client.asked_at = now_ns();
-  if (::send(client.fd, run.request.data(), run.request.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(run.request.size()))
+  if (::send(client.fd, run.request.data(), run.request.size(), MSG_NOSIGNAL) !=
+      static_cast<ssize_t>(run.request.size()))
     die("send a request");
 }
 
@@ -83,7 +84,8 @@ int main_with(int argc, char** argv) {
   const double seconds = std::atof(option(argc, argv, "--seconds", "3").c_str());
   const double warmup = std::atof(option(argc, argv, "--warmup", "0.3").c_str());
   run.expected_status = std::atoi(option(argc, argv, "--status", "200").c_str());
-  run.request = "GET " + option(argc, argv, "--target") + " HTTP/1.1\r\nHost: docker\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n";
+  run.request =
+      "GET " + option(argc, argv, "--target") + " HTTP/1.1\r\nHost: docker\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n";
   run.latencies.reserve(4 << 20);
   std::vector<Client> clients(static_cast<std::size_t>(std::atoi(option(argc, argv, "--connections", "1").c_str())));
   for (Client& client : clients) client.fd = dial(option(argc, argv, "--socket"));
@@ -91,15 +93,18 @@ int main_with(int argc, char** argv) {
   run.until = run.measured_from + static_cast<std::uint64_t>(seconds * 1e9);
   if (clients.size() == 1) {
     ask(run, clients[0]);
-    while (hear(run, clients[0])) {}
+    while (hear(run, clients[0])) {
+    }
   } else {
     poll_all(run, clients);
   }
   const double took = static_cast<double>(now_ns() - run.measured_from) / 1e9;
   const auto us = [&](double part) { return static_cast<double>(quantile(run.latencies, part)) / 1e3; };
-  std::printf("{\"requests\": %zu, \"rate\": %.1f, \"p50_us\": %.1f, \"p90_us\": %.1f, \"p99_us\": %.1f, \"body_bytes\": %llu}\n",
-              run.latencies.size(), static_cast<double>(run.latencies.size()) / took, us(0.5), us(0.9), us(0.99),
-              static_cast<unsigned long long>(run.body_bytes));
+  std::printf(
+      "{\"requests\": %zu, \"rate\": %.1f, \"p50_us\": %.1f, \"p90_us\": %.1f, \"p99_us\": %.1f, \"body_bytes\": "
+      "%llu}\n",
+      run.latencies.size(), static_cast<double>(run.latencies.size()) / took, us(0.5), us(0.9), us(0.99),
+      static_cast<unsigned long long>(run.body_bytes));
   return 0;
 }
 

@@ -1,5 +1,5 @@
-// BENCHMARKS ONLY. Runs several commands in turn, each round in another order (what one leaves to the kernel to clean up
-// falls on all of them alike), and prints each one's times and its paired ratio to the first as JSON.
+// BENCHMARKS ONLY. Runs several commands in turn, each round in another order (what one leaves to the kernel to clean
+// up falls on all of them alike), and prints each one's times and its paired ratio to the first as JSON.
 //   bench_launch_loop ROUNDS -- COMMAND A... -- COMMAND B... [-- ...]
 #include <spawn.h>
 #include <sys/wait.h>
@@ -14,8 +14,8 @@ namespace sallyport::bench {
 namespace {
 
 struct Command {
-  std::vector<char*> arguments;   // ends with a null
-  std::vector<double> times;      // microseconds
+  std::vector<char*> arguments;  // ends with a null
+  std::vector<double> times;     // microseconds
 };
 
 double run_once(const Command& command) {
@@ -24,7 +24,8 @@ double run_once(const Command& command) {
   if (const int code = ::posix_spawn(&child, command.arguments[0], nullptr, nullptr, command.arguments.data(), environ))
     die(std::string("run ") + command.arguments[0], code);
   int status = 0;
-  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {}
+  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  }
   if (status != 0) die(std::string(command.arguments[0]) + " ended with " + std::to_string(status), 0);
   return static_cast<double>(now_ns() - begun) / 1e3;
 }
@@ -45,13 +46,15 @@ void print(std::vector<Command>& commands) {
   std::vector<std::vector<double>> ratios;
   for (const Command& command : commands) {
     auto& own = ratios.emplace_back();
-    for (std::size_t round = 0; round < command.times.size(); ++round) own.push_back(command.times[round] / commands[0].times[round]);
+    for (std::size_t round = 0; round < command.times.size(); ++round)
+      own.push_back(command.times[round] / commands[0].times[round]);
   }
   std::printf("[");
   for (std::size_t i = 0; i < commands.size(); ++i) {
     std::vector<double>& times = commands[i].times;
-    std::printf("%s{\"median_us\": %.1f, \"min_us\": %.1f, \"p90_us\": %.1f, \"ratio_to_first\": %.4f}", i > 0 ? ", " : "",
-                quantile(times, 0.5), quantile(times, 0.0), quantile(times, 0.9), quantile(ratios[i], 0.5));
+    std::printf("%s{\"median_us\": %.1f, \"min_us\": %.1f, \"p90_us\": %.1f, \"ratio_to_first\": %.4f}",
+                i > 0 ? ", " : "", quantile(times, 0.5), quantile(times, 0.0), quantile(times, 0.9),
+                quantile(ratios[i], 0.5));
   }
   std::printf("]\n");
 }

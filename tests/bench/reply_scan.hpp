@@ -62,9 +62,9 @@ class ReplyScan {
 
   int status_ = 0;
   bool chunked_ = false;
-  std::size_t body_ = 0;    // where it begins
+  std::size_t body_ = 0;  // where it begins
   std::size_t length_ = 0;
-  std::size_t chunk_ = 0;   // where the next chunk's size stands
+  std::size_t chunk_ = 0;  // where the next chunk's size stands
   std::size_t end_ = 0;
 };
 

@@ -36,8 +36,8 @@ def main() -> int:
         print("scripts/bench: sessions and dockerd need root: run it with sudo", file=sys.stderr)
         return 2
     if os.getloadavg()[0] > 0.7:
-        print(f"scripts/bench: something else runs on this host (load {os.getloadavg()[0]:.1f}): what wakes several processes "
-              f"for one request, as ours does, then looks worse than it is", file=sys.stderr)
+        print(f"scripts/bench: something else runs on this host (load {os.getloadavg()[0]:.1f}): "
+              f"ratios of what wakes several processes in turn are unsure then", file=sys.stderr)
     rows, failed = [], []
     for name in options.only or GROUPS:
         begun = time.monotonic()
