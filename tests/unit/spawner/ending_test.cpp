@@ -187,10 +187,14 @@ TEST(Broker, TakesGatesAndRelaysWithItWhenTheSpawnerIsKilled) {
   EXPECT_TRUE(eventually([&] { return processes_of(session.range.base + 2).empty(); }));
   EXPECT_EQ(hear_probe(session.gate.get()), "(closed)");
   EXPECT_EQ(hear_probe(session.relay.get()), "(closed)");
-  std::error_code ignored;
   session.sandbox.init = Child();
-  const std::string cgroup = cgroup_of(session.id);
-  for (const char* leaf : {"sandbox", "gate", "relay", ""}) std::filesystem::remove(cgroup + "/" + leaf, ignored);
+  const std::string cgroup = cgroup_of(session.id);  // the next broker would remove it; here the test does
+  ASSERT_FALSE(cgroup.empty());
+  EXPECT_TRUE(eventually([&] {
+    std::error_code ignored;
+    for (const char* leaf : {"/sandbox", "/gate", "/relay", ""}) std::filesystem::remove(cgroup + leaf, ignored);
+    return !std::filesystem::exists(cgroup);
+  }));
 }
 
 TEST(Broker, EndsWhenTheKeeperSpeaksNonsense) {
