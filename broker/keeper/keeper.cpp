@@ -102,6 +102,7 @@ class Keeper {
     };
     co_await services_.spawner.receive(
         [this, find](const protocol::spawner::ChildEnded& child) {
+          if (child.kind == protocol::spawner::ChildKind::Init) return;  // watched by its pidfd (open_session.cpp)
           constexpr const char* kNames[] = {"init", "gate", "relay"};
           const std::string who = kNames[static_cast<std::size_t>(child.kind)];
           const std::string how = (child.signalled ? " was killed by signal " : " ended with ") + std::to_string(child.value);

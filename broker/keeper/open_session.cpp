@@ -19,11 +19,15 @@ namespace {
 // Longer than the launcher's own deadline, which reports better.
 constexpr std::chrono::seconds kTimeGrace{3};
 constexpr std::chrono::seconds kReapedWithin{5};
+// With init the whole pid namespace is dead, so nothing is lost by hearing first how the worker ended.
+constexpr std::chrono::milliseconds kLauncherSaysWhy{400};
 
 net::awaitable<void> end_with_process(Services& services, SessionPtr session, UniqueFd pidfd, std::string who) {
   net::posix::stream_descriptor process(services.executor, pidfd.release());
   auto [error] = co_await process.async_wait(net::posix::stream_descriptor::wait_read, async::kUseTuple);
-  if (!error && !session->is_ending) end_session(services, session, who + ".ended", who + " has ended");
+  if (error || session->is_ending) co_return;
+  if (who == "init") co_await async::sleep_for(kLauncherSaysWhy);
+  if (!session->is_ending) end_session(services, session, who + ".ended", who + " has ended");
 }
 
 net::awaitable<void> end_with_time(Services& services, SessionPtr session, std::chrono::seconds limit) {
