@@ -23,12 +23,9 @@ using Context = std::unique_ptr<void, decltype(&seccomp_release)>;
 
 std::uint32_t libseccomp_action(Verdict verdict) {
   switch (verdict.action) {
-    case Action::Allow:
-      return SCMP_ACT_ALLOW;
-    case Action::Errno:
-      return SCMP_ACT_ERRNO(verdict.error);
-    case Action::Kill:
-      return SCMP_ACT_KILL_PROCESS;
+    case Action::Allow: return SCMP_ACT_ALLOW;
+    case Action::Errno: return SCMP_ACT_ERRNO(verdict.error);
+    case Action::Kill: return SCMP_ACT_KILL_PROCESS;
   }
   return SCMP_ACT_KILL_PROCESS;
 }
@@ -135,12 +132,9 @@ void append_condition(std::string& json, const Condition& condition) {
 
 std::uint32_t return_value(Verdict verdict) {
   switch (verdict.action) {
-    case Action::Allow:
-      return SECCOMP_RET_ALLOW;
-    case Action::Errno:
-      return SECCOMP_RET_ERRNO | verdict.error;
-    case Action::Kill:
-      return SECCOMP_RET_KILL_PROCESS;
+    case Action::Allow: return SECCOMP_RET_ALLOW;
+    case Action::Errno: return SECCOMP_RET_ERRNO | verdict.error;
+    case Action::Kill: return SECCOMP_RET_KILL_PROCESS;
   }
   return SECCOMP_RET_KILL_PROCESS;
 }

@@ -32,25 +32,13 @@ inline std::optional<std::uint32_t> emulate(std::span<const sock_filter> program
         if (step.k >= memory.size()) return std::nullopt;
         memory[step.k] = accumulator;
         break;
-      case BPF_ALU | BPF_AND | BPF_K:
-        accumulator &= step.k;
-        break;
-      case BPF_JMP | BPF_JA:
-        at += step.k;
-        break;
-      case BPF_JMP | BPF_JEQ | BPF_K:
-        at += accumulator == step.k ? step.jt : step.jf;
-        break;
-      case BPF_JMP | BPF_JGT | BPF_K:
-        at += accumulator > step.k ? step.jt : step.jf;
-        break;
-      case BPF_JMP | BPF_JGE | BPF_K:
-        at += accumulator >= step.k ? step.jt : step.jf;
-        break;
-      case BPF_RET | BPF_K:
-        return step.k;
-      default:
-        return std::nullopt;
+      case BPF_ALU | BPF_AND | BPF_K: accumulator &= step.k; break;
+      case BPF_JMP | BPF_JA: at += step.k; break;
+      case BPF_JMP | BPF_JEQ | BPF_K: at += accumulator == step.k ? step.jt : step.jf; break;
+      case BPF_JMP | BPF_JGT | BPF_K: at += accumulator > step.k ? step.jt : step.jf; break;
+      case BPF_JMP | BPF_JGE | BPF_K: at += accumulator >= step.k ? step.jt : step.jf; break;
+      case BPF_RET | BPF_K: return step.k;
+      default: return std::nullopt;
     }
   }
   return std::nullopt;

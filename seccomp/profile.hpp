@@ -19,9 +19,7 @@ struct Verdict {
 };
 inline constexpr Verdict kAllow{Action::Allow, 0};
 inline constexpr Verdict kKill{Action::Kill, 0};
-constexpr Verdict answer(int error) {
-  return {Action::Errno, static_cast<std::uint16_t>(error)};
-}
+constexpr Verdict answer(int error) { return {Action::Errno, static_cast<std::uint16_t>(error)}; }
 
 // (low 32 bits of the argument & mask) == value. Only the low half counts, because the kernel cuts the arguments that
 // we look at (ioctl's request, prctl's option, clone's flags, socket's family) to 32 bits: a filter that compared 64
@@ -43,18 +41,14 @@ struct Row {
   std::uint8_t count = 0;
 };
 
-constexpr Row allow(const char* call, const char* reason) {
-  return {call, reason};
-}
+constexpr Row allow(const char* call, const char* reason) { return {call, reason}; }
 constexpr Row allow_if(const char* call, Condition condition, const char* reason) {
   return {call, reason, kAllow, Kind::If, {condition}, 1};
 }
 constexpr Row allow_if(const char* call, Condition first, Condition second, const char* reason) {
   return {call, reason, kAllow, Kind::If, {first, second}, 2};
 }
-constexpr Row refuse(const char* call, int error, const char* reason) {
-  return {call, reason, answer(error)};
-}
+constexpr Row refuse(const char* call, int error, const char* reason) { return {call, reason, answer(error)}; }
 constexpr Row refuse_if(const char* call, Condition condition, int error, const char* reason) {
   return {call, reason, answer(error), Kind::If, {condition}, 1};
 }
