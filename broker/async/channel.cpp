@@ -1,5 +1,6 @@
 #include "broker/async/channel.hpp"
 
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <boost/asio/as_tuple.hpp>
@@ -17,18 +18,29 @@ std::vector<std::byte>& receive_buffer() {
   static std::vector<std::byte> buffer(limits::kMaxMessageBytes);
   return buffer;
 }
+
+// Without room for control messages, so that no descriptor becomes ours.
+Result<Datagram> receive_bytes(int socket, std::span<std::byte> buffer) {
+  ssize_t received;
+  do received = ::recv(socket, buffer.data(), buffer.size(), MSG_TRUNC);
+  while (received < 0 && errno == EINTR);
+  if (received < 0) return fail_errno("receive a message");
+  if (static_cast<std::size_t>(received) > buffer.size()) return fail("receive a message: larger than this protocol allows");
+  return Datagram{static_cast<std::size_t>(received), {}};
 }
+}  // namespace
 
 Channel::Channel(net::any_io_executor executor, UniqueFd socket, std::size_t max_message_bytes, Sending sending)
     : socket_(std::move(executor), socket.release()), max_message_bytes_(max_message_bytes), sending_(sending) {
   socket_.non_blocking(true);
 }
 
-net::awaitable<Result<Message>> Channel::receive() {
+net::awaitable<Result<Message>> Channel::receive(Descriptors descriptors) {
   for (;;) {
     if (!socket_.is_open()) co_return fail("receive a message: the channel is closed");
     const std::span<std::byte> buffer = std::span(receive_buffer()).first(max_message_bytes_);
-    auto datagram = receive_datagram(socket_.native_handle(), buffer);
+    auto datagram = descriptors == Descriptors::Taken ? receive_datagram(socket_.native_handle(), buffer)
+                                                      : receive_bytes(socket_.native_handle(), buffer);
     if (datagram) {
       Message message;
       message.bytes.assign(buffer.begin(), buffer.begin() + static_cast<std::ptrdiff_t>(datagram->size));

@@ -25,12 +25,14 @@ struct Message {
 };
 
 enum class Sending { WithSendmsg, WithWrite };
+// Refused: the kernel drops them unseen. Closing one of a stranger's could hang, where its filesystem is his own program.
+enum class Descriptors { Taken, Refused };
 
 class Channel {
  public:
   Channel(net::any_io_executor executor, UniqueFd socket, std::size_t max_message_bytes, Sending sending);
 
-  net::awaitable<Result<Message>> receive();
+  net::awaitable<Result<Message>> receive(Descriptors descriptors = Descriptors::Taken);
   Result<> send(std::span<const std::byte> bytes, std::span<const int> fds = {});
   // Suspends until the socket takes another datagram: for senders that may wait instead of ending the peer.
   net::awaitable<Result<>> wait_writable();

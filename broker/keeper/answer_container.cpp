@@ -1,3 +1,5 @@
+#include <utility>
+
 #include "broker/keeper/answers.hpp"
 #include "sallyport/log.hpp"
 
@@ -7,6 +9,8 @@ using protocol::Failed;
 using protocol::Succeeded;
 
 namespace {
+
+constexpr std::chrono::seconds kKillAgain{1};
 
 // What was granted goes to dockerd, and its answer is read: 2xx, 304, or a cause in our words.
 AnswerTask act(const Call& call, engine::Operation operation, const Owned& owned, const ContainerName& reference,
@@ -26,6 +30,7 @@ bool succeeded(const Answer& answer) { return std::holds_alternative<Succeeded>(
 net::awaitable<void> kill_after_lifetime(Services& services, SessionPtr session, Owned owned, std::chrono::seconds lifetime) {
   co_await async::sleep_for(lifetime);
   if (session->is_ending || owned->is_gone) co_return;
+  owned->has_lifetime = false;  // before the kill: a start that crosses it gets a timer of its own
   AuditRecord record;
   record.event = Event::Reap;
   record.weight = Weight::Closing;
@@ -35,9 +40,14 @@ net::awaitable<void> kill_after_lifetime(Services& services, SessionPtr session,
   record.rule = "docker.budget.lifetime";
   record.reason = "the container has run for " + std::to_string(lifetime.count()) + " s, its lifetime; it is killed";
   if (const auto written = services.audit.write(record); !written) log::error(written.error().text());
-  engine::Exchange exchange;
-  const auto reply = co_await services.docker.ask(engine::render_kill(owned->id, 9), exchange);
-  if (!reply) log::warning("kill container " + owned->id.text() + " after its lifetime: " + reply.error().text());
+  while (!session->is_ending && !owned->is_gone) {
+    engine::Exchange exchange;
+    const auto reply = co_await services.docker.ask(engine::render_kill(owned->id, 9), exchange);
+    if (reply && reply->status < 500) co_return;
+    log::warning("kill container " + owned->id.text() + " after its lifetime: " +
+                 (reply ? "dockerd answered " + std::to_string(reply->status) : reply.error().text()));
+    co_await async::sleep_for(kKillAgain);
+  }
 }
 
 // Never leave a client waiting for the removal of a container that will not start (docker run --rm).
@@ -64,13 +74,11 @@ AnswerTask answer(Call call, protocol::StartContainer ask) {
     co_return *refused;
   }
   (*owned)->was_started = true;
-  Answer outcome = co_await act(call, engine::Operation::Start, *owned, ask.container, engine::render_start((*owned)->id));
+  // From the grant on: an answer that never comes may hide a container that runs.
   const auto lifetime = call.session->profile.docker->budget.lifetime;
-  if (succeeded(outcome) && lifetime && !(*owned)->has_lifetime && !call.session->is_ending) {
-    (*owned)->has_lifetime = true;
+  if (lifetime && !std::exchange((*owned)->has_lifetime, true))
     call.session->tasks.spawn("lifetime", kill_after_lifetime(call.services, call.session, *owned, *lifetime));
-  }
-  co_return outcome;
+  co_return co_await act(call, engine::Operation::Start, *owned, ask.container, engine::render_start((*owned)->id));
 }
 
 AnswerTask answer(Call call, protocol::KillContainer ask) {

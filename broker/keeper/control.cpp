@@ -106,10 +106,10 @@ class Greeting {
   std::uint32_t uid_;
 };
 
-net::awaitable<Result<async::Message>> hear_hello(async::Channel& control, std::uint32_t uid) {
+net::awaitable<Result<async::Message>> hear_hello(async::Channel& control, std::uint32_t uid, async::Descriptors descriptors) {
   const Greeting greeting(uid);
   if (greeting.is_one_too_many()) co_return fail("too many connections that say nothing");
-  co_return co_await async::within(kHelloWithin, control.receive());
+  co_return co_await async::within(kHelloWithin, control.receive(descriptors));
 }
 
 }  // namespace
@@ -119,10 +119,14 @@ net::awaitable<void> converse(Services& services, UniqueFd connection) {
   if (!peer) co_return log::warning(peer.error().text());
   auto control = std::make_unique<async::Channel>(services.executor, std::move(connection), limits::kMaxSmallMessageBytes,
                                                   async::Sending::WithSendmsg);
-  auto message = co_await hear_hello(*control, peer->uid);
+  const bool is_stranger = !may_open_any(*peer, services.config);
+  const auto descriptors = is_stranger ? async::Descriptors::Refused : async::Descriptors::Taken;
+  auto message = co_await hear_hello(*control, peer->uid, descriptors);
   if (!message || message->bytes.empty()) co_return;
-  if (!may_open_any(*peer, services.config))
-    co_return refuse(services, *control, nullptr, "uid " + std::to_string(peer->uid) + " may not open any session here");
+  if (is_stranger)
+    co_return refuse(services, *control, nullptr,
+                     "uid " + std::to_string(peer->uid) +
+                         " may not open any session: add an [[open]] rule for it to broker.toml, or run as root");
   co_await begin(services, std::move(control), std::move(*message), std::move(*peer));
 }
 
