@@ -41,6 +41,7 @@ Result<Prepared> prepare(const Options& options) {
   prepared.config = TRY(configuration(options));
   const ProfileName name = TRY(ProfileName::parse(options.subject));
   prepared.profile = TRY(load_profile(prepared.config.profile_directory, name));
+  TRY(check_against(prepared.profile, prepared.config));
   const HostFacts host = TRY(gather_host_facts(prepared.profile.sandbox));
   prepared.plan = TRY(make_plan(prepared.profile, host, options.command, callers_environment()));
   return prepared;

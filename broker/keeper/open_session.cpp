@@ -138,6 +138,7 @@ net::awaitable<Result<SessionPtr>> open_session(Services& services, Hello hello,
   if (services.sessions.size() >= std::min<std::size_t>(services.config.max_sessions, limits::kMaxSessions))
     co_return fail("the broker has " + std::to_string(services.sessions.size()) + " sessions, and max_sessions in broker.toml allows no more");
   Profile profile = CO_TRY(load_profile(services.config.profile_directory, hello.message.profile));
+  CO_TRY(check_against(profile, services.config));
   CO_TRY(check_hello(hello.message, profile, hello.peer));
   SessionFds fds = CO_TRY(check_descriptors(hello.message, profile, std::move(hello.fds)));
 

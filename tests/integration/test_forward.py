@@ -4,7 +4,7 @@ import socket
 import threading
 
 import pytest
-from support import sandbox
+from support import hello, sandbox
 from support.redis_server import Redis
 
 LISTEN = "127.0.0.1:6379"
@@ -203,3 +203,17 @@ for command in (['CONFIG', 'GET', '*'], ['DEBUG', 'SLEEP', '0'], ['ACL', 'LIST']
 """, user=redis.user, password=redis.password) == []
     finally:
         redis.end()
+
+
+def test_a_forward_to_docker_or_to_the_brokers_own_socket_is_refused_by_both_doors(broker, echo):
+    broker.profile("forward", forwards=[{"listen": LISTEN, "to": echo.address}])
+    assert sandbox.run(broker, "forward", ["/bin/true"]).code == 0  # the allowed twin
+    for target in (broker.docker_socket, "/var/run/docker.sock", broker.control_socket):
+        broker.profile("leak", forwards=[{"listen": LISTEN, "to": f"unix:{target}"}])
+        refused = sandbox.run(broker, "leak", ["/bin/true"])
+        assert refused.code == 125 and "forward.to" in refused.stderr, refused
+        control = hello.Control(broker.control_socket)
+        control.send(hello.open_session("leak", (broker.profiles / "leak.toml").read_bytes(), has_docker=False, forwards=1))
+        name, reason = control.receive()
+        control.close()
+        assert name == "Refused" and "forward.to" in reason, (name, reason)
