@@ -79,8 +79,9 @@ class Child {
     if (!handle_) return;
     (void)handle_.send_signal(SIGKILL);
     siginfo_t info{};
-    while (::waitid(P_PIDFD, static_cast<id_t>(handle_.fd()), &info, WEXITED) != 0 && errno == EINTR) {
-    }
+    // EAGAIN: who else holds this pidfd has made it non-blocking, and the flag is shared. poll(2) waits all the same.
+    while (::waitid(P_PIDFD, static_cast<id_t>(handle_.fd()), &info, WEXITED) != 0 && (errno == EINTR || errno == EAGAIN))
+      (void)handle_.has_ended(-1);
     handle_ = ProcessHandle();
   }
   ProcessHandle handle_;
