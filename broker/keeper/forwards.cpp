@@ -88,7 +88,10 @@ void finish_dial(Services& services, const SessionPtr& session, const protocol::
   if (!upstream || done.error_code != 0) {
     const ForwardSection& forward = session->profile.forwards[found->second.forward];
     session->forwards.erase(found);
-    log::warning("session " + session->id.text() + ": " + fail_errno("dial " + text_of(forward.to), done.error_code).error().text());
+    // Into the trail, where it counts against the session's share: the worker can make this happen without end.
+    const std::string why = fail_errno("dial " + text_of(forward.to), done.error_code).error().text();
+    if (const auto written = record(services, *session, forward, Decision::Allow, "forward.unreachable", why); !written)
+      log::error(written.error().text());
     return tell_relay(services, session, relay::Unreachable{done.connection}, UniqueFd());
   }
   found->second.connected = true;
