@@ -1,5 +1,7 @@
 #include "broker/engine/json_reader.hpp"
 
+#include <emmintrin.h>
+
 #include <array>
 #include <bit>
 #include <charconv>
@@ -61,7 +63,9 @@ bool decode_unicode(std::string_view raw, std::size_t& at, std::string& out) {
 bool decode_escape(std::string_view raw, std::size_t& at, std::string& out) {
   const char kind = raw[at++];
   switch (kind) {
-    case '"': case '\\': case '/': out += kind; return true;
+    case '"':
+    case '\\':
+    case '/': out += kind; return true;
     case 'b': out += '\b'; return true;
     case 'f': out += '\f'; return true;
     case 'n': out += '\n'; return true;
@@ -72,42 +76,68 @@ bool decode_escape(std::string_view raw, std::size_t& at, std::string& out) {
   }
 }
 
-// How many characters stand before the first one that `stops`; sixteen at a time, because most of an inspection is
-// stepped over.
-using Block = std::uint8_t __attribute__((vector_size(16)));
-template <class Stops>
-std::size_t run_length(std::string_view text, Stops&& stops) {
-  std::size_t at = 0;
-  for (; at + sizeof(Block) <= text.size(); at += sizeof(Block)) {
-    Block block;
-    std::memcpy(&block, text.data() + at, sizeof block);
-    const auto hits = std::bit_cast<std::array<std::uint64_t, 2>>(stops(block));
-    if (hits[0] != 0) return at + static_cast<std::size_t>(std::countr_zero(hits[0])) / 8;
-    if (hits[1] != 0) return at + 8 + static_cast<std::size_t>(std::countr_zero(hits[1])) / 8;
+// Sixteen characters at a time (SSE2, which every x86-64 has), because most of an inspection is stepped over.
+std::uint64_t equal16(const char* text, char c) {
+  const __m128i block = _mm_loadu_si128(reinterpret_cast<const __m128i*>(text));
+  return static_cast<std::uint32_t>(_mm_movemask_epi8(_mm_cmpeq_epi8(block, _mm_set1_epi8(c))));
+}
+
+// Finds the brackets outside strings, 64 characters at a time: one bit for each character.
+class BracketScan {
+ public:
+  static constexpr std::size_t kWidth = 64;
+  std::uint64_t next(const char* text) {
+    std::uint64_t quotes = 0, backslashes = 0, brackets = 0;
+    for (int part = 0; part < 4; ++part) {
+      const char* at = text + part * 16;
+      quotes |= equal16(at, '"') << (part * 16);
+      backslashes |= equal16(at, '\\') << (part * 16);
+      brackets |= (equal16(at, '{') | equal16(at, '[') | equal16(at, '}') | equal16(at, ']')) << (part * 16);
+    }
+    if ((backslashes | escaped_) != 0) quotes &= ~escaped(backslashes);
+    std::uint64_t inside = quotes;  // to the exclusive or of all quotes up to each character
+    for (const int shift : {1, 2, 4, 8, 16, 32}) inside ^= inside << shift;
+    inside ^= in_string_;
+    in_string_ = (inside >> 63) != 0 ? ~std::uint64_t{0} : 0;
+    return brackets & ~inside;
   }
-  while (at < text.size()) {
-    const Block block = Block{} + static_cast<std::uint8_t>(text[at]);
-    if (stops(block)[0] != 0) break;
-    ++at;
+
+ private:
+  // Characters behind a backslash that is not itself behind one.
+  std::uint64_t escaped(std::uint64_t backslashes) {
+    std::uint64_t result = escaped_;
+    escaped_ = 0;
+    for (backslashes &= ~result; backslashes != 0;) {
+      const int at = std::countr_zero(backslashes);
+      backslashes &= backslashes - 1;
+      if (at == 63) {
+        escaped_ = 1;
+        break;
+      }
+      result |= std::uint64_t{2} << at;
+      backslashes &= ~(std::uint64_t{2} << at);
+    }
+    return result;
   }
-  return at;
-}
-std::size_t string_run(std::string_view text) {
-  return run_length(text, [](const Block& c) { return (c == '"') | (c == '\\'); });
-}
-// [ and { differ from each other by one bit, and so do ] and }.
-std::size_t structure_run(std::string_view text) {
-  return run_length(text, [](const Block& c) { return (c == '"') | ((c | 0x20) == '{') | ((c | 0x20) == '}'); });
-}
+  std::uint64_t in_string_ = 0;  // all ones where the block begins inside a string
+  std::uint64_t escaped_ = 0;    // 1 where its first character is escaped
+};
 
 // Where a string that begins behind its quote ends: at its closing quote, or at the end of the text where it has none.
 std::size_t string_end(std::string_view text) {
-  for (std::size_t at = string_run(text); at < text.size(); at += string_run(text.substr(at))) {
-    if (text[at] == '"') return at;
-    at += 2;
-    if (at >= text.size()) break;
+  const char* const data = text.data();
+  const std::size_t size = text.size();
+  std::size_t at = 0;
+  while (at < size) {
+    if (at + 16 <= size) {
+      const std::uint64_t stops = equal16(data + at, '"') | equal16(data + at, '\\');
+      at += stops != 0 ? static_cast<std::size_t>(std::countr_zero(stops)) : 16;
+      if (stops == 0) continue;
+    }
+    if (data[at] == '"') return at;
+    at += data[at] == '\\' ? 2 : 1;
   }
-  return text.size();
+  return size;
 }
 
 void cut_at_character(std::string& text, std::size_t most) {
@@ -119,8 +149,10 @@ void cut_at_character(std::string& text, std::size_t most) {
 }  // namespace
 
 char JsonReader::peek() {
+  if (!rest_.empty() && rest_[0] > ' ') return rest_[0];
   std::size_t blanks = 0;
-  while (blanks < rest_.size() && (rest_[blanks] == ' ' || rest_[blanks] == '\n' || rest_[blanks] == '\t' || rest_[blanks] == '\r'))
+  while (blanks < rest_.size() &&
+         (rest_[blanks] == ' ' || rest_[blanks] == '\n' || rest_[blanks] == '\t' || rest_[blanks] == '\r'))
     ++blanks;
   rest_.remove_prefix(blanks);
   return rest_.empty() ? '\0' : rest_[0];
@@ -217,29 +249,43 @@ void JsonReader::skip() {
   }
   if (first != '{' && first != '[') {
     std::size_t end = 0;
-    while (end < rest_.size() && (detail::is_alnum(rest_[end]) || rest_[end] == '.' || rest_[end] == '-' || rest_[end] == '+')) ++end;
+    while (end < rest_.size() &&
+           (detail::is_alnum(rest_[end]) || rest_[end] == '.' || rest_[end] == '-' || rest_[end] == '+'))
+      ++end;
     if (end == 0) return fail();
     rest_.remove_prefix(end);
     return;
   }
+  const std::size_t end = bracketed_end(rest_);
+  if (end == 0) return fail();
+  rest_.remove_prefix(end);
+}
+
+// Past the bracket that closes the one in front; 0 where there is none, or where brackets do not match.
+std::size_t JsonReader::bracketed_end(std::string_view text) {
   std::array<char, kMaxDepth> closing{};
   std::size_t depth = 0;
-  std::size_t i = 0;
-  for (; (i += structure_run(rest_.substr(i))) < rest_.size(); ++i) {
-    const char c = rest_[i];
-    if (c == '"') {
-      i += 1 + string_end(rest_.substr(i + 1));
-      if (i >= rest_.size()) return fail();
-    } else if (c == '{' || c == '[') {
-      if (depth == closing.size()) return fail();
-      closing[depth++] = c == '{' ? '}' : ']';
-    } else {
-      if (closing[--depth] != c) return fail();
-      if (depth == 0) break;
+  BracketScan scan;
+  for (std::size_t at = 0; at < text.size(); at += BracketScan::kWidth) {
+    std::array<char, BracketScan::kWidth> last{};
+    const char* block = text.data() + at;
+    if (text.size() - at < last.size()) {
+      std::memcpy(last.data(), block, text.size() - at);
+      block = last.data();
+    }
+    for (std::uint64_t brackets = scan.next(block); brackets != 0; brackets &= brackets - 1) {
+      const auto i = static_cast<std::size_t>(std::countr_zero(brackets));
+      const char c = block[i];
+      if (c == '{' || c == '[') {
+        if (depth == closing.size()) return 0;
+        closing[depth++] = c == '{' ? '}' : ']';
+      } else {
+        if (closing[--depth] != c) return 0;
+        if (depth == 0) return at + i + 1;
+      }
     }
   }
-  if (i >= rest_.size()) return fail();
-  rest_.remove_prefix(i + 1);
+  return 0;
 }
 
 bool JsonReader::finished() {

@@ -52,6 +52,7 @@ class JsonReader {
   bool next_item(char closing, bool first);
   std::string_view raw_string();  // what stands between the quotes, escapes as they are
   bool take_word(std::string_view word);
+  static std::size_t bracketed_end(std::string_view text);
 
   std::string_view rest_;
   int depth_ = 0;

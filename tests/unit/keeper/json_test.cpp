@@ -80,16 +80,45 @@ TEST_P(JsonReaderRefuses, Malformed) {
   EXPECT_FALSE(json.finished());
 }
 INSTANTIATE_TEST_SUITE_P(Texts, JsonReaderRefuses,
-                         testing::Values("", "{", "[", "{}x", "{\"a\"}", "{\"a\":}", "{\"a\":1,}", "{\"a\" 1}", "{\"a\":1 \"b\":2}",
-                                         "{\"n\":1.5}", "{\"n\":1e9}", "{\"n\":99999999999999999999}", "{\"n\":\"1\"}",
-                                         "{\"s\":\"\\x\"}", "{\"s\":\"\\u12g4\"}", "{\"s\":\"\\", "{\"s\":1}", "{\"b\":1}",
-                                         "{\"x\":[}", "{\"x\":[[}]}", "{\"x\":\"", "{a:1}"));
+                         testing::Values("", "{", "[", "{}x", "{\"a\"}", "{\"a\":}", "{\"a\":1,}", "{\"a\" 1}",
+                                         "{\"a\":1 \"b\":2}", "{\"n\":1.5}", "{\"n\":1e9}",
+                                         "{\"n\":99999999999999999999}", "{\"n\":\"1\"}", "{\"s\":\"\\x\"}",
+                                         "{\"s\":\"\\u12g4\"}", "{\"s\":\"\\", "{\"s\":1}", "{\"b\":1}", "{\"x\":[}",
+                                         "{\"x\":[[}]}", "{\"x\":\"", "{a:1}"));
 
 TEST(JsonReader, RefusesDeepNestingWithoutRecursion) {
   std::string deep = "{\"x\":" + std::string(100'000, '[') + std::string(100'000, ']') + "}";
   JsonReader json(deep);
   json.object([&](std::string_view) { json.skip(); });
   EXPECT_TRUE(json.failed());
+}
+
+// Stepping over goes 64 characters at a time: a string, an escape or a bracket may lie across any border of that.
+TEST(JsonReader, StepsOverAValueWhereverItsPartsLie) {
+  for (std::size_t padding = 0; padding < 140; ++padding) {
+    const std::string value = R"({"a":")" + std::string(padding, 'x') + R"(}\"]\\","b":[{"c":"\\\"{"},[]],"d":1})";
+    const std::string text = R"({"skipped":)" + value + R"(,"kept":7})";
+    JsonReader json(text);
+    std::int64_t kept = 0;
+    json.object([&](std::string_view key) {
+      if (key == "kept") kept = json.integer();
+      else json.skip();
+    });
+    EXPECT_TRUE(json.finished()) << padding;
+    EXPECT_EQ(kept, 7) << padding;
+  }
+}
+
+TEST(JsonReader, RefusesBracketsThatDoNotMatchOrDoNotEndWhereverTheyLie) {
+  for (std::size_t padding = 0; padding < 140; ++padding) {
+    const std::string pad(padding, 'x');
+    for (const std::string& text :
+         {R"({"a":")" + pad + R"("])", R"([")" + pad + R"(")", R"([")" + pad + R"(\"])", R"([")" + pad + R"(\)"}) {
+      JsonReader json(text);
+      json.skip();
+      EXPECT_TRUE(json.failed()) << text;
+    }
+  }
 }
 
 }  // namespace
