@@ -1,5 +1,8 @@
 #include "broker/keeper/removal.hpp"
 
+#include <memory>
+#include <vector>
+
 #include "broker/async/tasks.hpp"
 #include "broker/engine/read_reply.hpp"
 #include "broker/engine/render.hpp"
@@ -11,15 +14,20 @@ namespace {
 
 constexpr std::size_t kRemovedAtOnce = 8;
 
-// True once dockerd says that it is gone.
-net::awaitable<void> remove_one(engine::DockerClient& docker, std::string name, ContainerId id, Leftovers& leftovers,
-                                Result<>& outcome) {
+// Shared with the removals: whoever waits for them may be cancelled, and is gone before they have ended.
+struct Removals {
+  std::vector<std::string> gone;  // names
+  Result<> outcome;
+};
+
+net::awaitable<void> remove_one(engine::DockerClient& docker, std::string name, ContainerId id, std::shared_ptr<Removals> removals) {
+  Result<>& outcome = removals->outcome;
   engine::Exchange exchange;
   const auto reply = co_await docker.ask(engine::render_remove(id, engine::Force::Yes), exchange);
   if (!reply) {
     outcome = std::unexpected(reply.error());
   } else if (reply->status == 204 || reply->status == 404) {
-    leftovers.erase(name);
+    removals->gone.push_back(std::move(name));
   } else if (reply->status != 409) {  // 409: its removal is in progress; ask again
     outcome = fail("remove container " + id.text() + ": dockerd answered " + std::to_string(reply->status));
   } else if (outcome) {
@@ -51,20 +59,20 @@ net::awaitable<Result<>> remove_containers(engine::DockerClient& docker, std::st
   for (const auto& [name, id] : leftovers) has_intents |= id.empty();
   if (has_intents) CO_TRY(co_await find_intents(docker, broker, session, leftovers, intents_may_be_dropped));
 
-  Result<> outcome;
-  async::TaskGroup removals(co_await net::this_coro::executor, [](const std::string& task, const std::string& what) {
+  const auto removals = std::make_shared<Removals>();
+  async::TaskGroup tasks(co_await net::this_coro::executor, [](const std::string& task, const std::string& what) {
     log::error("task \"" + task + "\" failed: " + what);
   });
-  const Leftovers known = leftovers;
-  for (const auto& [name, text] : known) {
+  for (const auto& [name, text] : leftovers) {
     const auto id = ContainerId::parse(text);
     if (!id) continue;
-    while (removals.running() >= kRemovedAtOnce) co_await async::sleep_for(std::chrono::milliseconds(5));
-    removals.spawn("remove a container", remove_one(docker, name, *id, leftovers, outcome));
+    while (tasks.running() >= kRemovedAtOnce) co_await async::sleep_for(std::chrono::milliseconds(5));
+    tasks.spawn("remove a container", remove_one(docker, name, *id, removals));
   }
-  co_await removals.wait_until_empty();
-  if (outcome && !leftovers.empty()) outcome = fail("remove containers: some are not there yet");
-  co_return outcome;
+  co_await tasks.wait_until_empty();
+  for (const std::string& name : removals->gone) leftovers.erase(name);
+  if (removals->outcome && !leftovers.empty()) co_return fail("remove containers: some are not there yet");
+  co_return removals->outcome;
 }
 
 }  // namespace sallyport::keeper
