@@ -19,24 +19,20 @@ class OneShot {
     if (!value_) value_ = std::move(value);
     timer_.cancel();
   }
-  bool is_set() const { return value_.has_value(); }
   // Empty: the time is up.
   net::awaitable<std::optional<T>> wait(net::steady_timer::duration limit) {
-    if (value_) co_return value_;
-    timer_.expires_after(limit);
-    co_await timer_.async_wait(async::kUseTuple);
+    using namespace net::experimental::awaitable_operators;
+    net::steady_timer deadline(co_await net::this_coro::executor, limit);
+    co_await (wait() || deadline.async_wait(async::kUseTuple));
     co_return value_;
   }
   net::awaitable<void> wait() {
-    while (!value_) {
-      timer_.expires_at(net::steady_timer::time_point::max());
-      co_await timer_.async_wait(async::kUseTuple);
-    }
+    while (!value_) co_await timer_.async_wait(async::kUseTuple);
   }
   const std::optional<T>& value() const { return value_; }
 
  private:
-  net::steady_timer timer_;
+  net::steady_timer timer_;  // its time never comes, and is never set again: that would wake every waiter
   std::optional<T> value_;
 };
 

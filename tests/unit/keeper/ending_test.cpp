@@ -21,6 +21,15 @@ void expect_everything_gone(KeeperUnderTest& keeper, const std::string& rule) {
   EXPECT_TRUE(eventually([&] { return std::filesystem::is_empty(keeper.directory() + "/state/sessions"); })) << rule;
 }
 
+UniqueFd connect_to(const KeeperUnderTest& keeper) {
+  UniqueFd socket = UniqueFd::adopt(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  (keeper.directory() + "/broker.sock").copy(address.sun_path, sizeof address.sun_path - 1);
+  EXPECT_EQ(::connect(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+  return socket;
+}
+
 struct Cause {
   const char* sentence;
   std::function<void(KeeperUnderTest&)> act;
@@ -98,11 +107,7 @@ TEST(Operator, EndsASessionAndHearsWhenItIsGone) {
   if (::getuid() != 0) GTEST_SKIP() << "only root may";
   KeeperUnderTest keeper;
   ASSERT_TRUE(keeper.open());
-  const UniqueFd socket = UniqueFd::adopt(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  (keeper.directory() + "/broker.sock").copy(address.sun_path, sizeof address.sun_path - 1);
-  ASSERT_EQ(::connect(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+  const UniqueFd socket = connect_to(keeper);
   handshake::KillSession kill;
   kill.session = *SessionId::parse(keeper.session());
   (void)send_datagram(socket.get(), encode_message(handshake::ToKeeper(kill)));
@@ -112,14 +117,30 @@ TEST(Operator, EndsASessionAndHearsWhenItIsGone) {
   EXPECT_TRUE(keeper.audit_has("\"rule\":\"operator\""));
 }
 
+TEST(Operator, WaitsUntilItIsGoneAlsoWhereTheLauncherReportsMeanwhile) {
+  if (::getuid() != 0) GTEST_SKIP() << "only root may";
+  KeeperUnderTest keeper;
+  ASSERT_TRUE(keeper.open());
+  keeper.expect<protocol::Created>(keeper.create_request("db"));
+  keeper.dockerd().behave([](const std::string& request) {
+    if (!request.starts_with("DELETE ")) return FakeDockerd::Answer{};
+    return FakeDockerd::Answer{.bytes = FakeDockerd::reply(204, ""), .delay_milliseconds = 700};
+  });
+  const UniqueFd socket = connect_to(keeper);
+  handshake::KillSession kill;
+  kill.session = *SessionId::parse(keeper.session());
+  (void)send_datagram(socket.get(), encode_message(handshake::ToKeeper(kill)));
+  ASSERT_TRUE(keeper.spawner_saw("kill"));
+  (void)send_datagram(keeper.control(), encode_message(handshake::ToKeeper(handshake::WorkerEnded{true, 9, false})));
+  const auto received = receive_within(socket.get(), 5000);
+  ASSERT_TRUE(received && !received->bytes.empty());
+  EXPECT_TRUE(std::holds_alternative<handshake::Done>(*decode_message<handshake::FromKeeper>(received->bytes)));
+}
+
 TEST(Control, ThatSendsNoHelloIsClosedAndTheKeeperLives) {
   KeeperUnderTest keeper;
   for (const std::string_view text : {std::string_view("x"), std::string_view("\2"), std::string_view("\0\0\0", 3)}) {
-    const UniqueFd socket = UniqueFd::adopt(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    (keeper.directory() + "/broker.sock").copy(address.sun_path, sizeof address.sun_path - 1);
-    ASSERT_EQ(::connect(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+    const UniqueFd socket = connect_to(keeper);
     (void)send_datagram(socket.get(), std::as_bytes(std::span(text)));
     const auto received = receive_within(socket.get(), 5000);
     ASSERT_TRUE(received);
