@@ -171,8 +171,10 @@ int run_keeper(KeeperInputs inputs) {
   auto left = read_left_ledgers(inputs.config.state_directory);
   if (!left) return report(left.error());
 
-  net::io_context io(1);
-  Keeper keeper(io, inputs, std::move(*broker), std::move(*audit));
+  // Never destroyed: coroutines that still run when the broker leaves live in io and refer to the keeper, and the keeper's
+  // own descriptors refer to io, so neither could go first. The process ends right after.
+  static net::io_context& io = *new net::io_context(1);
+  static Keeper& keeper = *new Keeper(io, inputs, std::move(*broker), std::move(*audit));
   UniqueFd ready = std::move(inputs.ready);
   keeper.start(inputs, std::move(*left));
   if (const int code = seccomp::install(seccomp::Filter::Keeper); code != 0)
