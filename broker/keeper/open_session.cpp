@@ -16,8 +16,8 @@ namespace spawner = protocol::spawner;
 
 namespace {
 
-// Longer than the launcher's own deadline, which reports better.
-constexpr std::chrono::seconds kTimeGrace{3};
+// Longer than the launcher's own deadline and its grace between TERM and KILL (5 s): it reports better.
+constexpr std::chrono::seconds kTimeGrace{8};
 constexpr std::chrono::seconds kReapedWithin{5};
 // With init the whole pid namespace is dead, so nothing is lost by hearing first how the worker ended.
 constexpr std::chrono::milliseconds kLauncherSaysWhy{400};
@@ -54,6 +54,8 @@ net::awaitable<Result<>> wait_until_reaped(Services& services) {
   co_return Result<>{};
 }
 
+std::unexpected<Error> ended_meanwhile(const Session& session) { return fail("the session has been ended: " + session.end_reason); }
+
 // Everything that is written before the first process of the session exists.
 net::awaitable<Result<>> prepare(Services& services, Session& session, const Hello& hello) {
   if (session.profile.docker) {
@@ -70,6 +72,8 @@ net::awaitable<Result<>> prepare(Services& services, Session& session, const Hel
     if (!forward.group.empty()) gid = static_cast<std::int32_t>(CO_TRY(resolve_group(forward.group)));
     session.forward_groups.push_back(gid);
   }
+  // Its ending has cleaned up, or is about to: nothing is written that it would not see.
+  if (session.is_ending) co_return ended_meanwhile(session);
   LedgerRecord head;
   head.session = session.id;
   head.profile = session.profile.name;
@@ -108,7 +112,6 @@ net::awaitable<Result<>> start_processes(Services& services, Session& session, c
 }
 
 void serve(Services& services, const SessionPtr& session, SessionFds fds) {
-  session->uid_lock = std::move(fds.uid_lock);
   if (session->gate) {
     const protocol::Reply welcome = protocol::Welcome{session->id, session->profile.name};
     (void)session->gate->send(encode_message(protocol::ReplyEnvelope{0, welcome}));
@@ -147,14 +150,15 @@ net::awaitable<Result<SessionPtr>> open_session(Services& services, Hello hello,
   session->uid_base = hello.message.uid_base;
   services.sessions.emplace(id.text(), session);  // counted from here on
   auto outcome = co_await prepare(services, *session, hello);
-  if (session->is_ending) co_return fail("the broker is stopping");  // its ending is under way, and cleans up
+  if (session->is_ending) co_return ended_meanwhile(*session);  // its ending is under way, and cleans up
   if (!outcome) {
     session->ledger_file.remove();
     services.sessions.erase(id.text());
     co_return std::unexpected(outcome.error());
   }
   outcome = co_await start_processes(services, *session, fds);
-  if (session->is_ending) co_return fail("the broker is stopping");
+  session->uid_lock = std::move(fds.uid_lock);  // whatever came of it: the range is let go of by the ending
+  if (session->is_ending) co_return ended_meanwhile(*session);
   if (!outcome) {
     end_session(services, session, "session.not-started", outcome.error().text());
     co_return std::unexpected(outcome.error());
