@@ -73,7 +73,7 @@ std::shared_ptr<Upstream> DockerClient::take_idle(Check check) {
 }
 
 void DockerClient::give_back(std::shared_ptr<Upstream> upstream) {
-  if (stopped_ || !upstream->is_reusable() || idle_.size() >= limits::kMaxIdleUpstreams) return;
+  if (!upstream->is_reusable() || idle_.size() >= limits::kMaxIdleUpstreams) return;
   idle_.push_back(std::move(upstream));
 }
 
@@ -151,7 +151,7 @@ net::awaitable<Result<EngineFacts>> DockerClient::facts() {
 }
 
 net::awaitable<void> DockerClient::watch_deadlines() {
-  while (!stopped_) {
+  for (;;) {
     watch_sleeps_ = busy_.empty();
     if (watch_sleeps_) clock_.expires_after(std::chrono::hours(24));  // until somebody becomes busy
     else clock_.expires_after(kDeadlineGrain);
@@ -160,12 +160,6 @@ net::awaitable<void> DockerClient::watch_deadlines() {
     for (Upstream* upstream : busy_)
       if (upstream->deadline <= now) upstream->expire();
   }
-}
-
-void DockerClient::stop() {
-  stopped_ = true;
-  idle_.clear();
-  clock_.cancel();
 }
 
 }  // namespace sallyport::engine

@@ -61,9 +61,6 @@ class DockerClient {
 
   // Runs for as long as the client does: enforces deadlines.
   net::awaitable<void> watch_deadlines();
-  void stop();
-
-  std::size_t connections() const { return busy_.size() + idle_.size(); }
 
  private:
   class Busy;
@@ -81,7 +78,6 @@ class DockerClient {
   std::optional<EngineFacts> facts_;
   net::steady_timer clock_;
   bool watch_sleeps_ = false;
-  bool stopped_ = false;
 };
 
 }  // namespace sallyport::engine

@@ -59,7 +59,6 @@ class Upstream {
   std::string input_;            // read from the socket, not yet parsed: [parsed_, filled_)
   std::size_t parsed_ = 0;
   std::size_t filled_ = 0;
-  std::string given_;            // the part that read_part() returned last
   std::unique_ptr<Parser> parser_;
   std::string handed_out_;       // what read_part() returned last
   int ended_by_ = 0;

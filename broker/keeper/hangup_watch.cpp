@@ -50,9 +50,4 @@ net::awaitable<void> HangupWatch::run() {
   }
 }
 
-void HangupWatch::stop() {
-  boost::system::error_code ignored;
-  epoll_.close(ignored);
-}
-
 }  // namespace sallyport::keeper

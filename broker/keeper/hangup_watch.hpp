@@ -24,7 +24,6 @@ class HangupWatch {
   Result<Key> add(int fd, OnHangup on_hangup);
   void remove(Key key);
   net::awaitable<void> run();
-  void stop();
 
  private:
   struct Entry {
