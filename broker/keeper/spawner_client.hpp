@@ -1,6 +1,6 @@
 // TRUSTED SIDE. The keeper's end of its channel to the spawner: asks, and hears of ended children and finished dials.
 // Answers come in the order of the requests. When the channel ends the broker ends: without the spawner nothing can be
-// killed any more, and the kernel takes the keeper with it (PR_SET_PDEATHSIG).
+// killed any more.
 #pragma once
 
 #include <deque>

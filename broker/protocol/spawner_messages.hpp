@@ -21,10 +21,10 @@ struct StartSession {
   std::uint8_t forward_listeners = 0;
   auto fields() { return std::tie(session, uid_base, has_docker, forward_listeners); }
 };
-// Connects to `target` as the session's dialer uid. The connected descriptor, or errno, comes back in DialDone.
+// Connects to `address` as the session's dialer uid. The connected descriptor, or errno, comes back in DialDone.
 struct Dial {
   SessionId session;
-  std::uint32_t connection = 0;    // chosen by the keeper, unique in the session
+  std::uint32_t connection = 0;    // chosen by the relay, seen by the keeper to be unique in the session
   bool tcp = false;
   Text<128> address;               // path, or dotted IPv4 address
   std::uint16_t port = 0;

@@ -1,6 +1,6 @@
 // BOTH SIDES. What launcher (or an operator's command) and keeper say to each other on the control socket,
-// /run/sallyport/broker.sock, SOCK_SEQPACKET. One Hello opens the conversation; the connection is the session:
-// when it closes, the session ends. Descriptors travel with OpenSession in the order of SessionFd.
+// /run/sallyport/broker.sock, SOCK_SEQPACKET. OpenSession or KillSession begins the conversation; a connection that has
+// opened a session is the session: when it closes, the session ends.
 #pragma once
 
 #include <array>
