@@ -32,7 +32,9 @@ void HangupWatch::dispatch() {
   for (;;) {
     const int count = ::epoll_wait(epoll_.native_handle(), events.data(), static_cast<int>(events.size()), 0);
     for (int i = 0; i < count; ++i) {
-      const auto found = entries_.find(events[static_cast<std::size_t>(i)].data.u64);
+      const Key key =
+          events[static_cast<std::size_t>(i)].data.u64;  // a copy: epoll_event is packed, and find() takes a reference
+      const auto found = entries_.find(key);
       if (found == entries_.end()) continue;
       const OnHangup on_hangup = std::move(found->second.on_hangup);
       remove(found->first);
