@@ -8,15 +8,9 @@ set(SALLYPORT_LIBEXEC ${CMAKE_INSTALL_PREFIX}/libexec/sallyport)
 set(SALLYPORT_EXAMPLES ${CMAKE_INSTALL_PREFIX}/share/sallyport)
 set(SALLYPORT_CONFIGURATION /etc/sallyport)  # compiled in: include/sallyport/profile/config.hpp
 
-if(TARGET sallyport)
-  install(TARGETS sallyport RUNTIME DESTINATION ${SALLYPORT_BIN})
-  install(CODE "file(CREATE_LINK sallyport \"\$ENV{DESTDIR}${SALLYPORT_BIN}/sallyport-run\" SYMBOLIC)")
-endif()
-foreach(program sallyport-broker sallyport-gate sallyport-relay sallyport-audit)
-  if(TARGET ${program})
-    install(TARGETS ${program} RUNTIME DESTINATION ${SALLYPORT_LIBEXEC})
-  endif()
-endforeach()
+install(TARGETS sallyport RUNTIME DESTINATION ${SALLYPORT_BIN})
+install(CODE "file(CREATE_LINK sallyport \"\$ENV{DESTDIR}${SALLYPORT_BIN}/sallyport-run\" SYMBOLIC)")
+install(TARGETS sallyport-broker sallyport-gate sallyport-relay sallyport-audit RUNTIME DESTINATION ${SALLYPORT_LIBEXEC})
 
 foreach(unit sallyport-broker.service sallyport-worker@.service)
   configure_file(${CMAKE_SOURCE_DIR}/scripts/systemd/${unit}.in ${CMAKE_BINARY_DIR}/systemd/${unit} @ONLY)
