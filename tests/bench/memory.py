@@ -11,9 +11,10 @@ from .seat import Session, broker_for
 def memory(options) -> list:
     sessions = 10 if options.quick else 100
     fake = FakeDocker()
-    broker = broker_for(fake.socket, sessions=sessions + 4)
+    broker = None
     open_sessions = []
     try:
+        broker = broker_for(fake.socket, sessions=sessions + 4)
         for _ in range(sessions):
             open_sessions.append(Session(broker))
         gates = [private_bytes(pid) / MIB for pid in broker.processes_of("gate")]
@@ -23,7 +24,8 @@ def memory(options) -> list:
     finally:
         for session in open_sessions:
             session.end()
-        broker.remove()
+        if broker:
+            broker.remove()
         fake.end()
     return [Row("private memory of an idle gate", "MiB", statistics.median(gates), 4, "ceiling", "<= 1.0"),
             Row(f"private memory of the keeper, {sessions} sessions", "MiB", keeper, 12, "ceiling", "<= 1.0"),
