@@ -17,7 +17,7 @@ using handshake::FromKeeper;
 namespace {
 
 constexpr std::chrono::seconds kHelloWithin{5};
-constexpr std::chrono::seconds kKilledWithin{30};
+constexpr std::chrono::seconds kKilledWithin{8};  // an end takes 5 at most; `sallyport kill` waits for 10
 constexpr std::size_t kMaxGreeting = 16;  // connections of one uid that have not said what they want; root has no bound
 
 void refuse(Services& services, async::Channel& control, const Hello* hello, const std::string& reason) {
@@ -50,13 +50,18 @@ net::awaitable<void> listen_to_launcher(Services& services, SessionPtr session) 
   session->worker_ended = true;
   session->worker_status = (ended->signalled ? "signal " : "exit ") + std::to_string(ended->value);
   const bool time_up = ended->time_up;
-  end_session(services, session, time_up ? "limits.time" : "worker.ended", time_up ? "its time is up" : "the worker has ended");
+  end_session(services, session, time_up ? "limits.time" : "worker.ended",
+              time_up ? "its time is up" : "the worker has ended");
 }
 
-net::awaitable<void> kill_session(Services& services, async::Channel& control, const handshake::KillSession& ask, const Peer& peer) {
+net::awaitable<void> kill_session(Services& services, async::Channel& control, const handshake::KillSession& ask,
+                                  const Peer& peer) {
   if (peer.uid != 0) co_return refuse(services, control, nullptr, "only root may end a session");
+  if (ask.version != handshake::kVersion)
+    co_return refuse(services, control, nullptr, "the command speaks another version of the handshake");
   const auto found = services.sessions.find(ask.session.text());
-  if (found == services.sessions.end()) co_return refuse(services, control, nullptr, "there is no session " + ask.session.text());
+  if (found == services.sessions.end())
+    co_return refuse(services, control, nullptr, "there is no session " + ask.session.text());
   const SessionPtr session = found->second;
   end_session(services, session, "operator", "ended by the operator");
   if (co_await session->ended.wait(kKilledWithin)) {
@@ -66,7 +71,8 @@ net::awaitable<void> kill_session(Services& services, async::Channel& control, c
   }
 }
 
-net::awaitable<void> begin(Services& services, std::unique_ptr<async::Channel> control, async::Message message, Peer peer) {
+net::awaitable<void> begin(Services& services, std::unique_ptr<async::Channel> control, async::Message message,
+                           Peer peer) {
   auto decoded = decode_message<handshake::ToKeeper>(message.bytes);
   if (!decoded) co_return refuse(services, *control, nullptr, decoded.error().text());
   if (const auto* kill = std::get_if<handshake::KillSession>(&*decoded))
@@ -87,7 +93,7 @@ net::awaitable<void> begin(Services& services, std::unique_ptr<async::Channel> c
   co_await (*session)->ended.wait();
 }
 
-// A connection that has not said what it wants. Counted per uid, so that nobody who is not root can keep a launcher out.
+// A connection that has not said what it wants. Counted per uid, so that nobody but root can keep a launcher out.
 class Greeting {
  public:
   explicit Greeting(std::uint32_t uid) : uid_(uid) { ++counts()[uid_]; }
@@ -106,7 +112,8 @@ class Greeting {
   std::uint32_t uid_;
 };
 
-net::awaitable<Result<async::Message>> hear_hello(async::Channel& control, std::uint32_t uid, async::Descriptors descriptors) {
+net::awaitable<Result<async::Message>> hear_hello(async::Channel& control, std::uint32_t uid,
+                                                  async::Descriptors descriptors) {
   const Greeting greeting(uid);
   if (greeting.is_one_too_many()) co_return fail("too many connections that say nothing");
   co_return co_await async::within(kHelloWithin, control.receive(descriptors));
@@ -117,8 +124,8 @@ net::awaitable<Result<async::Message>> hear_hello(async::Channel& control, std::
 net::awaitable<void> converse(Services& services, UniqueFd connection) {
   auto peer = peer_of(connection.get());
   if (!peer) co_return log::warning(peer.error().text());
-  auto control = std::make_unique<async::Channel>(services.executor, std::move(connection), limits::kMaxSmallMessageBytes,
-                                                  async::Sending::WithSendmsg);
+  auto control = std::make_unique<async::Channel>(services.executor, std::move(connection),
+                                                  limits::kMaxSmallMessageBytes, async::Sending::WithSendmsg);
   const bool is_stranger = !may_open_any(*peer, services.config);
   const auto descriptors = is_stranger ? async::Descriptors::Refused : async::Descriptors::Taken;
   auto message = co_await hear_hello(*control, peer->uid, descriptors);
@@ -135,9 +142,11 @@ net::awaitable<void> accept_control(Services& services, UniqueFd listener) {
   while (!services.stopping) {
     auto [error] = co_await waiting.async_wait(net::posix::stream_descriptor::wait_read, async::kUseTuple);
     if (error || services.stopping) co_return;
-    UniqueFd connection = UniqueFd::adopt(::accept4(waiting.native_handle(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    UniqueFd connection =
+        UniqueFd::adopt(::accept4(waiting.native_handle(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
     if (!connection) {
-      if (errno == EMFILE || errno == ENFILE) co_await async::sleep_for(std::chrono::milliseconds(100));
+      const bool passes = errno == EAGAIN || errno == ECONNABORTED || errno == EINTR;
+      if (!passes) co_await async::sleep_for(std::chrono::milliseconds(100));  // no descriptor or memory just now
       continue;
     }
     services.tasks.spawn("control connection", converse(services, std::move(connection)));

@@ -35,9 +35,11 @@ Result<std::string> broker_id(const std::string& state_directory) {
   const std::string_view known(text, size > 0 ? static_cast<std::size_t>(size) : 0);
   if (known.size() == 17 && known.ends_with('\n') && detail::all(known.substr(0, 16), detail::is_lower_hex))
     return std::string(known.substr(0, 16));
-  if (!known.empty()) return fail("read " + path + ": it is malformed; if no broker runs, remove it with what is in sessions/");
+  if (!known.empty())
+    return fail("read " + path + ": it is malformed; if no broker runs, remove it with what is in sessions/");
   const std::string made = random_hex(8) + "\n";
-  if (::pwrite(file.get(), made.data(), made.size(), 0) != static_cast<ssize_t>(made.size())) return fail_errno("write " + path);
+  if (::pwrite(file.get(), made.data(), made.size(), 0) != static_cast<ssize_t>(made.size()))
+    return fail_errno("write " + path);
   return made.substr(0, 16);
 }
 
@@ -59,7 +61,8 @@ class Keeper {
                   engine::DockerClient(io.get_executor(), inputs.config.docker_socket),
                   SpawnerClient(io.get_executor(), std::move(inputs.spawner_channel)),
                   HangupWatch(io.get_executor()),
-                  async::TaskGroup(io.get_executor(), [this](const std::string& task, const std::string& what) { bug(task, what); })},
+                  async::TaskGroup(io.get_executor(),
+                                   [this](const std::string& task, const std::string& what) { bug(task, what); })},
         signals_(io, SIGTERM, SIGINT) {
     services_.on_session_gone = [this] { leave_if_done(); };
   }
@@ -70,7 +73,8 @@ class Keeper {
     services_.tasks.spawn("hangups", services_.hangups.run());
     services_.tasks.spawn("signals", wait_for_signals());
     services_.tasks.spawn("reaper", reap_all(std::move(left), inputs.reap_only));
-    if (inputs.control_listener) services_.tasks.spawn("control socket", accept_control(services_, std::move(inputs.control_listener)));
+    if (inputs.control_listener)
+      services_.tasks.spawn("control socket", accept_control(services_, std::move(inputs.control_listener)));
     if (inputs.private_peer) services_.tasks.spawn("private session", serve_private(std::move(inputs.private_peer)));
   }
   int exit_code() const { return exit_code_; }
@@ -91,7 +95,8 @@ class Keeper {
   void stop() {
     services_.stopping = true;
     const auto sessions = services_.sessions;
-    for (const auto& [id, session] : sessions) end_session(services_, session, "broker.stopped", "the broker is stopping");
+    for (const auto& [id, session] : sessions)
+      end_session(services_, session, "broker.stopped", "the broker is stopping");
     leave_if_done();
   }
 
@@ -105,8 +110,10 @@ class Keeper {
           if (child.kind == protocol::spawner::ChildKind::Init) return;  // watched by its pidfd (open_session.cpp)
           constexpr const char* kNames[] = {"init", "gate", "relay"};
           const std::string who = kNames[static_cast<std::size_t>(child.kind)];
-          const std::string how = (child.signalled ? " was killed by signal " : " ended with ") + std::to_string(child.value);
-          if (const SessionPtr session = find(child.session)) end_session(services_, session, who + ".ended", who + how);
+          const std::string how =
+              (child.signalled ? " was killed by signal " : " ended with ") + std::to_string(child.value);
+          if (const SessionPtr session = find(child.session))
+            end_session(services_, session, who + ".ended", who + how);
         },
         [this, find](const protocol::spawner::DialDone& done, UniqueFd upstream) {
           if (const SessionPtr session = find(done.session)) finish_dial(services_, session, done, std::move(upstream));
@@ -171,8 +178,8 @@ int run_keeper(KeeperInputs inputs) {
   auto left = read_left_ledgers(inputs.config.state_directory);
   if (!left) return report(left.error());
 
-  // Never destroyed: coroutines that still run when the broker leaves live in io and refer to the keeper, and the keeper's
-  // own descriptors refer to io, so neither could go first. The process ends right after.
+  // Never destroyed: coroutines that still run when the broker leaves live in io and refer to the keeper, and the
+  // keeper's own descriptors refer to io, so neither could go first. The process ends right after.
   static net::io_context& io = *new net::io_context(1);
   static Keeper& keeper = *new Keeper(io, inputs, std::move(*broker), std::move(*audit));
   UniqueFd ready = std::move(inputs.ready);

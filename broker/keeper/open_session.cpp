@@ -32,7 +32,8 @@ net::awaitable<void> end_with_process(Services& services, SessionPtr session, Un
 
 net::awaitable<void> end_with_time(Services& services, SessionPtr session, std::chrono::seconds limit) {
   co_await async::sleep_for(limit + kTimeGrace);
-  if (!session->is_ending) end_session(services, session, "limits.time", "its time of " + std::to_string(limit.count()) + " s is up");
+  if (!session->is_ending)
+    end_session(services, session, "limits.time", "its time of " + std::to_string(limit.count()) + " s is up");
 }
 
 Result<> record_open(Services& services, Session& session, const Hello& hello) {
@@ -50,11 +51,14 @@ Result<> record_open(Services& services, Session& session, const Hello& hello) {
 net::awaitable<Result<>> wait_until_reaped(Services& services) {
   const auto give_up = Clock::now() + kReapedWithin;
   while (!services.reaped && Clock::now() < give_up) co_await async::sleep_for(std::chrono::milliseconds(50));
-  if (!services.reaped) co_return fail("containers of an earlier broker have not been removed yet: is dockerd running?");
+  if (!services.reaped)
+    co_return fail("containers of an earlier broker have not been removed yet: is dockerd running?");
   co_return Result<>{};
 }
 
-std::unexpected<Error> ended_meanwhile(const Session& session) { return fail("the session has been ended: " + session.end_reason); }
+std::unexpected<Error> ended_meanwhile(const Session& session) {
+  return fail("the session has been ended: " + session.end_reason);
+}
 
 // Everything that is written before the first process of the session exists.
 net::awaitable<Result<>> prepare(Services& services, Session& session, const Hello& hello) {
@@ -97,7 +101,8 @@ net::awaitable<Result<>> start_processes(Services& services, Session& session, c
   if (const auto* failed = std::get_if<spawner::SpawnFailed>(&answer.message)) co_return fail(failed->reason.value);
   const auto* started = std::get_if<spawner::Started>(&answer.message);
   const std::size_t channels = (start.has_docker ? 1U : 0U) + (start.forward_listeners > 0 ? 1U : 0U);
-  if (started == nullptr || answer.fds.size() != channels) co_return fail("start the session: the spawner answered something else");
+  if (started == nullptr || answer.fds.size() != channels)
+    co_return fail("start the session: the spawner answered something else");
   if (session.uid_base == 0) {
     session.uid_base = started->uid_base;
     CO_TRY(session.ledger_file.uid_base(session.uid_base));
@@ -120,7 +125,8 @@ void serve(Services& services, const SessionPtr& session, SessionFds fds) {
   if (session->relay) session->tasks.spawn("relay", serve_relay(services, session));
   session->tasks.spawn("launcher", end_with_process(services, session, std::move(fds.launcher), "launcher"));
   session->tasks.spawn("init", end_with_process(services, session, std::move(fds.init), "init"));
-  if (const auto limit = session->profile.limits.time) session->tasks.spawn("time", end_with_time(services, session, *limit));
+  if (const auto limit = session->profile.limits.time)
+    session->tasks.spawn("time", end_with_time(services, session, *limit));
 }
 
 async::TaskGroup::OnBug end_on_bug(Services& services, const SessionId& id) {
@@ -134,12 +140,15 @@ async::TaskGroup::OnBug end_on_bug(Services& services, const SessionId& id) {
 
 }  // namespace
 
-net::awaitable<Result<SessionPtr>> open_session(Services& services, Hello hello, std::unique_ptr<async::Channel>& control) {
-  if (hello.message.version != handshake::kVersion) co_return fail("the launcher speaks another version of the handshake");
+net::awaitable<Result<SessionPtr>> open_session(Services& services, Hello hello,
+                                                std::unique_ptr<async::Channel>& control) {
+  if (hello.message.version != handshake::kVersion)
+    co_return fail("the launcher speaks another version of the handshake");
   CO_TRY(may_open(hello.peer, hello.message.profile, services.config));
   if (services.stopping) co_return fail("the broker is stopping");
   if (services.sessions.size() >= std::min<std::size_t>(services.config.max_sessions, limits::kMaxSessions))
-    co_return fail("the broker has " + std::to_string(services.sessions.size()) + " sessions, and max_sessions in broker.toml allows no more");
+    co_return fail("the broker has " + std::to_string(services.sessions.size()) +
+                   " sessions, and max_sessions in broker.toml allows no more");
   Profile profile = CO_TRY(load_profile(services.config.profile_directory, hello.message.profile));
   CO_TRY(check_against(profile, services.config));
   CO_TRY(check_hello(hello.message, profile, hello.peer));

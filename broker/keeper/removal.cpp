@@ -20,7 +20,8 @@ struct Removals {
   Result<> outcome;
 };
 
-net::awaitable<void> remove_one(engine::DockerClient& docker, std::string name, ContainerId id, std::shared_ptr<Removals> removals) {
+net::awaitable<void> remove_one(engine::DockerClient& docker, std::string name, ContainerId id,
+                                std::shared_ptr<Removals> removals) {
   Result<>& outcome = removals->outcome;
   engine::Exchange exchange;
   const auto reply = co_await docker.ask(engine::render_remove(id, engine::Force::Yes), exchange);

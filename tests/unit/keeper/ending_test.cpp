@@ -1,4 +1,5 @@
-// However a session ends: its processes are killed, its containers removed, its cgroup gone, its closing record written.
+// However a session ends: its processes are killed, its containers removed, its cgroup gone, its closing record
+// written.
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -15,7 +16,9 @@ namespace spawner = protocol::spawner;
 
 void expect_everything_gone(KeeperUnderTest& keeper, const std::string& rule) {
   EXPECT_TRUE(keeper.spawner_saw("kill")) << rule;
-  EXPECT_TRUE(eventually([&] { return keeper.dockerd().saw("DELETE /v1.41/containers/" + FakeDockerd::id('c') + "?v=1&force=1 "); })) << rule;
+  EXPECT_TRUE(eventually([&] {
+    return keeper.dockerd().saw("DELETE /v1.41/containers/" + FakeDockerd::id('c') + "?v=1&force=1 ");
+  })) << rule;
   EXPECT_TRUE(keeper.spawner_saw("remove-cgroup " + keeper.session())) << rule;
   EXPECT_TRUE(keeper.audit_has("\"rule\":\"" + rule + "\"")) << rule;
   EXPECT_TRUE(eventually([&] { return std::filesystem::is_empty(keeper.directory() + "/state/sessions"); })) << rule;
@@ -45,19 +48,23 @@ TEST_P(Session, EndsWhole) {
 }
 INSTANTIATE_TEST_SUITE_P(
     Causes, Session,
-    testing::Values(
-        Cause{"the launcher closes", [](auto& keeper) { keeper.close_control(); }, "launcher.closed"},
-        Cause{"the gate closes", [](auto& keeper) { keeper.close_gate(); }, "gate.ended"},
-        Cause{"init is killed", [](auto& keeper) { keeper.kill_init(); }, "init.ended"},
-        Cause{"the spawner says that the gate died",
-              [](auto& keeper) {
-                keeper.tell_keeper(spawner::ChildEnded{*SessionId::parse(keeper.session()), spawner::ChildKind::Gate, true, 31});
-              },
-              "gate.ended"},
-        Cause{"the launcher says what it may not", [](auto& keeper) {
-                (void)send_datagram(keeper.control(), encode_message(handshake::ToKeeper(handshake::OpenSession{})));
-              }, "launcher.misconduct"},
-        Cause{"the broker is stopped", [](auto& keeper) { keeper.signal_keeper(SIGTERM); }, "broker.stopped"}));
+    testing::Values(Cause{"the launcher closes", [](auto& keeper) { keeper.close_control(); }, "launcher.closed"},
+                    Cause{"the gate closes", [](auto& keeper) { keeper.close_gate(); }, "gate.ended"},
+                    Cause{"init is killed", [](auto& keeper) { keeper.kill_init(); }, "init.ended"},
+                    Cause{"the spawner says that the gate died",
+                          [](auto& keeper) {
+                            keeper.tell_keeper(spawner::ChildEnded{*SessionId::parse(keeper.session()),
+                                                                   spawner::ChildKind::Gate, true, 31});
+                          },
+                          "gate.ended"},
+                    Cause{"the launcher says what it may not",
+                          [](auto& keeper) {
+                            (void)send_datagram(keeper.control(),
+                                                encode_message(handshake::ToKeeper(handshake::OpenSession{})));
+                          },
+                          "launcher.misconduct"},
+                    Cause{"the broker is stopped", [](auto& keeper) { keeper.signal_keeper(SIGTERM); },
+                          "broker.stopped"}));
 
 TEST(Session, TellsTheLauncherDoneWhenEverythingIsGone) {
   KeeperUnderTest keeper;
@@ -76,12 +83,33 @@ TEST(Session, RemovesAContainerWhoseCreateWasStillInFlight) {
   ASSERT_TRUE(keeper.open());
   keeper.dockerd().behave([](const std::string& request) {
     if (request.find("/containers/create") == std::string::npos) return FakeDockerd::Answer{};
-    return FakeDockerd::Answer{.bytes = FakeDockerd::reply(201, R"({"Id":")" + FakeDockerd::id('c') + R"("})"), .delay_milliseconds = 700};
+    return FakeDockerd::Answer{.bytes = FakeDockerd::reply(201, R"({"Id":")" + FakeDockerd::id('c') + R"("})"),
+                               .delay_milliseconds = 700};
   });
   keeper.send(1, keeper.create_request("db"));
   ASSERT_TRUE(eventually([&] { return keeper.dockerd().saw("POST /v1.41/containers/create"); }));
   keeper.close_control();
   expect_everything_gone(keeper, "launcher.closed");
+}
+
+TEST(Session, EndsWhileARemovalOfItsOwnHangs) {
+  KeeperUnderTest keeper;
+  ASSERT_TRUE(keeper.open());
+  const std::string listed =
+      R"([{"Id":")" + FakeDockerd::id('c') + R"(","Names":["/sp-)" + keeper.session() + R"(-db"]}])";
+  keeper.dockerd().behave([listed, removals = std::make_shared<std::atomic<int>>(0)](const std::string& request) {
+    if (request.find("/containers/create") != std::string::npos) return FakeDockerd::Answer{.bytes = "no HTTP\r\n\r\n"};
+    if (request.find("/containers/json") != std::string::npos)
+      return FakeDockerd::Answer{.bytes = FakeDockerd::reply(200, listed)};
+    if (request.starts_with("DELETE ")) return FakeDockerd::Answer{.never = (*removals)++ == 0};
+    return FakeDockerd::Answer{};
+  });
+  keeper.expect<protocol::Failed>(keeper.create_request("db"));
+  ASSERT_TRUE(eventually([&] { return keeper.dockerd().saw("DELETE "); }))
+      << "what the create may have left is removed";
+  keeper.close_control();
+  expect_everything_gone(keeper, "launcher.closed");
+  EXPECT_TRUE(keeper.is_alive());
 }
 
 TEST(Session, IsCleanedUpWhenDockerdComesBack) {
@@ -153,15 +181,17 @@ TEST(Control, ThatSendsNoHelloIsClosedAndTheKeeperLives) {
 TEST(Reaper, RemovesByRecordAndNeverByLabelAlone) {
   KeeperUnderTest::Options options;
   options.ledger_session = "0123456789ab";
-  options.ledger_text = "session 0123456789ab worker 300000 cgroupfs\nintent sp-0123456789ab-a1\nmade sp-0123456789ab-a1 " +
-                        FakeDockerd::id('a') + "\nintent sp-0123456789ab-b1\n";
+  options.ledger_text =
+      "session 0123456789ab worker 300000 cgroupfs\nintent sp-0123456789ab-a1\nmade sp-0123456789ab-a1 " +
+      FakeDockerd::id('a') + "\nintent sp-0123456789ab-b1\n";
   options.start = false;
   KeeperUnderTest keeper(options);
   keeper.dockerd().behave([](const std::string& request) {
     if (request.find("/containers/json") == std::string::npos) return FakeDockerd::Answer{};
-    return FakeDockerd::Answer{.bytes = FakeDockerd::reply(
-                                   200, R"([{"Id":")" + FakeDockerd::id('b') + R"(","Names":["/sp-0123456789ab-b1"]},)" +
-                                            R"({"Id":")" + FakeDockerd::id('f') + R"(","Names":["/forged"]}])")};
+    return FakeDockerd::Answer{.bytes =
+                                   FakeDockerd::reply(200, R"([{"Id":")" + FakeDockerd::id('b') +
+                                                               R"(","Names":["/sp-0123456789ab-b1"]},)" + R"({"Id":")" +
+                                                               FakeDockerd::id('f') + R"(","Names":["/forged"]}])")};
   });
   keeper.start();
   EXPECT_TRUE(keeper.spawner_saw("remove-cgroup 0123456789ab", 10'000));
