@@ -9,12 +9,14 @@ namespace sallyport::async {
 
 struct TaskGroup::State {
   explicit State(net::any_io_executor on, OnBug bug_handler)
-      : executor(std::move(on)), on_bug(std::move(bug_handler)), empty(executor) {}
+      : executor(std::move(on)),
+        on_bug(std::move(bug_handler)),
+        empty(executor, net::steady_timer::time_point::max()) {}
   net::any_io_executor executor;
   OnBug on_bug;
   std::map<std::uint64_t, std::shared_ptr<net::cancellation_signal>> signals;
   std::uint64_t next = 0;
-  net::steady_timer empty;  // cancelled, which wakes the waiters, whenever the last task ends
+  net::steady_timer empty;  // its time never comes: cancelled, which wakes the waiters, whenever the last task ends
 };
 
 TaskGroup::TaskGroup(net::any_io_executor executor, OnBug on_bug)
@@ -54,10 +56,7 @@ std::size_t TaskGroup::running() const { return state_->signals.size(); }
 
 net::awaitable<void> TaskGroup::wait_until_empty() {
   const auto state = state_;
-  while (!state->signals.empty()) {
-    state->empty.expires_at(net::steady_timer::time_point::max());
-    co_await state->empty.async_wait(kUseTuple);
-  }
+  while (!state->signals.empty()) co_await state->empty.async_wait(kUseTuple);
 }
 
 net::awaitable<void> sleep_for(std::chrono::steady_clock::duration duration) {
