@@ -13,6 +13,7 @@ namespace sallyport::keeper {
 namespace {
 
 constexpr std::uint64_t kCountedPerRecord = 10'000;
+constexpr std::int64_t kMillisecondsPerHour = 3'600'000;
 
 std::string_view name_of(Event event) {
   switch (event) {
@@ -23,6 +24,12 @@ std::string_view name_of(Event event) {
     case Event::Reap: return "reap";
   }
   return "request";
+}
+
+Result<UniqueFd> open_file(const std::string& path) {
+  UniqueFd file = UniqueFd::adopt(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0640));
+  if (!file) return fail_errno("open the audit trail " + path);
+  return file;
 }
 
 std::int64_t now_in_milliseconds() {
@@ -58,17 +65,15 @@ Result<AuditTrail> AuditTrail::open(const std::string& directory, std::string br
   trail.directory_ = directory;
   trail.broker_ = std::move(broker);
   trail.bounds_ = bounds;
-  TRY(trail.reopen());
+  UniqueFd file = TRY(open_file(trail.path()));
+  TRY(trail.use(std::move(file)));
   return trail;
 }
 
-Result<> AuditTrail::reopen() {
-  const std::string path = directory_ + "/audit.jsonl";
-  UniqueFd file = UniqueFd::adopt(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0640));
-  if (!file) return fail_errno("open the audit trail " + path);
+Result<> AuditTrail::use(UniqueFd file) {
   struct stat status {};
-  if (::fstat(file.get(), &status) != 0) return fail_errno("look at the audit trail " + path);
-  if (!S_ISREG(status.st_mode)) return fail("open the audit trail " + path + ": not a regular file");
+  if (::fstat(file.get(), &status) != 0) return fail_errno("look at the audit trail " + path());
+  if (!S_ISREG(status.st_mode)) return fail("open the audit trail " + path() + ": not a regular file");
   file_ = std::move(file);
   size_ = static_cast<std::uint64_t>(status.st_size);
   reserved_until_ = 0;
@@ -127,27 +132,45 @@ Result<> AuditTrail::append(std::string line, Weight weight) {
 }
 
 Result<> AuditTrail::rotate() {
-  const std::string path = directory_ + "/audit.jsonl";
+  // Made before anything moves: where the disk has no room for it the older files stay, however often this is tried.
+  const std::string successor = path() + ".next";
+  UniqueFd file = TRY(open_file(successor));
   for (int number = bounds_.files - 1; number >= 1; --number) {
-    const std::string older = path + "." + std::to_string(number);
-    const std::string newer = number == 1 ? path : path + "." + std::to_string(number - 1);
+    const std::string older = path() + "." + std::to_string(number);
+    const std::string newer = number == 1 ? path() : path() + "." + std::to_string(number - 1);
     if (::rename(newer.c_str(), older.c_str()) != 0 && errno != ENOENT) return fail_errno("rotate the audit trail");
   }
+  if (::rename(successor.c_str(), path().c_str()) != 0) return fail_errno("rotate the audit trail");
   // Gives back the reserve that lies beyond the end of the old file.
   if (::ftruncate(file_.get(), static_cast<off_t>(size_)) != 0) log::warning("the old audit file keeps its reserve");
-  return reopen();
+  return use(std::move(file));
 }
 
 Result<> AuditTrail::write(const AuditRecord& record) { return append(line_of(record), record.weight); }
 
+// Counts what is within it.
+bool AuditTrail::is_beyond_share(const AuditRecord& record, std::size_t line_bytes, AuditQuota& quota) const {
+  if (record.weight == Weight::Closing) return false;
+  if (record.weight == Weight::Read) {
+    if (quota.bytes + line_bytes > bounds_.session_bytes) return true;
+    quota.bytes += line_bytes;
+    return false;
+  }
+  const std::int64_t hour = now_in_milliseconds() / kMillisecondsPerHour;
+  if (quota.hour != hour) quota.change_bytes = 0;
+  quota.hour = hour;
+  if (quota.change_bytes + line_bytes > bounds_.change_bytes_per_hour) return true;
+  quota.change_bytes += line_bytes;
+  return false;
+}
+
 Result<> AuditTrail::write(const AuditRecord& record, AuditQuota& quota) {
   std::string line = line_of(record);
-  if (record.weight == Weight::Read && quota.bytes + line.size() > bounds_.session_bytes) {
+  if (is_beyond_share(record, line.size(), quota)) {
     quota.counted += record.count;
     if (++quota.swallowed >= kCountedPerRecord) return write_counted(record.session, record.profile, quota);
     return {};
   }
-  quota.bytes += line.size();
   return append(std::move(line), record.weight);
 }
 
@@ -158,7 +181,7 @@ Result<> AuditTrail::write_counted(std::string_view session, std::string_view pr
   record.session = session;
   record.profile = profile;
   record.rule = "audit.quota";
-  record.reason = "reads and denials beyond the session's share of the audit trail, counted only";
+  record.reason = "beyond the session's share of the audit trail, counted only";
   record.count = quota.counted;
   TRY(append(line_of(record), record.weight));
   quota.counted = quota.swallowed = 0;

@@ -15,7 +15,8 @@ namespace sallyport::keeper {
 enum class Event : std::uint8_t { Request, SessionOpen, SessionEnd, Forward, Reap };
 enum class Decision : std::uint8_t { Allow, Deny };
 enum class Source : std::uint8_t { Keeper, Gate };
-// What a record is worth when space is short. Reads and denials are counted beyond a session's quota; the rest never is.
+// What a record is worth when space is short. Beyond a session's share reads and denials are counted, and so are changes
+// beyond its share of an hour: or one session could rotate everybody's trail away. Closings are always written.
 enum class Weight : std::uint8_t { Read, Change, Closing };
 
 struct AuditRecord {
@@ -36,6 +37,8 @@ struct AuditRecord {
 // How much of the trail one session has used.
 struct AuditQuota {
   std::uint64_t bytes = 0;
+  std::int64_t hour = 0;           // since the epoch, that change_bytes is of
+  std::uint64_t change_bytes = 0;
   std::uint64_t counted = 0;    // what records beyond the quota stand for, not yet told
   std::uint64_t swallowed = 0;  // those records: a claim's own count must not decide how often we write
 };
@@ -46,6 +49,7 @@ class AuditTrail {
     std::size_t file_bytes = limits::kMaxAuditFileBytes;
     int files = limits::kMaxAuditFiles;
     std::size_t session_bytes = limits::kAuditBytesPerSession;
+    std::size_t change_bytes_per_hour = limits::kAuditChangeBytesPerHour;
     std::size_t reserve_bytes = 1024 * 1024;  // space taken ahead of the end, for changes and closings on a full disk
   };
   static Result<AuditTrail> open(const std::string& directory, std::string broker, const Bounds& bounds);
@@ -61,8 +65,10 @@ class AuditTrail {
  private:
   AuditTrail() = default;
   std::string line_of(const AuditRecord& record) const;
+  bool is_beyond_share(const AuditRecord& record, std::size_t line_bytes, AuditQuota& quota) const;
   Result<> append(std::string line, Weight weight);
-  Result<> reopen();
+  std::string path() const { return directory_ + "/audit.jsonl"; }
+  Result<> use(UniqueFd file);
   Result<> rotate();
   bool take_reserve();
 

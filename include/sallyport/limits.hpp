@@ -55,6 +55,7 @@ inline constexpr std::size_t kMaxForwardConnections = 256;        // per session
 inline constexpr std::chrono::seconds kDialDeadline{5};
 inline constexpr std::chrono::seconds kSessionEndDeadline{5};     // everything of a session is gone by then
 inline constexpr std::size_t kAuditBytesPerSession = 8 * 1024 * 1024;  // beyond it reads are counted, not written
+inline constexpr std::size_t kAuditChangeBytesPerHour = 4 * 1024 * 1024;  // 14,000 changes; all kept files last 128 such hours
 inline constexpr std::size_t kMaxAuditFileBytes = 64 * 1024 * 1024;    // then it is rotated
 inline constexpr int kMaxAuditFiles = 8;
 

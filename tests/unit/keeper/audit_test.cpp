@@ -74,6 +74,32 @@ TEST_F(Audit, RotatesBySizeAndKeepsSoManyFiles) {
   EXPECT_THAT(lines().back(), testing::HasSubstr("\"seq\":40,"));
 }
 
+TEST_F(Audit, LosesNoOlderFileWhereNoNewOneCanBeMade) {
+  AuditTrail::Bounds bounds;
+  bounds.file_bytes = 1000;
+  bounds.files = 3;
+  auto trail = AuditTrail::open(directory_, "bb", bounds);
+  ASSERT_TRUE(trail);
+  for (int i = 0; i < 20; ++i) ASSERT_TRUE(trail->write(record()));
+  const auto whole = [this] {
+    std::map<std::string, std::string> files;
+    for (const char* name : {"audit.jsonl", "audit.jsonl.1", "audit.jsonl.2"}) {
+      std::ifstream file(fs::path(directory_) / name);
+      files[name] = std::string(std::istreambuf_iterator<char>(file), {});
+    }
+    return files;
+  };
+  fs::create_directory(fs::path(directory_) / "audit.jsonl.next");
+  while (trail->write(record())) {
+  }
+  const auto before = whole();
+  for (int i = 0; i < 5; ++i) EXPECT_FALSE(trail->write(record()));
+  EXPECT_EQ(whole(), before);
+  EXPECT_FALSE(before.at("audit.jsonl.2").empty());
+  fs::remove(fs::path(directory_) / "audit.jsonl.next");
+  EXPECT_TRUE(trail->write(record())) << "and goes on as soon as it can";
+}
+
 TEST_F(Audit, CountsReadsBeyondASessionsQuotaAndStillWritesChanges) {
   AuditTrail::Bounds bounds;
   bounds.session_bytes = 1000;
@@ -94,6 +120,31 @@ TEST_F(Audit, CountsReadsBeyondASessionsQuotaAndStillWritesChanges) {
   EXPECT_THAT(lines().back(), testing::HasSubstr("\"count\":" + std::to_string(100 - before) + "}"));
   ASSERT_TRUE(trail->write_counted("0123456789ab", "worker", quota));
   EXPECT_EQ(lines().size(), before + 3) << "nothing more to tell";
+}
+
+TEST_F(Audit, CountsChangesBeyondASessionsShareOfAnHourAndStillWritesClosings) {
+  AuditTrail::Bounds bounds;
+  bounds.change_bytes_per_hour = 1000;
+  auto trail = AuditTrail::open(directory_, "bb", bounds);
+  ASSERT_TRUE(trail);
+  AuditQuota quota;
+  AuditQuota neighbour;
+  AuditRecord change = record();
+  change.weight = Weight::Change;
+  for (int i = 0; i < 100; ++i) ASSERT_TRUE(trail->write(change, quota));
+  const std::size_t before = lines().size();
+  EXPECT_LT(before, 5U);
+  ASSERT_TRUE(trail->write(change, neighbour));
+  AuditRecord closing = record();
+  closing.weight = Weight::Closing;
+  ASSERT_TRUE(trail->write(closing, quota));
+  ASSERT_TRUE(trail->write(record(), quota)) << "reads have a share of their own";
+  EXPECT_EQ(lines().size(), before + 3);
+  quota.hour -= 1;  // an hour passes
+  ASSERT_TRUE(trail->write(change, quota));
+  EXPECT_EQ(lines().size(), before + 4);
+  ASSERT_TRUE(trail->write_counted("0123456789ab", "worker", quota));
+  EXPECT_THAT(lines().back(), testing::HasSubstr("\"count\":" + std::to_string(100 - before) + "}"));
 }
 
 TEST_F(Audit, TellsOfAFloodWhileItGoesOn) {
