@@ -46,7 +46,7 @@ inline constexpr char kStartTheWorker = 's';
 // Used by the steps and by init.
 bool send_word(int control, const InitMessage& message, std::span<const int> descriptors = {}) noexcept;
 int close_all_but(std::span<const int> keep) noexcept;  // 0, 1 and 2 stay
-int hear(int control, char expected) noexcept;          // 0, or errno; the launcher's end is EPIPE
+int hear(int control, char expected) noexcept;          // 0, or errno; where the launcher has gone it ends the process
 int die_with_the_launcher(int control) noexcept;        // again after every change of ids: the kernel clears it then
 int empty_capabilities() noexcept;
 int default_signals() noexcept;  // nothing handled, ignored or blocked

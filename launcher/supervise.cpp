@@ -169,15 +169,12 @@ int Supervisor::poll_timeout() const {
 // The sandbox is dead, so this ends with what the pipes still hold, unless the reader of our output hangs: then a
 // signal or the time limit lets go of it.
 void Supervisor::drain_output() {
-  if (plan_.time && !deadline_) return;
-  const auto give_up = plan_.time ? std::optional(std::max(*deadline_, Clock::now())) : std::nullopt;
   while (!output_.done() || !error_.done()) {
     std::array<pollfd, 3> entries = {output_.wanted().value_or(pollfd{-1, 0, 0}),
                                      error_.wanted().value_or(pollfd{-1, 0, 0}),
                                      pollfd{signals_.descriptor(), POLLIN, 0}};
-    const int ready = ::poll(entries.data(), entries.size(), give_up ? poll_timeout() : -1);
-    if (ready < 0 && errno != EINTR) return;
-    if (ready == 0 && give_up) return;
+    const int ready = ::poll(entries.data(), entries.size(), poll_timeout());
+    if (ready == 0 || (ready < 0 && errno != EINTR)) return;
     if (entries[0].revents != 0) output_.step();
     if (entries[1].revents != 0) error_.step();
     if (entries[2].revents != 0 && std::ranges::any_of(signals_.pending(), asks_to_end)) return;
