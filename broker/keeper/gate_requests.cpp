@@ -15,6 +15,12 @@ namespace {
 constexpr std::chrono::milliseconds kSlowDown{50};
 constexpr std::uint16_t kTooManyRequests = 429;
 
+static_assert([] {
+  for (std::size_t kind = 0; kind < protocol::kVerbs.size(); ++kind)
+    if ((protocol::kPermits[kind].answer == protocol::Answer::None) != (protocol::kVerbs[kind] == api::Verb::None)) return false;
+  return true;
+}(), "a request that is answered stands for an endpoint, whose row the answer looks at");
+
 AnswerTask dispatch(const Call& call, protocol::Request& request) {
   return std::visit(
       [&call]<class Ask>(Ask& ask) -> AnswerTask {
