@@ -25,7 +25,8 @@ Result<Datagram> receive_bytes(int socket, std::span<std::byte> buffer) {
   do received = ::recv(socket, buffer.data(), buffer.size(), MSG_TRUNC);
   while (received < 0 && errno == EINTR);
   if (received < 0) return fail_errno("receive a message");
-  if (static_cast<std::size_t>(received) > buffer.size()) return fail("receive a message: larger than this protocol allows");
+  if (static_cast<std::size_t>(received) > buffer.size())
+    return fail("receive a message: larger than this protocol allows");
   return Datagram{static_cast<std::size_t>(received), {}};
 }
 }  // namespace

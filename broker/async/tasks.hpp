@@ -36,7 +36,7 @@ class TaskGroup {
   TaskGroup& operator=(const TaskGroup&) = delete;
 
   void spawn(std::string name, net::awaitable<void> task);
-  void cancel();                          // asks every task to end
+  void cancel();  // asks every task to end
   std::size_t running() const;
   net::awaitable<void> wait_until_empty();  // returns once no task runs
 

@@ -16,7 +16,8 @@ using async::kUseTuple;
 
 namespace {
 constexpr std::chrono::milliseconds kDeadlineGrain{500};
-constexpr std::size_t kMaxConnections = 2048;  // each holds two descriptors of dockerd's at most; a ceiling for the whole broker
+constexpr std::size_t kMaxConnections =
+    2048;  // each holds two descriptors of dockerd's at most; a ceiling for the whole broker
 }  // namespace
 
 // Registers a connection for deadlines, and with its exchange for cancelling, for the length of a scope.
@@ -50,7 +51,8 @@ Result<std::shared_ptr<Upstream>> DockerClient::connect() {
   if (busy_.size() >= kMaxConnections) return fail_errno("connect to dockerd: too many connections", EAGAIN);
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
-  if (socket_path_.size() >= sizeof address.sun_path) return fail("connect to dockerd: the path of its socket is too long");
+  if (socket_path_.size() >= sizeof address.sun_path)
+    return fail("connect to dockerd: the path of its socket is too long");
   std::memcpy(address.sun_path, socket_path_.data(), socket_path_.size());
   UniqueFd fd = UniqueFd::adopt(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!fd) return fail_errno("make a socket");

@@ -1,5 +1,6 @@
 // TRUSTED SIDE. The way to dockerd: a pool of kept-alive connections, one request at a time on each, and connections of
-// their own for what streams. Every exchange has a deadline or can be cancelled; a connection with any surprise is closed.
+// their own for what streams. Every exchange has a deadline or can be cancelled; a connection with any surprise is
+// closed.
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
@@ -52,8 +53,8 @@ class DockerClient {
     std::shared_ptr<Upstream> upstream;
     ReplyHead head;
   };
-  // A request on a connection of its own, up to the head of the reply. The caller reads on, without deadline; it cancels
-  // by `exchange`.
+  // A request on a connection of its own, up to the head of the reply. The caller reads on, without deadline; it
+  // cancels by `exchange`.
   net::awaitable<Result<Stream>> open_stream(std::string request, Exchange& exchange);
 
   // Asks dockerd where they are not known, or where connections have been lost since.

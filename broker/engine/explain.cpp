@@ -29,12 +29,16 @@ bool contains(std::string_view text, std::string_view part) { return text.find(p
 
 Failed conflict(Operation operation, std::string_view text, const std::string& container) {
   if (operation == Operation::Create)
-    return {409, "Conflict. The container name is already in use: a container of that name is still being removed; try again"};
+    return {
+        409,
+        "Conflict. The container name is already in use: a container of that name is still being removed; try again"};
   if (contains(text, "is not running")) {
-    if (operation == Operation::Kill) return {409, "Cannot kill container: " + container + ": Container " + container + " is not running"};
+    if (operation == Operation::Kill)
+      return {409, "Cannot kill container: " + container + ": Container " + container + " is not running"};
     return {409, "Container " + container + " is not running"};
   }
-  if (contains(text, "already in progress")) return {409, "removal of container " + container + " is already in progress"};
+  if (contains(text, "already in progress"))
+    return {409, "removal of container " + container + " is already in progress"};
   if (contains(text, "paused")) return {409, "Container " + container + " is paused"};
   if (operation == Operation::Remove)
     return {409, "You cannot remove a running container " + container +

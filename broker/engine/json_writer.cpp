@@ -19,7 +19,8 @@ struct CodePoint {
   std::size_t size = 1;  // bytes read; 1 only where they are malformed
 };
 
-// One character beyond ASCII at the head of `text`; anything malformed, overlong or a surrogate is U+FFFD, one byte long.
+// One character beyond ASCII at the head of `text`; anything malformed, overlong or a surrogate is U+FFFD, one byte
+// long.
 CodePoint read_code_point(std::string_view text) {
   const auto first = static_cast<unsigned char>(text[0]);
   std::size_t size = 0;
@@ -47,7 +48,8 @@ CodePoint read_code_point(std::string_view text) {
 // How much of the text stands in JSON as it is.
 std::size_t plain_length(std::string_view text) {
   std::size_t length = 0;
-  while (length < text.size() && text[length] >= 0x20 && text[length] < 0x7f && text[length] != '"' && text[length] != '\\')
+  while (length < text.size() && text[length] >= 0x20 && text[length] < 0x7f && text[length] != '"' &&
+         text[length] != '\\')
     ++length;
   return length;
 }

@@ -1,5 +1,5 @@
-// TRUSTED SIDE. Writes JSON: requests to dockerd and audit records. Pure ASCII out: every other character is escaped, so
-// that no byte a worker chose reaches a parser or a terminal as it is. Bytes that are not UTF-8 become U+FFFD.
+// TRUSTED SIDE. Writes JSON: requests to dockerd and audit records. Pure ASCII out: every other character is escaped,
+// so that no byte a worker chose reaches a parser or a terminal as it is. Bytes that are not UTF-8 become U+FFFD.
 #pragma once
 
 #include <cstdint>

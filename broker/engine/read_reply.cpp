@@ -111,10 +111,11 @@ void read_image_config(JsonReader& json, ImageFacts& into) {
 void read_listed(JsonReader& json, ListedContainer& into) {
   json.object([&](std::string_view key) {
     if (key == "Id") into.id = ContainerId::parse(json.text(64)).value_or(ContainerId());
-    else if (key == "Names") json.array([&] {
-      std::string name = json.text(256);
-      if (into.name.empty() && name.starts_with('/')) into.name = name.substr(1);
-    });
+    else if (key == "Names")
+      json.array([&] {
+        std::string name = json.text(256);
+        if (into.name.empty() && name.starts_with('/')) into.name = name.substr(1);
+      });
     else if (key == "ImageID") into.summary.image_id = json.text(80);
     else if (key == "Command") into.summary.command = json.text(1024);
     else if (key == "Created") into.summary.created = json.integer();
@@ -195,10 +196,11 @@ Result<WaitOutcome> read_wait(std::string_view body) {
   bool has_status = false;
   json.object([&](std::string_view key) {
     if (key == "StatusCode") outcome.status = json.integer(), has_status = true;
-    else if (key == "Error") json.object([&](std::string_view inner) {
-      if (inner == "Message") outcome.error = json.text(limits::kMaxReasonBytes);
-      else json.skip();
-    });
+    else if (key == "Error")
+      json.object([&](std::string_view inner) {
+        if (inner == "Message") outcome.error = json.text(limits::kMaxReasonBytes);
+        else json.skip();
+      });
     else json.skip();
   });
   if (!json.finished() || !has_status) return malformed("a wait");

@@ -28,7 +28,7 @@ struct WaitOutcome {
 };
 struct ListedContainer {
   ContainerId id;
-  std::string name;   // at dockerd, without its slash
+  std::string name;  // at dockerd, without its slash
   protocol::Summary summary;
 };
 
@@ -41,10 +41,11 @@ Result<EngineInfo> read_info(std::string_view body);
 Result<ImageFacts> read_image(std::string_view body);
 Result<ContainerId> read_created(std::string_view body);
 Result<WaitOutcome> read_wait(std::string_view body);
-// Fills everything but what only the ledger knows: name, image as the client wrote it, labels, creation time in seconds.
+// Fills everything but what only the ledger knows: name, image as the client wrote it, labels, creation time in
+// seconds.
 Result<protocol::Inspected> read_inspect(std::string_view body);
 Result<std::vector<ListedContainer>> read_list(std::string_view body);
-std::string read_error_message(std::string_view body);              // "" where there is none
+std::string read_error_message(std::string_view body);  // "" where there is none
 
 // "1.41" >= "1.9", by numbers; false for anything malformed.
 bool version_at_least(std::string_view version, std::string_view least);

@@ -66,12 +66,16 @@ void write_process(JsonWriter& json, const protocol::CreateContainer& ask, const
   if (ask.stop_signal != 0) json.text("StopSignal", std::to_string(ask.stop_signal));
   json.number("StopTimeout", plan.stop_timeout);
   json.key("Healthcheck").begin_object().key("Test").begin_array().text("NONE").end_array().end_object();
-  json.key("Labels").begin_object().text(kBrokerLabel, plan.broker).text(kSessionLabel, plan.session.text()).end_object();
+  json.key("Labels")
+      .begin_object()
+      .text(kBrokerLabel, plan.broker)
+      .text(kSessionLabel, plan.session.text())
+      .end_object();
 }
 
-// Over a declared volume by Mounts, because only a mount keeps dockerd from making the anonymous volume (a Tmpfs entry does
-// not). On /tmp by Tmpfs, because only that can give an owner: runc sets a tmpfs to the mode of the directory beneath, and
-// an image's /tmp that is not 1777 could not be written by the session's uid.
+// Over a declared volume by Mounts, because only a mount keeps dockerd from making the anonymous volume (a Tmpfs entry
+// does not). On /tmp by Tmpfs, because only that can give an owner: runc sets a tmpfs to the mode of the directory
+// beneath, and an image's /tmp that is not 1777 could not be written by the session's uid.
 void write_mounts(JsonWriter& json, const ContainerPlan& plan) {
   const std::string size = std::to_string(plan.tmpfs_bytes);
   const std::string user = std::to_string(plan.uid);
@@ -114,7 +118,8 @@ std::string seconds_and_nanoseconds(std::int64_t nanoseconds) {
 
 }  // namespace
 
-std::string create_body(const protocol::CreateContainer& ask, const ContainerPlan& plan, std::string_view seccomp_json) {
+std::string create_body(const protocol::CreateContainer& ask, const ContainerPlan& plan,
+                        std::string_view seccomp_json) {
   JsonWriter json;
   json.begin_object();
   write_process(json, ask, plan);

@@ -1,5 +1,6 @@
 // TRUSTED SIDE. The canonical requests to dockerd: one API version, fixed order of queries and headers, our own headers
-// only. Built from typed values, never from anything a client wrote as HTTP or JSON; there is no function that forwards.
+// only. Built from typed values, never from anything a client wrote as HTTP or JSON; there is no function that
+// forwards.
 #pragma once
 
 #include <cstdint>
@@ -14,29 +15,30 @@ namespace sallyport::engine {
 
 inline constexpr std::string_view kApiVersion = "1.41";  // what dockerd 20.10 speaks and later ones still do
 
-// All that the profile, the session and the host decide about a container; what the client may choose is in the request.
+// All that the profile, the session and the host decide about a container; what the client may choose is in the
+// request.
 struct ContainerPlan {
   std::string dockerd_name;
   ImageId image;
-  std::uint32_t uid = 0;                   // and gid
-  std::string broker;                      // our label
+  std::uint32_t uid = 0;  // and gid
+  std::string broker;     // our label
   SessionId session;
   std::string cgroup_parent;
-  std::vector<std::string> volumes;        // that the image declares: a tmpfs over each
-  bool tmp = true;                         // a tmpfs on /tmp, unless that is a volume
-  std::uint64_t tmpfs_bytes = 0;           // of each of them
+  std::vector<std::string> volumes;  // that the image declares: a tmpfs over each
+  bool tmp = true;                   // a tmpfs on /tmp, unless that is a volume
+  std::uint64_t tmpfs_bytes = 0;     // of each of them
   std::int64_t memory_bytes = 0;
-  std::int64_t cpu_quota = 0;              // microseconds in each kCpuPeriod
+  std::int64_t cpu_quota = 0;  // microseconds in each kCpuPeriod
   std::int64_t pids = 0;
   std::int64_t shm_bytes = 0;
   std::uint64_t log_bytes = 0;
   std::string runtime;
   bool read_only = true;
-  bool add_home = false;                   // HOME=/tmp, where neither client nor image says otherwise
+  bool add_home = false;  // HOME=/tmp, where neither client nor image says otherwise
   std::uint32_t stop_timeout = 10;
 };
-inline constexpr std::int64_t kCpuPeriod = 100'000;  // microseconds; the kernel's default
-inline constexpr std::int64_t kOomScoreAdjust = 500; // a container dies before its host
+inline constexpr std::int64_t kCpuPeriod = 100'000;   // microseconds; the kernel's default
+inline constexpr std::int64_t kOomScoreAdjust = 500;  // a container dies before its host
 
 inline constexpr std::string_view kBrokerLabel = "sallyport.broker";
 inline constexpr std::string_view kSessionLabel = "sallyport.session";

@@ -83,7 +83,8 @@ net::awaitable<Result<>> Upstream::send(std::string_view request) {
 Result<> Upstream::end_of_stream() {
   error_code error;
   if (parser_->got_some()) parser_->put_eof(error);
-  if (!parser_->got_some() || error) return fail_errno("read dockerd's answer: the connection closed", failure(ECONNRESET));
+  if (!parser_->got_some() || error)
+    return fail_errno("read dockerd's answer: the connection closed", failure(ECONNRESET));
   return {};
 }
 
@@ -98,8 +99,10 @@ net::awaitable<Result<>> Upstream::parse_more(bool until_head) {
     }
     if (parser_->is_done() || (until_head ? parser_->is_header_done() : !parser_->part.empty())) co_return Result<>{};
     // Beast wants a head in one piece: what it has not taken stays in front.
-    if (parsed_ > 0) std::memmove(input_.data(), input_.data() + parsed_, filled_ - parsed_), filled_ -= parsed_, parsed_ = 0;
-    if (filled_ > limits::kMaxUpstreamHeadBytes) co_return fail_errno("read dockerd's answer: its head is too long", EPROTO);
+    if (parsed_ > 0)
+      std::memmove(input_.data(), input_.data() + parsed_, filled_ - parsed_), filled_ -= parsed_, parsed_ = 0;
+    if (filled_ > limits::kMaxUpstreamHeadBytes)
+      co_return fail_errno("read dockerd's answer: its head is too long", EPROTO);
     if (input_.size() < filled_ + kReadBytes) input_.resize(filled_ + kReadBytes);
     if (ended_by_ != 0) co_return fail_errno("read dockerd's answer", ended_by_);
     auto [error, size] = co_await socket_.async_read_some(net::buffer(input_.data() + filled_, kReadBytes), kUseTuple);

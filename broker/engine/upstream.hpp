@@ -1,6 +1,6 @@
-// TRUSTED SIDE, EXPOSED INPUT. One connection to dockerd: a request out, a bounded reply in. Beast's parser decides what a
-// reply is; everything it refuses, and everything unexpected, closes the connection.
-// Whoever waits on it is woken with an error by abort(): that, and the client's deadlines, end every wait.
+// TRUSTED SIDE, EXPOSED INPUT. One connection to dockerd: a request out, a bounded reply in. Beast's parser decides
+// what a reply is; everything it refuses, and everything unexpected, closes the connection. Whoever waits on it is
+// woken with an error by abort(): that, and the client's deadlines, end every wait.
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
@@ -38,11 +38,11 @@ class Upstream {
   // The next part of the body, at least one byte; empty at its end. Valid until the next call.
   net::awaitable<Result<std::string_view>> read_part();
 
-  void abort();                        // whoever waits gets ECANCELED
-  void expire();                       // the same with ETIMEDOUT
-  bool is_reusable() const;            // after a whole reply
-  bool is_alive() const;               // idle: nothing to read, not closed
-  bool has_answered() const;           // some byte of the current reply has come
+  void abort();               // whoever waits gets ECANCELED
+  void expire();              // the same with ETIMEDOUT
+  bool is_reusable() const;   // after a whole reply
+  bool is_alive() const;      // idle: nothing to read, not closed
+  bool has_answered() const;  // some byte of the current reply has come
   // After 101 only: what dockerd sent behind its head, and the connection itself, which is used here no more.
   std::string take_early();
   UniqueFd release();
@@ -56,11 +56,11 @@ class Upstream {
   int failure(int code) const { return ended_by_ != 0 ? ended_by_ : code; }
 
   net::local::stream_protocol::socket socket_;
-  std::string input_;            // read from the socket, not yet parsed: [parsed_, filled_)
+  std::string input_;  // read from the socket, not yet parsed: [parsed_, filled_)
   std::size_t parsed_ = 0;
   std::size_t filled_ = 0;
   std::unique_ptr<Parser> parser_;
-  std::string handed_out_;       // what read_part() returned last
+  std::string handed_out_;  // what read_part() returned last
   int ended_by_ = 0;
 };
 

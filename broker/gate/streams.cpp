@@ -119,8 +119,8 @@ net::awaitable<void> relay_attach(Connection& client, UniqueFd stream) {
   net::posix::stream_descriptor upstream(co_await net::this_coro::executor, stream.release());
   upstream.non_blocking(true);
   co_await (pump_output(client, upstream) || pump_input(client, upstream));
-  // The keeper holds a duplicate: closing ours alone would leave dockerd with a stream that nobody reads, and dockerd then
-  // holds up the container's output and its removal.
+  // The keeper holds a duplicate: closing ours alone would leave dockerd with a stream that nobody reads, and dockerd
+  // then holds up the container's output and its removal.
   (void)::shutdown(upstream.native_handle(), SHUT_RDWR);
   client.finish_writing();
   co_await client.drain();

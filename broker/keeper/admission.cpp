@@ -35,7 +35,8 @@ Result<> check_pidfd(int fd, const char* what) {
 
 bool names(const OpenRule& rule, const Peer& peer) {
   if (std::ranges::find(rule.uids, peer.uid) != rule.uids.end()) return true;
-  return std::ranges::any_of(peer.gids, [&](std::uint32_t gid) { return std::ranges::find(rule.gids, gid) != rule.gids.end(); });
+  return std::ranges::any_of(peer.gids,
+                             [&](std::uint32_t gid) { return std::ranges::find(rule.gids, gid) != rule.gids.end(); });
 }
 
 }  // namespace
@@ -72,7 +73,9 @@ Result<> may_open(const Peer& peer, const ProfileName& profile, const BrokerConf
 
 Result<> check_hello(const handshake::OpenSession& hello, const Profile& profile, const Peer& peer) {
   if (hello.profile_hash != profile.hash)
-    return fail("profile " + profile.name.text() + " is not the file that the broker reads: give both the same --profile-dir, or start again if it has just changed");
+    return fail("profile " + profile.name.text() +
+                " is not the file that the broker reads: give both the same --profile-dir, or start again if it has "
+                "just changed");
   if (!profile.docker && profile.forwards.empty())
     return fail("profile " + profile.name.text() + " has neither [docker] nor [[forward]]: it needs no session");
   if (hello.has_docker != profile.docker.has_value() || hello.forward_listeners != profile.forwards.size())
@@ -81,10 +84,13 @@ Result<> check_hello(const handshake::OpenSession& hello, const Profile& profile
   return {};
 }
 
-Result<SessionFds> check_descriptors(const handshake::OpenSession& hello, const Profile& profile, std::vector<UniqueFd> fds) {
-  const std::size_t wanted = 2 + (hello.uid_base != 0 ? 1U : 0U) + (hello.has_docker ? 2U : 0U) + profile.forwards.size();
+Result<SessionFds> check_descriptors(const handshake::OpenSession& hello, const Profile& profile,
+                                     std::vector<UniqueFd> fds) {
+  const std::size_t wanted =
+      2 + (hello.uid_base != 0 ? 1U : 0U) + (hello.has_docker ? 2U : 0U) + profile.forwards.size();
   if (fds.size() != wanted)
-    return fail("check descriptors: " + std::to_string(fds.size()) + " came, and " + std::to_string(wanted) + " should have");
+    return fail("check descriptors: " + std::to_string(fds.size()) + " came, and " + std::to_string(wanted) +
+                " should have");
   SessionFds named;
   auto next = fds.begin();
   named.launcher = std::move(*next++);
@@ -93,7 +99,7 @@ Result<SessionFds> check_descriptors(const handshake::OpenSession& hello, const 
   TRY(check_pidfd(named.init.get(), "init's"));
   if (hello.uid_base != 0) {
     named.uid_lock = std::move(*next++);
-    struct stat status {};
+    struct stat status{};
     if (::fstat(named.uid_lock.get(), &status) != 0 || !S_ISREG(status.st_mode))
       return fail("check descriptors: the lock of the uid range is not a file");
   }

@@ -1,5 +1,5 @@
-// TRUSTED SIDE. Who may open a session, and whether what came with the hello is what it should be. No descriptor is used
-// for anything before it has passed here; whose namespaces the listeners live in is checked by the spawner.
+// TRUSTED SIDE. Who may open a session, and whether what came with the hello is what it should be. No descriptor is
+// used for anything before it has passed here; whose namespaces the listeners live in is checked by the spawner.
 #pragma once
 
 #include <sys/types.h>
@@ -21,7 +21,8 @@ struct Peer {
 };
 Result<Peer> peer_of(int control_socket);
 
-// Pure. Whether there is any profile with which the peer may open a session. Who may open none is told so and nothing else.
+// Pure. Whether there is any profile with which the peer may open a session. Who may open none is told so and nothing
+// else.
 bool may_open_any(const Peer& peer, const BrokerConfig& config);
 // Pure. Root always; others by the [[open]] rules of broker.toml.
 Result<> may_open(const Peer& peer, const ProfileName& profile, const BrokerConfig& config);
@@ -38,6 +39,7 @@ struct SessionFds {
   UniqueFd stream;
   std::vector<UniqueFd> forward_listeners;
 };
-Result<SessionFds> check_descriptors(const handshake::OpenSession& hello, const Profile& profile, std::vector<UniqueFd> fds);
+Result<SessionFds> check_descriptors(const handshake::OpenSession& hello, const Profile& profile,
+                                     std::vector<UniqueFd> fds);
 
 }  // namespace sallyport::keeper

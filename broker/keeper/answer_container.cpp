@@ -27,7 +27,8 @@ AnswerTask act(const Call& call, engine::Operation operation, const Owned& owned
 
 bool succeeded(const Answer& answer) { return std::holds_alternative<Succeeded>(answer.reply); }
 
-net::awaitable<void> kill_after_lifetime(Services& services, SessionPtr session, Owned owned, std::chrono::seconds lifetime) {
+net::awaitable<void> kill_after_lifetime(Services& services, SessionPtr session, Owned owned,
+                                         std::chrono::seconds lifetime) {
   co_await async::sleep_for(lifetime);
   if (session->is_ending || owned->is_gone) co_return;
   owned->has_lifetime = false;  // before the kill: a start that crosses it gets a timer of its own
@@ -88,7 +89,8 @@ AnswerTask answer(Call call, protocol::KillContainer ask) {
   const auto owned = find_owned(call, ask.container);
   if (!owned) co_return owned.error();
   if (const Refused refused = grant(call, ask.container.text(), Weight::Change)) co_return *refused;
-  co_return co_await act(call, engine::Operation::Kill, *owned, ask.container, engine::render_kill((*owned)->id, ask.signal));
+  co_return co_await act(call, engine::Operation::Kill, *owned, ask.container,
+                         engine::render_kill((*owned)->id, ask.signal));
 }
 
 AnswerTask answer(Call call, protocol::StopContainer ask) {
@@ -98,7 +100,8 @@ AnswerTask answer(Call call, protocol::StopContainer ask) {
   if (const Refused refused = grant(call, ask.container.text(), Weight::Change)) co_return *refused;
   if (ask.timeout) ask.timeout = std::min(*ask.timeout, limits::kMaxStopSeconds);
   const std::chrono::seconds limit = limits::kUpstreamDeadline + std::chrono::seconds(limits::kMaxStopSeconds);
-  co_return co_await act(call, engine::Operation::Stop, *owned, ask.container, engine::render_stop((*owned)->id, ask.timeout), limit);
+  co_return co_await act(call, engine::Operation::Stop, *owned, ask.container,
+                         engine::render_stop((*owned)->id, ask.timeout), limit);
 }
 
 AnswerTask answer(Call call, protocol::ResizeContainer ask) {
@@ -116,7 +119,8 @@ AnswerTask answer(Call call, protocol::RemoveContainer ask) {
   if (!owned) co_return owned.error();
   if (const Refused refused = grant(call, ask.container.text(), Weight::Change)) co_return *refused;
   const engine::Force force = ask.force ? engine::Force::Yes : engine::Force::No;
-  Answer outcome = co_await act(call, engine::Operation::Remove, *owned, ask.container, engine::render_remove((*owned)->id, force));
+  Answer outcome =
+      co_await act(call, engine::Operation::Remove, *owned, ask.container, engine::render_remove((*owned)->id, force));
   if (succeeded(outcome)) forget(*call.session, *owned);
   co_return outcome;
 }

@@ -32,25 +32,29 @@ Owned reserve(const Call& call, const CreateContainer& ask) {
   container.image = ask.image.text();
   container.labels = ask.labels.items;
   container.memory_bytes = memory_of(ask, call.session->profile.docker->container);
-  container.created = std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+  container.created =
+      std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
   container.auto_remove = ask.auto_remove;
   container.tty = ask.tty;
   return call.session->ledger.reserve(std::move(container));
 }
 
-net::awaitable<std::expected<engine::ContainerPlan, Failed>> plan(const Call& call, const CreateContainer& ask, const Owned& owned) {
+net::awaitable<std::expected<engine::ContainerPlan, Failed>> plan(const Call& call, const CreateContainer& ask,
+                                                                  const Owned& owned) {
   const auto facts = co_await call.services.docker.facts();
   if (!facts) co_return std::unexpected(engine::explain_transport(facts.error().code));
   if (facts->systemd_cgroups != call.session->systemd_cgroups)
     co_return std::unexpected(Failed{503, "sallyport: dockerd has changed its cgroup driver; start a new session", 0});
-  const auto reply = co_await call.services.docker.ask(engine::render_image_inspect(ask.image), call.in_flight->exchange);
+  const auto reply =
+      co_await call.services.docker.ask(engine::render_image_inspect(ask.image), call.in_flight->exchange);
   if (!reply) co_return std::unexpected(engine::explain_transport(reply.error().code));
   if (reply->status == 404)
     co_return std::unexpected(Failed{404, "No such image: " + api::familiar_image(ask.image.text()), 0});
   if (reply->status != 200) co_return std::unexpected(Failed{500, "sallyport: dockerd could not inspect the image", 0});
   const auto image = engine::read_image(reply->body);
   if (!image) co_return std::unexpected(engine::explain_transport(image.error().code));
-  if (const Verdict refusal = decide_image(ask, *image)) co_return std::unexpected(*deny(call, object_of(ask), *refusal));
+  if (const Verdict refusal = decide_image(ask, *image))
+    co_return std::unexpected(*deny(call, object_of(ask), *refusal));
   const PlanFacts plan_facts{call.session->id, call.services.broker,
                              call.session->uid_base + static_cast<std::uint32_t>(limits::UidPart::Container),
                              call.session->systemd_cgroups};

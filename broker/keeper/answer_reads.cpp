@@ -16,7 +16,8 @@ void fill_from_ledger(protocol::Summary& summary, const OwnedContainer& owned) {
 }
 
 bool is_running(ContainerStatus status) {
-  return status == ContainerStatus::Running || status == ContainerStatus::Paused || status == ContainerStatus::Restarting;
+  return status == ContainerStatus::Running || status == ContainerStatus::Paused ||
+         status == ContainerStatus::Restarting;
 }
 
 }  // namespace
@@ -29,7 +30,8 @@ AnswerTask answer(Call call, protocol::InspectContainer ask) {
   const auto reply = co_await call.services.docker.ask(engine::render_inspect((*owned)->id), call.in_flight->exchange);
   if (!reply) co_return engine::explain_transport(reply.error().code);
   if (reply->status == 404) forget(*call.session, *owned);
-  if (reply->status != 200) co_return engine::explain(engine::Operation::Inspect, reply->status, "", ask.container.text());
+  if (reply->status != 200)
+    co_return engine::explain(engine::Operation::Inspect, reply->status, "", ask.container.text());
   auto inspected = engine::read_inspect(reply->body);
   if (!inspected || inspected->container.id != (*owned)->id) co_return engine::explain_transport(EPROTO);
   fill_from_ledger(inspected->container, **owned);

@@ -13,8 +13,10 @@ namespace {
 constexpr std::size_t kMaxStreams = limits::kMaxClientConnections;  // one a client connection
 
 // A reply that should have been a stream: its cause, in our words.
-AnswerTask explain_head(const engine::DockerClient::Stream& stream, engine::Operation operation, const ContainerName& reference) {
-  if (stream.head.status < 400) co_return engine::explain_transport(EPROTO);  // a 200 here could be anything: never handed on
+AnswerTask explain_head(const engine::DockerClient::Stream& stream, engine::Operation operation,
+                        const ContainerName& reference) {
+  if (stream.head.status < 400)
+    co_return engine::explain_transport(EPROTO);  // a 200 here could be anything: never handed on
   const auto body = co_await stream.upstream->read_body(limits::kMaxUpstreamHeadBytes);
   if (!body) co_return engine::explain_transport(body.error().code);
   co_return engine::explain(operation, stream.head.status, engine::read_error_message(*body), reference.text());
@@ -22,8 +24,9 @@ AnswerTask explain_head(const engine::DockerClient::Stream& stream, engine::Oper
 
 Refused too_many_streams(const Call& call, const ContainerName& reference) {
   if (call.session->streams.size() < kMaxStreams) return {};
-  return deny(call, reference.text(),
-              {429, "streams", "sallyport: the session has " + std::to_string(kMaxStreams) + " open streams; close one", 1});
+  return deny(
+      call, reference.text(),
+      {429, "streams", "sallyport: the session has " + std::to_string(kMaxStreams) + " open streams; close one", 1});
 }
 
 // Takes a number for a stream of this session, and what removes it again.
@@ -47,18 +50,22 @@ AnswerTask answer(Call call, protocol::WaitContainer ask) {
   if (!owned) co_return owned.error();
   if (const Refused refused = grant(call, ask.container.text(), Weight::Read)) co_return *refused;
   engine::Exchange& exchange = call.in_flight->exchange;
-  const auto stream = co_await call.services.docker.open_stream(engine::render_wait((*owned)->id, ask.condition), exchange);
+  const auto stream =
+      co_await call.services.docker.open_stream(engine::render_wait((*owned)->id, ask.condition), exchange);
   if (!stream) co_return engine::explain_transport(stream.error().code);
   if (stream->head.status != 200) co_return co_await explain_head(*stream, engine::Operation::Wait, ask.container);
   // dockerd flushes its head once it has registered the wait: the client may start the container now.
   const protocol::Reply waiting = protocol::Waiting{};
   co_await send_reply(call.services, call.session, call.id, waiting, UniqueFd());
   const auto body = co_await stream->upstream->read_body(limits::kMaxUpstreamHeadBytes);
-  if (!body) co_return protocol::Exited{-1, "the wait was cut off: " + engine::explain_transport(body.error().code).message.value};
+  if (!body)
+    co_return protocol::Exited{-1,
+                               "the wait was cut off: " + engine::explain_transport(body.error().code).message.value};
   const auto outcome = engine::read_wait(*body);
   if (!outcome) co_return protocol::Exited{-1, engine::explain_transport(EPROTO).message.value};
   if (ask.condition == protocol::WaitCondition::Removed && outcome->error.empty()) forget(*call.session, *owned);
-  co_return protocol::Exited{outcome->status, outcome->error.empty() ? "" : engine::explain_state_error(outcome->error)};
+  co_return protocol::Exited{outcome->status,
+                             outcome->error.empty() ? "" : engine::explain_state_error(outcome->error)};
 }
 
 AnswerTask answer(Call call, protocol::AttachContainer ask) {
@@ -66,7 +73,8 @@ AnswerTask answer(Call call, protocol::AttachContainer ask) {
   const auto owned = find_owned(call, ask.container);
   if (!owned) co_return owned.error();
   for (const char c : ask.detach_keys.value)
-    if (!detail::is_printable_ascii(c)) co_return *deny(call, ask.container.text(), {400, "detachKeys", "sallyport: detachKeys is malformed", 0});
+    if (!detail::is_printable_ascii(c))
+      co_return *deny(call, ask.container.text(), {400, "detachKeys", "sallyport: detachKeys is malformed", 0});
   if (const Refused refused = too_many_streams(call, ask.container)) co_return *refused;
   if (const Refused refused = grant(call, ask.container.text(), Weight::Change)) co_return *refused;
   engine::Exchange& exchange = call.in_flight->exchange;

@@ -1,5 +1,5 @@
-// TRUSTED SIDE. What each request of a gate does: decide, record, then act. One function a request; each returns its last
-// reply. `Call` is the request's place in its session.
+// TRUSTED SIDE. What each request of a gate does: decide, record, then act. One function a request; each returns its
+// last reply. `Call` is the request's place in its session.
 #pragma once
 
 #include "broker/engine/explain.hpp"
@@ -19,7 +19,7 @@ struct Call {
 
 struct Answer {
   protocol::Reply reply;
-  UniqueFd fd;  // goes with it
+  UniqueFd fd;                                              // goes with it
   Answer(protocol::Reply with) : reply(std::move(with)) {}  // NOLINT(google-explicit-constructor): a reply is an answer
   Answer(protocol::Reply with, UniqueFd passed) : reply(std::move(with)), fd(std::move(passed)) {}
 };
@@ -49,10 +49,10 @@ Refused grant(const Call& call, std::string_view object, Weight weight);
 // The container that the client names, if it is the session's; else the refusal.
 std::expected<Owned, protocol::Failed> find_owned(const Call& call, const ContainerName& reference);
 
-// Sends a reply that is not the last, or the last one. Waits while the gate's channel is full; a gate that reads nothing
-// for long is ended.
-net::awaitable<void> send_reply(Services& services, SessionPtr session, protocol::RequestId id, const protocol::Reply& reply,
-                                const UniqueFd& fd);
+// Sends a reply that is not the last, or the last one. Waits while the gate's channel is full; a gate that reads
+// nothing for long is ended.
+net::awaitable<void> send_reply(Services& services, SessionPtr session, protocol::RequestId id,
+                                const protocol::Reply& reply, const UniqueFd& fd);
 
 // Forgets containers that are gone from dockerd (AutoRemove removes them without us).
 net::awaitable<Result<std::vector<engine::ListedContainer>>> refresh_ledger(Services& services, SessionPtr session,

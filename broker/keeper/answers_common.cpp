@@ -87,8 +87,8 @@ net::awaitable<Result<std::vector<engine::ListedContainer>>> refresh_ledger(Serv
   co_return listed;
 }
 
-net::awaitable<void> send_reply(Services& services, SessionPtr session, protocol::RequestId id, const protocol::Reply& reply,
-                                const UniqueFd& fd) {
+net::awaitable<void> send_reply(Services& services, SessionPtr session, protocol::RequestId id,
+                                const protocol::Reply& reply, const UniqueFd& fd) {
   const std::vector<std::byte> bytes = encode_message(protocol::ReplyEnvelope{id, reply});
   const int fds[] = {fd.get()};
   const std::span<const int> passed = fd ? std::span<const int>(fds) : std::span<const int>();
@@ -98,7 +98,8 @@ net::awaitable<void> send_reply(Services& services, SessionPtr session, protocol
     if (sent) co_return;
     if (sent.error().code != EAGAIN)
       co_return end_session(services, session, "gate.ended", "the gate cannot be answered: " + sent.error().text());
-    if (Clock::now() > give_up) co_return end_session(services, session, "gate.unread", "the gate does not read its answers");
+    if (Clock::now() > give_up)
+      co_return end_session(services, session, "gate.unread", "the gate does not read its answers");
     const auto room = co_await async::within(std::chrono::seconds(5), session->gate->wait_writable());
     if (!room && room.error().code != ETIMEDOUT) co_return;
   }

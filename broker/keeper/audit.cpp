@@ -71,7 +71,7 @@ Result<AuditTrail> AuditTrail::open(const std::string& directory, std::string br
 }
 
 Result<> AuditTrail::use(UniqueFd file) {
-  struct stat status {};
+  struct stat status{};
   if (::fstat(file.get(), &status) != 0) return fail_errno("look at the audit trail " + path());
   if (!S_ISREG(status.st_mode)) return fail("open the audit trail " + path() + ": not a regular file");
   file_ = std::move(file);
@@ -110,7 +110,8 @@ Result<> AuditTrail::append(std::string line, Weight weight) {
   if (!take_reserve()) {
     const std::uint64_t left = reserved_until_ > size_ ? reserved_until_ - size_ : 0;
     if (weight == Weight::Read) return fail_errno("write the audit trail", ENOSPC);
-    if (weight == Weight::Change && left < bounds_.reserve_bytes / 4) return fail_errno("write the audit trail", ENOSPC);
+    if (weight == Weight::Change && left < bounds_.reserve_bytes / 4)
+      return fail_errno("write the audit trail", ENOSPC);
   }
   if (torn_) line.insert(line.begin(), '\n');
   std::size_t written = 0;

@@ -15,8 +15,8 @@ namespace sallyport::keeper {
 enum class Event : std::uint8_t { Request, SessionOpen, SessionEnd, Forward, Reap };
 enum class Decision : std::uint8_t { Allow, Deny };
 enum class Source : std::uint8_t { Keeper, Gate };
-// What a record is worth when space is short. Beyond a session's share reads and denials are counted, and so are changes
-// beyond its share of an hour: or one session could rotate everybody's trail away. Closings are always written.
+// What a record is worth when space is short. Beyond a session's share reads and denials are counted, and so are
+// changes beyond its share of an hour: or one session could rotate everybody's trail away. Closings are always written.
 enum class Weight : std::uint8_t { Read, Change, Closing };
 
 struct AuditRecord {
@@ -37,7 +37,7 @@ struct AuditRecord {
 // How much of the trail one session has used.
 struct AuditQuota {
   std::uint64_t bytes = 0;
-  std::int64_t hour = 0;           // since the epoch, that change_bytes is of
+  std::int64_t hour = 0;  // since the epoch, that change_bytes is of
   std::uint64_t change_bytes = 0;
   std::uint64_t counted = 0;    // what records beyond the quota stand for, not yet told
   std::uint64_t swallowed = 0;  // those records: a claim's own count must not decide how often we write

@@ -1,5 +1,5 @@
-// TRUSTED SIDE, UNTRUSTED INPUT: anybody on the host can connect. Conversations on the control socket: a launcher opens a
-// session, which lives as long as the connection; an operator ends one.
+// TRUSTED SIDE, UNTRUSTED INPUT: anybody on the host can connect. Conversations on the control socket: a launcher opens
+// a session, which lives as long as the connection; an operator ends one.
 #pragma once
 
 #include "broker/keeper/services.hpp"

@@ -55,8 +55,9 @@ Verdict decide_environment(const CreateContainer& ask) {
     if (!api::is_environment_entry(entry.value) || !engine::is_plain_text(entry.value))
       return refuse(400, "Env", "an entry of Env is not KEY=VALUE, or holds a NUL or bytes that are not UTF-8");
     if (api::steers_runtime(entry.value))
-      return refuse(403, "Env", "Env " + entry.value.substr(0, entry.value.find('=')).substr(0, 64) +
-                                    " is not allowed: it steers container runtimes on the host");
+      return refuse(403, "Env",
+                    "Env " + entry.value.substr(0, entry.value.find('=')).substr(0, 64) +
+                        " is not allowed: it steers container runtimes on the host");
   }
   return {};
 }
@@ -65,7 +66,8 @@ Verdict decide_environment(const CreateContainer& ask) {
 Verdict decide_places(const CreateContainer& ask) {
   const std::string& directory = ask.working_directory.value;
   if (!directory.empty() && (!api::is_allowed_directory(directory) || !engine::is_plain_text(directory)))
-    return refuse(403, "WorkingDir", "WorkingDir must be an absolute path without . and .. in it, and not beneath /proc, /sys or /dev");
+    return refuse(403, "WorkingDir",
+                  "WorkingDir must be an absolute path without . and .. in it, and not beneath /proc, /sys or /dev");
   const std::string& hostname = ask.hostname.value;
   if (!detail::all(hostname, [](char c) { return detail::is_alnum(c) || c == '-'; }))
     return refuse(400, "Hostname", "Hostname may hold letters, digits and - only");
@@ -104,8 +106,9 @@ Verdict decide_budget(const CreateContainer& ask, const Profile& profile, const 
   const std::uint64_t wanted = memory_of(ask, section);
   if (wanted > most || ledger.memory_bytes() > most - wanted)
     return refuse(403, "docker.budget.memory",
-                  "the session's containers have " + std::to_string(ledger.memory_bytes()) + " bytes of memory, this one asks for " +
-                      std::to_string(wanted) + ", and their budget is " + std::to_string(most) + in_profile(profile));
+                  "the session's containers have " + std::to_string(ledger.memory_bytes()) +
+                      " bytes of memory, this one asks for " + std::to_string(wanted) + ", and their budget is " +
+                      std::to_string(most) + in_profile(profile));
   return {};
 }
 
@@ -132,12 +135,13 @@ const api::Endpoint* endpoint_of(const protocol::Request& request) {
 
 Verdict decide_group(const api::Endpoint& endpoint, const Profile& profile) {
   if (!profile.docker) return refuse(403, "docker", "this profile has no [docker] section" + in_profile(profile));
-  if (endpoint.rule != api::EndpointRule::Serve) return refuse(403, std::string(endpoint.path), std::string(endpoint.reason));
+  if (endpoint.rule != api::EndpointRule::Serve)
+    return refuse(403, std::string(endpoint.path), std::string(endpoint.reason));
   if (!endpoint.group || profile.docker->allows(*endpoint.group)) return {};
   const std::string group(name_of(*endpoint.group));
   return refuse(403, "docker.allow",
-                std::string(api::name_of(endpoint.method)) + " " + std::string(endpoint.path) + " is not allowed: \"" + group +
-                    "\" is not in docker.allow" + in_profile(profile));
+                std::string(api::name_of(endpoint.method)) + " " + std::string(endpoint.path) + " is not allowed: \"" +
+                    group + "\" is not in docker.allow" + in_profile(profile));
 }
 
 std::uint64_t memory_of(const CreateContainer& ask, const ContainerSection& section) {
@@ -151,8 +155,9 @@ Verdict decide_create(const CreateContainer& ask, const Profile& profile, const 
   if (!image_is_allowed(profile.docker->images, ask.image.text())) {
     std::string allowed;
     for (const std::string& pattern : profile.docker->images) allowed += (allowed.empty() ? "" : ", ") + pattern;
-    return refuse(403, "Image", "image " + api::familiar_image(ask.image.text()) + " is not allowed: this profile allows " +
-                                    (allowed.empty() ? "none" : allowed.substr(0, 400)) + in_profile(profile));
+    return refuse(403, "Image",
+                  "image " + api::familiar_image(ask.image.text()) + " is not allowed: this profile allows " +
+                      (allowed.empty() ? "none" : allowed.substr(0, 400)) + in_profile(profile));
   }
   if (Verdict refusal = decide_name(ask, ledger)) return refusal;
   return decide_budget(ask, profile, ledger);
@@ -161,7 +166,8 @@ Verdict decide_create(const CreateContainer& ask, const Profile& profile, const 
 Verdict decide_image(const CreateContainer& ask, const engine::ImageFacts& image) {
   const std::string name = "image " + api::familiar_image(ask.image.text());
   if (image.volumes.size() > limits::kMaxImageVolumes)
-    return refuse(403, "Image.Volumes", name + " declares more than " + std::to_string(limits::kMaxImageVolumes) + " volumes");
+    return refuse(403, "Image.Volumes",
+                  name + " declares more than " + std::to_string(limits::kMaxImageVolumes) + " volumes");
   for (const std::string& declared : image.volumes) {
     const std::string_view path = volume_path(declared);
     if (path == "/" || !api::is_allowed_directory(path) || !engine::is_plain_text(path))
@@ -172,8 +178,8 @@ Verdict decide_image(const CreateContainer& ask, const engine::ImageFacts& image
 
 Verdict decide_rate(std::string_view what, std::uint32_t per_minute, std::uint32_t retry_after) {
   Refusal refusal = refuse(429, "docker.budget." + std::string(what),
-                           "more than " + std::to_string(per_minute) + " " + std::string(what) + " in a minute; try again in " +
-                               std::to_string(retry_after) + " s");
+                           "more than " + std::to_string(per_minute) + " " + std::string(what) +
+                               " in a minute; try again in " + std::to_string(retry_after) + " s");
   refusal.retry_after = retry_after;
   return refusal;
 }
@@ -183,7 +189,8 @@ std::string cgroup_parent(const SessionId& session, bool systemd_cgroups) {
 }
 
 engine::ContainerPlan plan_container(const CreateContainer& ask, const ContainerSection& section,
-                                     const engine::ImageFacts& image, const PlanFacts& facts, const ContainerName& name) {
+                                     const engine::ImageFacts& image, const PlanFacts& facts,
+                                     const ContainerName& name) {
   engine::ContainerPlan plan;
   plan.dockerd_name = "sp-" + facts.session.text() + "-" + name.text();
   plan.image = image.id;
@@ -199,7 +206,8 @@ engine::ContainerPlan plan_container(const CreateContainer& ask, const Container
   plan.tmpfs_bytes = section.tmp_bytes;
   plan.memory_bytes = clamp(ask.memory, section.memory_bytes);
   const auto most_quota = static_cast<std::uint64_t>(std::llround(section.cpus * engine::kCpuPeriod));
-  plan.cpu_quota = std::max<std::int64_t>(clamp(ask.nano_cpus / (1'000'000'000 / engine::kCpuPeriod), most_quota), 1000);
+  plan.cpu_quota =
+      std::max<std::int64_t>(clamp(ask.nano_cpus / (1'000'000'000 / engine::kCpuPeriod), most_quota), 1000);
   plan.pids = clamp(ask.pids, section.pids);
   plan.shm_bytes = clamp(ask.shm_bytes, section.shm_bytes);
   plan.log_bytes = section.log_bytes;

@@ -41,7 +41,8 @@ struct PlanFacts {
   bool systemd_cgroups = false;
 };
 engine::ContainerPlan plan_container(const protocol::CreateContainer& ask, const ContainerSection& section,
-                                     const engine::ImageFacts& image, const PlanFacts& facts, const ContainerName& name);
+                                     const engine::ImageFacts& image, const PlanFacts& facts,
+                                     const ContainerName& name);
 
 std::string cgroup_parent(const SessionId& session, bool systemd_cgroups);
 

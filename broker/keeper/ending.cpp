@@ -15,8 +15,8 @@ constexpr std::chrono::milliseconds kRetry{200};
 // A create that was cut off may still make its container: dockerd does not hear that its client has gone.
 constexpr std::chrono::seconds kIntentsSettle{3};
 
-// Everything that the session could still do or wait for. A create that dockerd has is not among it (answer_create.cpp): its
-// answer says what there is to remove.
+// Everything that the session could still do or wait for. A create that dockerd has is not among it
+// (answer_create.cpp): its answer says what there is to remove.
 void revoke(Session& session) {
   const auto streams = std::exchange(session.streams, {});
   for (const auto& [number, named] : streams) named.stream->revoke();
@@ -33,7 +33,8 @@ bool creates_are_in_flight(const Session& session) {
 
 net::awaitable<void> settle_creates(const SessionPtr& session) {
   const auto give_up = Clock::now() + limits::kUpstreamDeadline + std::chrono::seconds(5);
-  while (creates_are_in_flight(*session) && Clock::now() < give_up) co_await async::sleep_for(std::chrono::milliseconds(20));
+  while (creates_are_in_flight(*session) && Clock::now() < give_up)
+    co_await async::sleep_for(std::chrono::milliseconds(20));
   session->tasks.cancel();
 }
 
@@ -64,7 +65,8 @@ net::awaitable<void> remove_all_containers(Services& services, const SessionPtr&
   const auto settled = Clock::now() + kIntentsSettle;
   bool said = false;
   while (!leftovers.empty()) {
-    const auto removed = co_await remove_containers(services.docker, services.broker, session->id, leftovers, Clock::now() > settled);
+    const auto removed =
+        co_await remove_containers(services.docker, services.broker, session->id, leftovers, Clock::now() > settled);
     if (leftovers.empty()) break;
     if (!removed && !said && Clock::now() > settled) {
       said = true;
@@ -76,7 +78,9 @@ net::awaitable<void> remove_all_containers(Services& services, const SessionPtr&
 }
 
 void write_closing_records(Services& services, Session& session) {
-  if (const auto written = services.audit.write_counted(session.id.text(), session.profile.name.text(), session.audit_quota); !written)
+  if (const auto written =
+          services.audit.write_counted(session.id.text(), session.profile.name.text(), session.audit_quota);
+      !written)
     log::error(written.error().text());
   AuditRecord record;
   record.event = Event::SessionEnd;

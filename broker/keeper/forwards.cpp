@@ -15,8 +15,8 @@ std::string text_of(const Address& address) {
   return "unix:" + std::get<UnixAddress>(address).path;
 }
 
-Result<> record(Services& services, Session& session, const ForwardSection& forward, Decision decision, std::string rule,
-                std::string reason) {
+Result<> record(Services& services, Session& session, const ForwardSection& forward, Decision decision,
+                std::string rule, std::string reason) {
   AuditRecord entry;
   entry.event = Event::Forward;
   entry.decision = decision;
@@ -61,9 +61,10 @@ std::string breach(const Session& session, const relay::Connect& ask) {
 net::awaitable<void> connect(Services& services, SessionPtr session, relay::Connect ask) {
   const ForwardSection& forward = session->profile.forwards[ask.forward];
   const bool full = session->forwards.size() >= limits::kMaxForwardConnections;
-  const auto written = full ? record(services, *session, forward, Decision::Deny, "forward.connections",
-                                     "the session has " + std::to_string(limits::kMaxForwardConnections) + " connections open")
-                            : record(services, *session, forward, Decision::Allow, "", "");
+  const auto written =
+      full ? record(services, *session, forward, Decision::Deny, "forward.connections",
+                    "the session has " + std::to_string(limits::kMaxForwardConnections) + " connections open")
+           : record(services, *session, forward, Decision::Allow, "", "");
   if (!written) log::error(written.error().text());
   if (full || !written) co_return tell_relay(services, session, relay::Unreachable{ask.connection}, UniqueFd());
   session->forwards.emplace(ask.connection, ForwardConnection{ask.forward, false});
@@ -73,7 +74,8 @@ net::awaitable<void> connect(Services& services, SessionPtr session, relay::Conn
 
 Result<> close(Services& services, Session& session, const relay::Closed& closed) {
   const auto found = session.forwards.find(closed.connection);
-  if (found == session.forwards.end() || !found->second.connected) return fail("it closed a connection that is not open");
+  if (found == session.forwards.end() || !found->second.connected)
+    return fail("it closed a connection that is not open");
   const ForwardSection& forward = session.profile.forwards[found->second.forward];
   session.forwards.erase(found);
   return record(services, session, forward, Decision::Allow, "forward.closed",
@@ -82,7 +84,8 @@ Result<> close(Services& services, Session& session, const relay::Closed& closed
 
 }  // namespace
 
-void finish_dial(Services& services, const SessionPtr& session, const protocol::spawner::DialDone& done, UniqueFd upstream) {
+void finish_dial(Services& services, const SessionPtr& session, const protocol::spawner::DialDone& done,
+                 UniqueFd upstream) {
   const auto found = session->forwards.find(done.connection);
   if (session->is_ending || found == session->forwards.end() || found->second.connected) return;
   if (!upstream || done.error_code != 0) {
@@ -102,7 +105,9 @@ net::awaitable<void> serve_relay(Services& services, SessionPtr session) {
   while (!session->is_ending) {
     auto message = co_await session->relay->receive();
     if (session->is_ending) co_return;
-    const auto end = [&](const std::string& what) { end_session(services, session, "relay.misconduct", "the relay: " + what); };
+    const auto end = [&](const std::string& what) {
+      end_session(services, session, "relay.misconduct", "the relay: " + what);
+    };
     if (!message) co_return end(message.error().text());
     if (message->bytes.empty()) co_return end_session(services, session, "relay.ended", "the relay closed its channel");
     if (!message->fds.empty()) co_return end("it sent descriptors");

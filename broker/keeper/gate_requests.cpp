@@ -15,11 +15,14 @@ namespace {
 constexpr std::chrono::milliseconds kSlowDown{50};
 constexpr std::uint16_t kTooManyRequests = 429;
 
-static_assert([] {
-  for (std::size_t kind = 0; kind < protocol::kVerbs.size(); ++kind)
-    if ((protocol::kPermits[kind].answer == protocol::Answer::None) != (protocol::kVerbs[kind] == api::Verb::None)) return false;
-  return true;
-}(), "a request that is answered stands for an endpoint, whose row the answer looks at");
+static_assert(
+    [] {
+      for (std::size_t kind = 0; kind < protocol::kVerbs.size(); ++kind)
+        if ((protocol::kPermits[kind].answer == protocol::Answer::None) != (protocol::kVerbs[kind] == api::Verb::None))
+          return false;
+      return true;
+    }(),
+    "a request that is answered stands for an endpoint, whose row the answer looks at");
 
 AnswerTask dispatch(const Call& call, protocol::Request& request) {
   return std::visit(
@@ -40,8 +43,8 @@ net::awaitable<void> answer_request(Call call, protocol::Request request) {
   Session& session = *call.session;
   // A refusal costs the asker nothing but this wait: without it one session could keep us busy with refusals alone.
   if (is_over_its_rate(outcome.reply)) co_await async::sleep_for(kSlowDown);
-  // In flight until its last reply is in the channel, so that a gate that does not read cannot make us hold ever more of
-  // them. Nothing suspends between that and the erase, so the gate may use the id again as soon as it has the reply.
+  // In flight until its last reply is in the channel, so that a gate that does not read cannot make us hold ever more
+  // of them. Nothing suspends between that and the erase, so the gate may use the id again as soon as it has the reply.
   co_await send_reply(call.services, call.session, call.id, outcome.reply, outcome.fd);
   session.in_flight.erase(call.id);
   --session.in_flight_of[call.in_flight->kind];
@@ -51,7 +54,8 @@ net::awaitable<void> answer_request(Call call, protocol::Request request) {
 void cancel(Session& session, protocol::RequestId id) {
   if (const auto found = session.in_flight.find(id); found != session.in_flight.end()) {
     const api::Verb verb = protocol::kVerbs[found->second->kind];
-    if (verb == api::Verb::Wait || verb == api::Verb::Attach || verb == api::Verb::Logs) found->second->exchange.cancel();
+    if (verb == api::Verb::Wait || verb == api::Verb::Attach || verb == api::Verb::Logs)
+      found->second->exchange.cancel();
   }
   for (auto& [number, named] : session.streams) {
     if (named.request != id) continue;
@@ -92,7 +96,8 @@ std::string breach(const Session& session, const protocol::RequestEnvelope& enve
   if (permit.phase != protocol::Phase::Serving) return "a request out of phase";
   if (permit.answer == protocol::Answer::None) return "";
   if (session.in_flight.contains(envelope.id)) return "a request id that is in flight";
-  if (session.in_flight.size() >= limits::kMaxRequestsInFlight || session.in_flight_of[kind] >= permit.in_flight_at_most)
+  if (session.in_flight.size() >= limits::kMaxRequestsInFlight ||
+      session.in_flight_of[kind] >= permit.in_flight_at_most)
     return "more requests in flight than its permit";
   return "";
 }
@@ -111,7 +116,8 @@ net::awaitable<void> serve_gate(Services& services, SessionPtr session) {
   while (!session->is_ending) {
     auto message = co_await session->gate->receive();
     if (session->is_ending) co_return;
-    if (!message) co_return end_session(services, session, "gate.misconduct", "the gate's channel: " + message.error().text());
+    if (!message)
+      co_return end_session(services, session, "gate.misconduct", "the gate's channel: " + message.error().text());
     if (message->bytes.empty()) co_return end_session(services, session, "gate.ended", "the gate closed its channel");
     const auto misconduct = [&](const std::string& what) {
       end_session(services, session, "gate.misconduct", "the gate broke the protocol: " + what);
@@ -122,8 +128,7 @@ net::awaitable<void> serve_gate(Services& services, SessionPtr session) {
     if (const std::string what = breach(*session, *envelope); !what.empty()) co_return misconduct(what);
     if (protocol::kPermits[envelope->request.index()].answer == protocol::Answer::None)
       co_await handle_untold(services, session, std::move(envelope->request));
-    else
-      begin(services, session, std::move(*envelope));
+    else begin(services, session, std::move(*envelope));
   }
 }
 

@@ -1,5 +1,6 @@
-// TRUSTED SIDE, HOSTILE INPUT. Reads one session's gate channel: bounded typed requests, checked against the permit table,
-// each answered by a task of its own. A gate that breaks the protocol is ended with its session, never corrected.
+// TRUSTED SIDE, HOSTILE INPUT. Reads one session's gate channel: bounded typed requests, checked against the permit
+// table, each answered by a task of its own. A gate that breaks the protocol is ended with its session, never
+// corrected.
 #pragma once
 
 #include "broker/keeper/services.hpp"

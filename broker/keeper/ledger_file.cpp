@@ -113,7 +113,8 @@ void LedgerFile::remove() {
 }
 
 void remove_ledger(const std::string& path) {
-  if (::unlink(path.c_str()) != 0 && errno != ENOENT) log::warning(fail_errno("remove the ledger " + path).error().text());
+  if (::unlink(path.c_str()) != 0 && errno != ENOENT)
+    log::warning(fail_errno("remove the ledger " + path).error().text());
 }
 
 Result<LedgerRecord> parse_ledger(std::string_view text) {

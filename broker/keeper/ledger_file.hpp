@@ -1,5 +1,6 @@
-// TRUSTED SIDE. The ledger of one session in the state directory: append-only lines, each written before what it tells of,
-// so that the next broker can reap what this one leaves. Not synced to disk: containers do not survive the host either.
+// TRUSTED SIDE. The ledger of one session in the state directory: append-only lines, each written before what it tells
+// of, so that the next broker can reap what this one leaves. Not synced to disk: containers do not survive the host
+// either.
 #pragma once
 
 #include <cstdint>

@@ -15,6 +15,7 @@ struct Hello {
 
 // The session stands, its gate and relay are served and its processes watched; or why not, for the launcher's user.
 // `control` becomes the session's.
-net::awaitable<Result<SessionPtr>> open_session(Services& services, Hello hello, std::unique_ptr<async::Channel>& control);
+net::awaitable<Result<SessionPtr>> open_session(Services& services, Hello hello,
+                                                std::unique_ptr<async::Channel>& control);
 
 }  // namespace sallyport::keeper

@@ -1,5 +1,5 @@
-// TRUSTED SIDE. Which containers a session owns: what it created through us, and nothing else. Names and prefixes of ids
-// are resolved here and never by dockerd. Pure: what must survive a crash is written by LedgerFile.
+// TRUSTED SIDE. Which containers a session owns: what it created through us, and nothing else. Names and prefixes of
+// ids are resolved here and never by dockerd. Pure: what must survive a crash is written by LedgerFile.
 #pragma once
 
 #include <cstdint>
@@ -15,17 +15,17 @@
 namespace sallyport::keeper {
 
 struct OwnedContainer {
-  ContainerName name;            // the client's, or made up for it
-  ContainerId id;                // empty while its create is in flight
-  std::string image;             // as the client wrote it, in normal form
+  ContainerName name;  // the client's, or made up for it
+  ContainerId id;      // empty while its create is in flight
+  std::string image;   // as the client wrote it, in normal form
   std::vector<protocol::Label> labels;
   std::uint64_t memory_bytes = 0;
-  std::int64_t created = 0;      // seconds since the epoch
+  std::int64_t created = 0;  // seconds since the epoch
   bool auto_remove = false;
   bool tty = false;
   bool was_started = false;
-  bool has_lifetime = false;     // the timer that kills it runs
-  bool is_gone = false;          // removed; holders of this object see it
+  bool has_lifetime = false;  // the timer that kills it runs
+  bool is_gone = false;       // removed; holders of this object see it
 };
 using Owned = std::shared_ptr<OwnedContainer>;
 
@@ -40,9 +40,9 @@ class Ledger {
   // Full id, then name, then a prefix of exactly one id; as dockerd resolves. Empty for everything else, alike.
   Owned find(const ContainerName& reference) const;
 
-  std::size_t count() const { return by_name_.size(); }       // those in flight included
+  std::size_t count() const { return by_name_.size(); }  // those in flight included
   std::uint64_t memory_bytes() const { return memory_bytes_; }
-  std::vector<Owned> all() const;                             // by name
+  std::vector<Owned> all() const;  // by name
 
  private:
   std::map<std::string, Owned, std::less<>> by_name_;

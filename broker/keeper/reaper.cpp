@@ -17,10 +17,12 @@ net::awaitable<void> reap_one(Services& services, const LeftLedger& left) {
   const std::size_t count = leftovers.size();
   const auto settled = Clock::now() + kIntentsSettle;
   while (!leftovers.empty()) {
-    (void)co_await remove_containers(services.docker, services.broker, record.session, leftovers, Clock::now() > settled);
+    (void)co_await remove_containers(services.docker, services.broker, record.session, leftovers,
+                                     Clock::now() > settled);
     if (!leftovers.empty()) co_await async::sleep_for(kRetry);
   }
-  const protocol::spawner::ToSpawner remove_cgroup = protocol::spawner::RemoveCgroup{record.session, record.systemd_cgroups};
+  const protocol::spawner::ToSpawner remove_cgroup =
+      protocol::spawner::RemoveCgroup{record.session, record.systemd_cgroups};
   if (const auto removed = co_await services.spawner.ask(remove_cgroup); !removed) log::error(removed.error().text());
   AuditRecord entry;
   entry.event = Event::Reap;
@@ -37,7 +39,8 @@ net::awaitable<void> reap_one(Services& services, const LeftLedger& left) {
 }  // namespace
 
 net::awaitable<void> reap(Services& services, std::vector<LeftLedger> left) {
-  async::TaskGroup sessions(services.executor, [](const std::string& task, const std::string& what) { log::error(task + ": " + what); });
+  async::TaskGroup sessions(services.executor,
+                            [](const std::string& task, const std::string& what) { log::error(task + ": " + what); });
   for (const LeftLedger& ledger : left) {
     while (sessions.running() >= 4) co_await async::sleep_for(std::chrono::milliseconds(20));
     sessions.spawn("reap", reap_one(services, ledger));

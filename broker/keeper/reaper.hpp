@@ -1,5 +1,5 @@
-// TRUSTED SIDE. Removes what earlier brokers with our id left: by their ledgers in the state directory. A container counts
-// as theirs only by a record there, never by its labels alone, which any image can carry.
+// TRUSTED SIDE. Removes what earlier brokers with our id left: by their ledgers in the state directory. A container
+// counts as theirs only by a record there, never by its labels alone, which any image can carry.
 #pragma once
 
 #include <vector>

@@ -1,4 +1,5 @@
-// TRUSTED SIDE. Kills and removes containers by id, and finds by name and label what a create may have left without one.
+// TRUSTED SIDE. Kills and removes containers by id, and finds by name and label what a create may have left without
+// one.
 #pragma once
 
 #include <map>
@@ -14,8 +15,8 @@ namespace net = boost::asio;
 // Containers of one session: name at dockerd -> id, empty where only the intent is known.
 using Leftovers = std::map<std::string, std::string>;
 
-// Removes what it can, all at once, and takes it out of `leftovers`. An intent is taken out when a list that dockerd made
-// after `intents_may_be_dropped` was set does not show it. Error: dockerd is away, or refuses; to be called again.
+// Removes what it can, all at once, and takes it out of `leftovers`. An intent is taken out when a list that dockerd
+// made after `intents_may_be_dropped` was set does not show it. Error: dockerd is away, or refuses; to be called again.
 net::awaitable<Result<>> remove_containers(engine::DockerClient& docker, std::string broker, SessionId session,
                                            Leftovers& leftovers, bool intents_may_be_dropped);
 

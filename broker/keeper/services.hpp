@@ -20,16 +20,16 @@ class Session;
 struct Services {
   net::any_io_executor executor;
   BrokerConfig config;
-  std::string broker;      // our id on this host
+  std::string broker;  // our id on this host
   AuditTrail audit;
   engine::DockerClient docker;
   SpawnerClient spawner;
   HangupWatch hangups;
-  async::TaskGroup tasks;  // what outlives a session: accepting, ending, reaping
+  async::TaskGroup tasks;                                    // what outlives a session: accepting, ending, reaping
   std::map<std::string, std::shared_ptr<Session>> sessions;  // by id, until they are cleaned up
-  bool reaped = false;     // nothing of an earlier broker is left
+  bool reaped = false;                                       // nothing of an earlier broker is left
   bool stopping = false;
-  std::function<void()> on_session_gone;                     // the last step of an ending
+  std::function<void()> on_session_gone;  // the last step of an ending
 };
 
 }  // namespace sallyport::keeper

@@ -1,5 +1,5 @@
-// TRUSTED SIDE. One session: what it may, what it owns, what it has in flight, and the descriptors that are its lifeline.
-// Data and small steps only. What gates ask is answered in gate_requests; the end is in ending.
+// TRUSTED SIDE. One session: what it may, what it owns, what it has in flight, and the descriptors that are its
+// lifeline. Data and small steps only. What gates ask is answered in gate_requests; the end is in ending.
 #pragma once
 
 #include <array>
@@ -47,7 +47,8 @@ struct ForwardConnection {
 
 class Session {
  public:
-  Session(const net::any_io_executor& executor, SessionId session_id, Profile session_profile, async::TaskGroup::OnBug on_bug)
+  Session(const net::any_io_executor& executor, SessionId session_id, Profile session_profile,
+          async::TaskGroup::OnBug on_bug)
       : id(std::move(session_id)),
         profile(std::move(session_profile)),
         request_rate(profile.docker ? profile.docker->budget.requests_per_minute : 1, Clock::now()),
@@ -83,11 +84,11 @@ class Session {
 
   async::TaskGroup tasks;
   bool is_ending = false;
-  bool worker_ended = false;       // the launcher has said so: it is told Done at the end
-  std::string worker_status;       // for the closing record
+  bool worker_ended = false;  // the launcher has said so: it is told Done at the end
+  std::string worker_status;  // for the closing record
   std::string end_rule;
   std::string end_reason;
-  OneShot<bool> ended;             // everything of the session is gone
+  OneShot<bool> ended;  // everything of the session is gone
 
   static constexpr std::uint32_t kUntoldPerMinute = 12'000;
 };

@@ -1,7 +1,7 @@
 // TRUSTED SIDE. The two kinds of stream that a gate gets, and how they are taken back.
-// Attach: dockerd's own connection, handed over after its 101; the keeper keeps a duplicate and does nothing with it but
-// shut it down and close it, because whoever shares a description can make its other holders hang.
-// Logs: dockerd still speaks HTTP on that connection, so the keeper reads it and feeds a socket pair of its own.
+// Attach: dockerd's own connection, handed over after its 101; the keeper keeps a duplicate and does nothing with it
+// but shut it down and close it, because whoever shares a description can make its other holders hang. Logs: dockerd
+// still speaks HTTP on that connection, so the keeper reads it and feeds a socket pair of its own.
 #pragma once
 
 #include <boost/asio/posix/stream_descriptor.hpp>
@@ -16,7 +16,8 @@ namespace sallyport::keeper {
 class AttachStream : public HeldStream {
  public:
   // Calls on_over when the stream has ended on both sides; not after revoke().
-  static Result<std::shared_ptr<AttachStream>> keep(HangupWatch& watch, UniqueFd duplicate, std::function<void()> on_over);
+  static Result<std::shared_ptr<AttachStream>> keep(HangupWatch& watch, UniqueFd duplicate,
+                                                    std::function<void()> on_over);
   ~AttachStream() override;
   void revoke() override;
 
@@ -30,7 +31,8 @@ class AttachStream : public HeldStream {
 class LogStream : public HeldStream {
  public:
   // The gate's end is returned beside it.
-  static Result<std::pair<std::shared_ptr<LogStream>, UniqueFd>> make(const net::any_io_executor& executor, HangupWatch& watch,
+  static Result<std::pair<std::shared_ptr<LogStream>, UniqueFd>> make(const net::any_io_executor& executor,
+                                                                      HangupWatch& watch,
                                                                       std::shared_ptr<engine::Upstream> upstream);
   ~LogStream() override;
   void revoke() override;
@@ -38,7 +40,8 @@ class LogStream : public HeldStream {
   net::awaitable<void> pump();
 
  private:
-  LogStream(const net::any_io_executor& executor, HangupWatch& watch, UniqueFd own, std::shared_ptr<engine::Upstream> upstream);
+  LogStream(const net::any_io_executor& executor, HangupWatch& watch, UniqueFd own,
+            std::shared_ptr<engine::Upstream> upstream);
   net::awaitable<bool> write(std::string_view bytes);
   HangupWatch& watch_;
   net::posix::stream_descriptor own_;

@@ -27,13 +27,13 @@ struct Label {
 // What a client may choose about a container. Everything else is imposed by the profile.
 struct CreateContainer {
   std::optional<ContainerName> name;
-  ImageRef image;                                     // normal form, from api/names.hpp
-  std::optional<List<Argument, limits::kMaxArguments>> command;      // absent: the image's
-  std::optional<List<Argument, limits::kMaxArguments>> entrypoint;   // absent: the image's
-  List<Argument, limits::kMaxEnvironmentEntries> environment;        // KEY=VALUE
-  List<Label, limits::kMaxLabels> labels;             // kept in the ledger, never given to dockerd
-  Text<limits::kMaxPathBytes> working_directory;      // "" or an absolute clean path
-  Text<limits::kMaxHostnameBytes> hostname;           // "" or [A-Za-z0-9-]
+  ImageRef image;                                                   // normal form, from api/names.hpp
+  std::optional<List<Argument, limits::kMaxArguments>> command;     // absent: the image's
+  std::optional<List<Argument, limits::kMaxArguments>> entrypoint;  // absent: the image's
+  List<Argument, limits::kMaxEnvironmentEntries> environment;       // KEY=VALUE
+  List<Label, limits::kMaxLabels> labels;                           // kept in the ledger, never given to dockerd
+  Text<limits::kMaxPathBytes> working_directory;                    // "" or an absolute clean path
+  Text<limits::kMaxHostnameBytes> hostname;                         // "" or [A-Za-z0-9-]
   bool tty = false;
   bool open_stdin = false;
   bool stdin_once = false;
@@ -41,11 +41,11 @@ struct CreateContainer {
   bool attach_stdout = false;
   bool attach_stderr = false;
   bool auto_remove = false;
-  bool init = false;                                  // dockerd's own init (tini)
+  bool init = false;  // dockerd's own init (tini)
   bool read_only = false;
-  std::uint8_t stop_signal = 0;                       // 0: the image's
-  std::optional<std::uint32_t> stop_timeout;          // seconds
-  std::int64_t memory = 0;                            // bytes; 0: the profile's
+  std::uint8_t stop_signal = 0;               // 0: the image's
+  std::optional<std::uint32_t> stop_timeout;  // seconds
+  std::int64_t memory = 0;                    // bytes; 0: the profile's
   std::int64_t nano_cpus = 0;
   std::int64_t pids = 0;
   std::int64_t shm_bytes = 0;
@@ -72,7 +72,7 @@ struct AttachContainer {
   bool use_stdin = false;
   bool use_stdout = false;
   bool use_stderr = false;
-  Text<64> detach_keys;                               // [a-z0-9@\[\]^_,-]* or ""
+  Text<64> detach_keys;  // [a-z0-9@\[\]^_,-]* or ""
   auto fields() { return std::tie(container, logs, stream, use_stdin, use_stdout, use_stderr, detach_keys); }
 };
 struct ReadLogs {
@@ -81,21 +81,21 @@ struct ReadLogs {
   bool use_stdout = false;
   bool use_stderr = false;
   bool timestamps = false;
-  std::int64_t since_nanoseconds = 0;                 // since the epoch; 0: the beginning
-  std::int64_t until_nanoseconds = 0;                 // 0: no end
-  std::optional<std::uint32_t> tail;                  // absent: all
+  std::int64_t since_nanoseconds = 0;  // since the epoch; 0: the beginning
+  std::int64_t until_nanoseconds = 0;  // 0: no end
+  std::optional<std::uint32_t> tail;   // absent: all
   auto fields() {
     return std::tie(container, follow, use_stdout, use_stderr, timestamps, since_nanoseconds, until_nanoseconds, tail);
   }
 };
 struct KillContainer {
   ContainerName container;
-  std::uint8_t signal = 9;                            // 1..64
+  std::uint8_t signal = 9;  // 1..64
   auto fields() { return std::tie(container, signal); }
 };
 struct StopContainer {
   ContainerName container;
-  std::optional<std::uint32_t> timeout;               // seconds; absent: the container's own
+  std::optional<std::uint32_t> timeout;  // seconds; absent: the container's own
   auto fields() { return std::tie(container, timeout); }
 };
 struct ResizeContainer {
@@ -108,7 +108,7 @@ struct InspectContainer {
   ContainerName container;
   auto fields() { return std::tie(container); }
 };
-struct ListContainers {                               // the gate filters: it may see all of its session's anyway
+struct ListContainers {  // the gate filters: it may see all of its session's anyway
   bool all = false;
   auto fields() { return std::tie(all); }
 };
@@ -127,10 +127,10 @@ struct GateClaim {
   bool allowed = false;
   std::uint16_t http_status = 0;
   Text<16> method;
-  Text<128> endpoint;                                 // the row of the endpoint table, or what the client asked for
-  Text<128> rule;                                     // field path or row
+  Text<128> endpoint;  // the row of the endpoint table, or what the client asked for
+  Text<128> rule;      // field path or row
   Text<limits::kMaxReasonBytes> reason;
-  std::uint32_t repeated = 1;                         // how many alike this record stands for
+  std::uint32_t repeated = 1;  // how many alike this record stands for
   auto fields() { return std::tie(allowed, http_status, method, endpoint, rule, reason, repeated); }
 };
 
@@ -155,11 +155,11 @@ struct Welcome {
 struct Failed {
   std::uint16_t http_status = 500;
   Text<limits::kMaxReasonBytes> message;
-  std::uint32_t retry_after_seconds = 0;              // with 429
+  std::uint32_t retry_after_seconds = 0;  // with 429
   auto fields() { return std::tie(http_status, message, retry_after_seconds); }
 };
-struct Succeeded {                                    // start, kill, stop, resize, remove
-  bool not_modified = false;                          // 304: already started, already stopped
+struct Succeeded {            // start, kill, stop, resize, remove
+  bool not_modified = false;  // 304: already started, already stopped
   auto fields() { return std::tie(not_modified); }
 };
 struct Created {
@@ -170,7 +170,7 @@ struct Created {
 struct Waiting {
   auto fields() { return std::tie(); }
 };
-struct Exited {                                       // the end of a wait
+struct Exited {  // the end of a wait
   std::int64_t status = 0;
   Text<limits::kMaxReasonBytes> error;
   auto fields() { return std::tie(status, error); }
@@ -187,18 +187,20 @@ struct Streaming {
   auto fields() { return std::tie(tty); }
 };
 enum class ContainerStatus : std::uint8_t { Created, Running, Paused, Restarting, Removing, Exited, Dead, kCount };
-struct Summary {                                      // one entry of a list
+struct Summary {  // one entry of a list
   ContainerId id;
   ContainerName name;
-  Text<limits::kMaxImageRefBytes> image;              // as the client wrote it, in normal form
+  Text<limits::kMaxImageRefBytes> image;  // as the client wrote it, in normal form
   Text<80> image_id;
   Text<1024> command;
-  std::int64_t created = 0;                           // seconds since the epoch
+  std::int64_t created = 0;  // seconds since the epoch
   ContainerStatus status = ContainerStatus::Created;
-  Text<128> status_text;                              // "Up 3 seconds", "Exited (0) 2 minutes ago"
+  Text<128> status_text;  // "Up 3 seconds", "Exited (0) 2 minutes ago"
   std::int32_t exit_code = 0;
   List<Label, limits::kMaxLabels> labels;
-  auto fields() { return std::tie(id, name, image, image_id, command, created, status, status_text, exit_code, labels); }
+  auto fields() {
+    return std::tie(id, name, image, image_id, command, created, status, status_text, exit_code, labels);
+  }
 };
 // A list is one ListItem for each container, then Succeeded: so no list outgrows a datagram.
 struct ListItem {
@@ -207,7 +209,7 @@ struct ListItem {
 };
 struct Inspected {
   Summary container;
-  Text<64> created_at;                                // RFC 3339, as dockerd gives it
+  Text<64> created_at;  // RFC 3339, as dockerd gives it
   Text<64> started_at;
   Text<64> finished_at;
   bool oom_killed = false;
@@ -237,14 +239,15 @@ struct Inspected {
   std::int64_t pids = 0;
   std::int64_t shm_bytes = 0;
   auto fields() {
-    return std::tie(container, created_at, started_at, finished_at, oom_killed, auto_remove, tty, open_stdin, stdin_once,
-                    attach_stdin, attach_stdout, attach_stderr, read_only, has_entrypoint, has_command, path, arguments,
-                    environment, entrypoint, command, working_directory, hostname, user, stop_signal, state_error, memory,
-                    cpu_period, cpu_quota, pids, shm_bytes);
+    return std::tie(container, created_at, started_at, finished_at, oom_killed, auto_remove, tty, open_stdin,
+                    stdin_once, attach_stdin, attach_stdout, attach_stderr, read_only, has_entrypoint, has_command,
+                    path, arguments, environment, entrypoint, command, working_directory, hostname, user, stop_signal,
+                    state_error, memory, cpu_period, cpu_quota, pids, shm_bytes);
   }
 };
 
-using Reply = std::variant<Welcome, Failed, Succeeded, Created, Waiting, Exited, Hijacked, Streaming, ListItem, Inspected>;
+using Reply =
+    std::variant<Welcome, Failed, Succeeded, Created, Waiting, Exited, Hijacked, Streaming, ListItem, Inspected>;
 struct ReplyEnvelope {
   RequestId id = 0;
   Reply reply;

@@ -11,12 +11,12 @@
 
 namespace sallyport::protocol::spawner {
 
-// Descriptors: init pidfd, uid lock (unless uid_base is 0), [docker listener, fd-3 stream] (if has_docker), forward listeners.
-// Verified by the spawner: the range lies in the span, is locked by the passed lock file and is init's uid map;
-// each listener listens, has the right domain and type and lives in init's network namespace.
+// Descriptors: init pidfd, uid lock (unless uid_base is 0), [docker listener, fd-3 stream] (if has_docker), forward
+// listeners. Verified by the spawner: the range lies in the span, is locked by the passed lock file and is init's uid
+// map; each listener listens, has the right domain and type and lives in init's network namespace.
 struct StartSession {
   SessionId session;
-  std::uint32_t uid_base = 0;      // 0: the spawner takes a free range and says which (peers that are not root)
+  std::uint32_t uid_base = 0;  // 0: the spawner takes a free range and says which (peers that are not root)
   bool has_docker = false;
   std::uint8_t forward_listeners = 0;
   auto fields() { return std::tie(session, uid_base, has_docker, forward_listeners); }
@@ -24,11 +24,11 @@ struct StartSession {
 // Connects to `address` as the session's dialer uid. The connected descriptor, or errno, comes back in DialDone.
 struct Dial {
   SessionId session;
-  std::uint32_t connection = 0;    // chosen by the relay, seen by the keeper to be unique in the session
+  std::uint32_t connection = 0;  // chosen by the relay, seen by the keeper to be unique in the session
   bool tcp = false;
-  Text<128> address;               // path, or dotted IPv4 address
+  Text<128> address;  // path, or dotted IPv4 address
   std::uint16_t port = 0;
-  std::int32_t extra_group = -1;   // gid, from the profile's forward
+  std::int32_t extra_group = -1;  // gid, from the profile's forward
   auto fields() { return std::tie(session, connection, tcp, address, port, extra_group); }
 };
 // Kills init, gate, relay and dialers by pidfd and cgroup.kill; answered when all have ended.

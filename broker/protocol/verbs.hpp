@@ -42,8 +42,6 @@ constexpr std::array<api::Verb, sizeof...(Ts)> verbs_of(const std::variant<Ts...
 // Index = variant index of Request.
 inline constexpr auto kVerbs = verbs_of(static_cast<const Request*>(nullptr));
 
-inline api::Verb verb_of(const Request& request) {
-  return kVerbs[request.index()];
-}
+inline api::Verb verb_of(const Request& request) { return kVerbs[request.index()]; }
 
 }  // namespace sallyport::protocol

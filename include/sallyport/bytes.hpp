@@ -26,9 +26,10 @@ template <std::size_t Max>
 struct Text {
   std::string value;
   Text() = default;
-  Text(std::string text) : value(std::move(text)) {}  // NOLINT(google-explicit-constructor): a bounded string is a string
-  Text(std::string_view text) : value(text) {}        // NOLINT(google-explicit-constructor)
-  Text(const char* text) : value(text) {}             // NOLINT(google-explicit-constructor)
+  Text(std::string text)
+      : value(std::move(text)) {}               // NOLINT(google-explicit-constructor): a bounded string is a string
+  Text(std::string_view text) : value(text) {}  // NOLINT(google-explicit-constructor)
+  Text(const char* text) : value(text) {}       // NOLINT(google-explicit-constructor)
   bool operator==(const Text&) const = default;
 };
 template <class T, std::size_t Max>
@@ -48,7 +49,8 @@ class Writer {
   std::vector<std::byte> take() { return std::move(bytes_); }
 
  private:
-  static constexpr std::size_t kUsual = 1000;  // most messages are smaller: one allocation, of a size that malloc caches
+  static constexpr std::size_t kUsual =
+      1000;  // most messages are smaller: one allocation, of a size that malloc caches
   std::vector<std::byte> bytes_;
 };
 

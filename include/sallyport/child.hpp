@@ -80,7 +80,8 @@ class Child {
     (void)handle_.send_signal(SIGKILL);
     siginfo_t info{};
     // EAGAIN: who else holds this pidfd has made it non-blocking, and the flag is shared. poll(2) waits all the same.
-    while (::waitid(P_PIDFD, static_cast<id_t>(handle_.fd()), &info, WEXITED) != 0 && (errno == EINTR || errno == EAGAIN))
+    while (::waitid(P_PIDFD, static_cast<id_t>(handle_.fd()), &info, WEXITED) != 0 &&
+           (errno == EINTR || errno == EAGAIN))
       (void)handle_.has_ended(-1);
     handle_ = ProcessHandle();
   }

@@ -17,16 +17,17 @@ inline constexpr std::uint32_t kVersion = 1;
 using ProfileHash = std::array<std::uint8_t, 32>;  // SHA-256 of the profile file's bytes
 
 // Launcher -> keeper, first message. Sent when the sandbox stands and its init waits for the word to start the worker.
-// Descriptors: launcher pidfd, init pidfd, uid range lock, docker listener, fd-3 stream end, then one listener a forward.
-// A profile without [docker] sends no listener and no stream; a peer without a range of its own sends uid_base 0 and no lock.
+// Descriptors: launcher pidfd, init pidfd, uid range lock, docker listener, fd-3 stream end, then one listener a
+// forward. A profile without [docker] sends no listener and no stream; a peer without a range of its own sends uid_base
+// 0 and no lock.
 struct OpenSession {
   std::uint32_t version = kVersion;
   ProfileName profile;
   ProfileHash profile_hash{};
-  std::uint32_t uid_base = 0;         // host uid of the first of kUidsPerSession
-  bool has_docker = false;            // listener and stream follow
+  std::uint32_t uid_base = 0;  // host uid of the first of kUidsPerSession
+  bool has_docker = false;     // listener and stream follow
   std::uint8_t forward_listeners = 0;
-  Text<256> command;                  // for the audit trail: the worker's argv[0]
+  Text<256> command;  // for the audit trail: the worker's argv[0]
   auto fields() { return std::tie(version, profile, profile_hash, uid_base, has_docker, forward_listeners, command); }
 };
 // Launcher -> keeper, when the worker has ended: the certain exit status, for the record.
@@ -47,7 +48,7 @@ using ToKeeper = std::variant<OpenSession, WorkerEnded, KillSession>;
 // Keeper -> launcher.
 struct Opened {
   SessionId session;
-  List<Text<64>, 16> not_enforced;    // limits of [docker] that this host cannot enforce
+  List<Text<64>, 16> not_enforced;  // limits of [docker] that this host cannot enforce
   auto fields() { return std::tie(session, not_enforced); }
 };
 struct Refused {

@@ -34,11 +34,12 @@ inline std::unexpected<Error> fail_errno(std::string doing, int code = errno) {
 }  // namespace sallyport
 
 // `auto x = TRY(f());` or `TRY(f());` on a line of its own. In a coroutine write CO_TRY.
-#define SALLYPORT_TRY_IMPL(return_keyword, expression)                                                             \
-  ({                                                                                                               \
-    auto try_result_ = (expression);                                                                               \
-    if (!try_result_) [[unlikely]] return_keyword ::std::unexpected(::std::move(try_result_).error());             \
-    ::sallyport::detail::take(::std::move(try_result_));                                                           \
+#define SALLYPORT_TRY_IMPL(return_keyword, expression)                    \
+  ({                                                                      \
+    auto try_result_ = (expression);                                      \
+    if (!try_result_) [[unlikely]]                                        \
+      return_keyword ::std::unexpected(::std::move(try_result_).error()); \
+    ::sallyport::detail::take(::std::move(try_result_));                  \
   })
 #define TRY(expression) SALLYPORT_TRY_IMPL(return, expression)
 #define CO_TRY(expression) SALLYPORT_TRY_IMPL(co_return, expression)

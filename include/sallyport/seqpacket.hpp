@@ -19,8 +19,8 @@ namespace sallyport {
 inline constexpr std::size_t kMaxPassedFds = 32;  // far below SCM_MAX_FD (253, include/net/scm.h)
 
 struct Datagram {
-  std::size_t size = 0;          // 0 means the peer has closed
-  std::vector<UniqueFd> fds;     // everything that came with it
+  std::size_t size = 0;       // 0 means the peer has closed
+  std::vector<UniqueFd> fds;  // everything that came with it
 };
 
 inline Result<std::pair<UniqueFd, UniqueFd>> seqpacket_pair() {

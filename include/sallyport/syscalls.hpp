@@ -1,4 +1,5 @@
-// BOTH SIDES. The calls that glibc 2.36 lacks or wraps incompletely, one thin wrapper each. Async-signal-safe, noexcept.
+// BOTH SIDES. The calls that glibc 2.36 lacks or wraps incompletely, one thin wrapper each. Async-signal-safe,
+// noexcept.
 #pragma once
 
 #include <linux/openat2.h>

@@ -1,6 +1,6 @@
 // BOTH SIDES (trusted on each). Takes a session's range of uids under a lock, so that no two sessions share one.
-// The lock is a flock(2) on RUNTIME/uids/BASE: it lives as long as any copy of the descriptor, so launcher and keeper hold
-// one each and a range is free again only when both the sandbox and the clean-up after it have ended.
+// The lock is a flock(2) on RUNTIME/uids/BASE: it lives as long as any copy of the descriptor, so launcher and keeper
+// hold one each and a range is free again only when both the sandbox and the clean-up after it have ended.
 #pragma once
 
 #include <fcntl.h>

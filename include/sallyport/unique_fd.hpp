@@ -1,4 +1,5 @@
-// BOTH SIDES. UniqueFd owns one descriptor and closes it once. An `int` elsewhere only borrows for the length of a call.
+// BOTH SIDES. UniqueFd owns one descriptor and closes it once. An `int` elsewhere only borrows for the length of a
+// call.
 #pragma once
 
 #include <unistd.h>

@@ -1,5 +1,5 @@
-// Every message that crosses a trust line, decoded from arbitrary bytes. The first byte chooses the channel. What decodes
-// must encode to the same bytes: one message has one spelling.
+// Every message that crosses a trust line, decoded from arbitrary bytes. The first byte chooses the channel. What
+// decodes must encode to the same bytes: one message has one spelling.
 #include <cstdlib>
 
 #include "broker/protocol/messages.hpp"
@@ -25,7 +25,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (size == 0) return 0;
   const auto bytes = std::as_bytes(std::span(data + 1, size - 1));
   switch (data[0] % 8) {
-    case 0: case 1: round_trip<protocol::RequestEnvelope>(bytes); break;
+    case 0:
+    case 1: round_trip<protocol::RequestEnvelope>(bytes); break;
     case 2: round_trip<protocol::ReplyEnvelope>(bytes); break;
     case 3: round_trip<protocol::relay::ToKeeper>(bytes); break;
     case 4: round_trip<protocol::spawner::ToSpawner>(bytes); break;

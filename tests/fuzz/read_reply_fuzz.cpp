@@ -1,5 +1,5 @@
-// dockerd's answers: JSON readers on arbitrary texts, and whole HTTP replies through the connection that reads them. The
-// first byte chooses the reader. What comes out must fit the message that carries it to a gate.
+// dockerd's answers: JSON readers on arbitrary texts, and whole HTTP replies through the connection that reads them.
+// The first byte chooses the reader. What comes out must fit the message that carries it to a gate.
 #include <sys/socket.h>
 
 #include <boost/asio/co_spawn.hpp>

@@ -49,7 +49,10 @@ TEST_F(Audit, WritesOneEscapedLineARecord) {
   ASSERT_TRUE(trail->write(hostile));
   const auto written = lines();
   ASSERT_EQ(written.size(), 1U);
-  EXPECT_THAT(written[0], testing::HasSubstr(R"("seq":1,"broker":"bb","session":"0123456789ab","profile":"worker","event":"request","decision":"DENY","source":"keeper","method":"POST","endpoint":"/containers/create","object":"busybox","rule":"Env","reason":"\u001b]0;owned\u0007\u000a{\"decision\":\"ALLOW\"}\ufffd","count":1})"));
+  EXPECT_THAT(
+      written[0],
+      testing::HasSubstr(
+          R"("seq":1,"broker":"bb","session":"0123456789ab","profile":"worker","event":"request","decision":"DENY","source":"keeper","method":"POST","endpoint":"/containers/create","object":"busybox","rule":"Env","reason":"\u001b]0;owned\u0007\u000a{\"decision\":\"ALLOW\"}\ufffd","count":1})"));
   EXPECT_THAT(written[0], testing::MatchesRegex("\\{\"time\":\"20[0-9-]+T[0-9:]+\\.[0-9]+Z\".*"));
 }
 

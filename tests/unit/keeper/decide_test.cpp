@@ -48,24 +48,50 @@ TEST_P(Create, IsDecidedByItsRule) {
 }
 const Case kCases[] = {
     {"an honest create is granted", [](auto&) {}, ""},
-    {"an image outside the list is denied", [](auto& ask) { ask.image = *ImageRef::parse("docker.io/library/alpine:latest"); }, "Image"},
-    {"a pattern does not cross a slash", [](auto& ask) { ask.image = *ImageRef::parse("docker.io/library/busybox/evil:latest"); }, "Image"},
-    {"arguments are granted", [](auto& ask) { ask.command.emplace(); ask.command->items = {"sh", "-c", "caf\xc3\xa9"}; }, ""},
-    {"an argument with NUL is refused", [](auto& ask) { ask.command.emplace(); ask.command->items = {std::string("a\0b", 3)}; }, "Cmd", 400},
-    {"an argument that is not UTF-8 is refused", [](auto& ask) { ask.entrypoint.emplace(); ask.entrypoint->items = {"\xff"}; }, "Entrypoint", 400},
-    {"a description that an inspection could not hold is refused", [](auto& ask) { ask.command.emplace(); ask.command->items = {std::string(70'000, 'x')}; }, "Cmd", 413},
+    {"an image outside the list is denied",
+     [](auto& ask) { ask.image = *ImageRef::parse("docker.io/library/alpine:latest"); }, "Image"},
+    {"a pattern does not cross a slash",
+     [](auto& ask) { ask.image = *ImageRef::parse("docker.io/library/busybox/evil:latest"); }, "Image"},
+    {"arguments are granted",
+     [](auto& ask) {
+       ask.command.emplace();
+       ask.command->items = {"sh", "-c", "caf\xc3\xa9"};
+     },
+     ""},
+    {"an argument with NUL is refused",
+     [](auto& ask) {
+       ask.command.emplace();
+       ask.command->items = {std::string("a\0b", 3)};
+     },
+     "Cmd", 400},
+    {"an argument that is not UTF-8 is refused",
+     [](auto& ask) {
+       ask.entrypoint.emplace();
+       ask.entrypoint->items = {"\xff"};
+     },
+     "Entrypoint", 400},
+    {"a description that an inspection could not hold is refused",
+     [](auto& ask) {
+       ask.command.emplace();
+       ask.command->items = {std::string(70'000, 'x')};
+     },
+     "Cmd", 413},
     {"an environment entry is granted", [](auto& ask) { ask.environment.items = {"A_1=x=y"}; }, ""},
     {"an environment entry without = is refused", [](auto& ask) { ask.environment.items = {"A"}; }, "Env", 400},
     {"an environment entry without a name is refused", [](auto& ask) { ask.environment.items = {"=x"}; }, "Env", 400},
-    {"what steers a runtime is denied", [](auto& ask) { ask.environment.items = {"NVIDIA_VISIBLE_DEVICES=all"}; }, "Env"},
+    {"what steers a runtime is denied", [](auto& ask) { ask.environment.items = {"NVIDIA_VISIBLE_DEVICES=all"}; },
+     "Env"},
     {"a working directory is granted", [](auto& ask) { ask.working_directory = "/work/x"; }, ""},
-    {"a working directory in /proc is denied (CVE-2024-21626)", [](auto& ask) { ask.working_directory = "/proc/self/fd/7"; }, "WorkingDir"},
-    {"a working directory with .. is denied", [](auto& ask) { ask.working_directory = "/work/../proc/self"; }, "WorkingDir"},
+    {"a working directory in /proc is denied (CVE-2024-21626)",
+     [](auto& ask) { ask.working_directory = "/proc/self/fd/7"; }, "WorkingDir"},
+    {"a working directory with .. is denied", [](auto& ask) { ask.working_directory = "/work/../proc/self"; },
+     "WorkingDir"},
     {"a relative working directory is denied", [](auto& ask) { ask.working_directory = "proc/self"; }, "WorkingDir"},
     {"a host name is granted", [](auto& ask) { ask.hostname = "db-1"; }, ""},
     {"a host name with a newline is refused", [](auto& ask) { ask.hostname = "a\n10.0.0.1 evil"; }, "Hostname", 400},
     {"memory at dockerd's least is granted", [](auto& ask) { ask.memory = 6 << 20; }, ""},
-    {"memory below dockerd's least is refused", [](auto& ask) { ask.memory = (6 << 20) - 1; }, "HostConfig.Memory", 400},
+    {"memory below dockerd's least is refused", [](auto& ask) { ask.memory = (6 << 20) - 1; }, "HostConfig.Memory",
+     400},
     {"negative memory is refused", [](auto& ask) { ask.memory = -1; }, "HostConfig", 400},
     {"a negative pids limit, which means none, is refused", [](auto& ask) { ask.pids = -1; }, "HostConfig", 400},
     {"signal 64 is granted", [](auto& ask) { ask.stop_signal = 64; }, ""},
@@ -133,11 +159,13 @@ TEST_P(Volume, IsCoveredOrTheImageIsRefused) {
   EXPECT_EQ(!decide_image(honest(), facts), GetParam().granted) << GetParam().path;
 }
 INSTANTIATE_TEST_SUITE_P(Paths, Volume,
-                         testing::Values(VolumeCase{"/data", true}, VolumeCase{"/data/", true}, VolumeCase{"/var/lib/x", true},
-                                         VolumeCase{"/", false}, VolumeCase{"", false}, VolumeCase{"data", false},
-                                         VolumeCase{"/a/../b", false}, VolumeCase{"/a//b", false}, VolumeCase{"/proc", false},
-                                         VolumeCase{"/proc/", false}, VolumeCase{"/proc/x", false}, VolumeCase{"/sys", false},
-                                         VolumeCase{"/dev/shm", false}, VolumeCase{"/processed", true}, VolumeCase{"/a\n", false}));
+                         testing::Values(VolumeCase{"/data", true}, VolumeCase{"/data/", true},
+                                         VolumeCase{"/var/lib/x", true}, VolumeCase{"/", false}, VolumeCase{"", false},
+                                         VolumeCase{"data", false}, VolumeCase{"/a/../b", false},
+                                         VolumeCase{"/a//b", false}, VolumeCase{"/proc", false},
+                                         VolumeCase{"/proc/", false}, VolumeCase{"/proc/x", false},
+                                         VolumeCase{"/sys", false}, VolumeCase{"/dev/shm", false},
+                                         VolumeCase{"/processed", true}, VolumeCase{"/a\n", false}));
 
 TEST(Volumes, MayBeAsManyAsTheLimitAndNoMore) {
   engine::ImageFacts facts = image();

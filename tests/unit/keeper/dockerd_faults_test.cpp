@@ -1,5 +1,5 @@
-// dockerd at its worst: whatever it answers, the client gets a status and our words, the gate never gets a connection that
-// could still speak HTTP to dockerd, and the keeper lives on.
+// dockerd at its worst: whatever it answers, the client gets a status and our words, the gate never gets a connection
+// that could still speak HTTP to dockerd, and the keeper lives on.
 #include "keeper_under_test.hpp"
 
 namespace sallyport::testing_support {
@@ -31,17 +31,30 @@ TEST_P(Inspecting, AFaultyAnswerIsAnErrorInOurWords) {
 std::string ok(const std::string& body) { return FakeDockerd::reply(200, body); }
 INSTANTIATE_TEST_SUITE_P(
     Answers, Inspecting,
-    testing::Values(Fault{"half a head, then nothing", {.bytes = "HTTP/1.1 200 OK\r\nContent-Le", .then_close = true}, 503},
-                    Fault{"half a body, then nothing", {.bytes = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"Id\":", .then_close = true}, 503},
-                    Fault{"not HTTP", {.bytes = "SSH-2.0-OpenSSH\r\n\r\n", .then_close = true}, 502},
-                    Fault{"a head without end", {.bytes = "HTTP/1.1 200 OK\r\nX: " + std::string(40'000, 'x'), .then_close = true}, 502},
-                    Fault{"a body larger than we read", {.bytes = ok("{\"x\":\"" + std::string(2'000'000, 'x') + "\"}")}, 502},
-                    Fault{"a length that is no number", {.bytes = "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n", .then_close = true}, 502},
-                    Fault{"two lengths", {.bytes = "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab", .then_close = true}, 502},
-                    Fault{"JSON that is cut", {.bytes = ok("{\"Id\":\"ccc")}, 502},
-                    Fault{"another container", {.bytes = ok("{\"Id\":\"" + FakeDockerd::id('d') + "\"}")}, 502},
-                    Fault{"an error that names a host path", {.bytes = FakeDockerd::reply(500, R"({"message":"open /var/lib/secret"})")}, 500},
-                    Fault{"an upgrade nobody asked for", {.bytes = "HTTP/1.1 101 UPGRADED\r\nUpgrade: tcp\r\n\r\n", .then_close = true}, 502}));
+    testing::Values(
+        Fault{"half a head, then nothing", {.bytes = "HTTP/1.1 200 OK\r\nContent-Le", .then_close = true}, 503},
+        Fault{"half a body, then nothing",
+              {.bytes = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"Id\":", .then_close = true},
+              503},
+        Fault{"not HTTP", {.bytes = "SSH-2.0-OpenSSH\r\n\r\n", .then_close = true}, 502},
+        Fault{"a head without end",
+              {.bytes = "HTTP/1.1 200 OK\r\nX: " + std::string(40'000, 'x'), .then_close = true},
+              502},
+        Fault{"a body larger than we read", {.bytes = ok("{\"x\":\"" + std::string(2'000'000, 'x') + "\"}")}, 502},
+        Fault{"a length that is no number",
+              {.bytes = "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n", .then_close = true},
+              502},
+        Fault{"two lengths",
+              {.bytes = "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab", .then_close = true},
+              502},
+        Fault{"JSON that is cut", {.bytes = ok("{\"Id\":\"ccc")}, 502},
+        Fault{"another container", {.bytes = ok("{\"Id\":\"" + FakeDockerd::id('d') + "\"}")}, 502},
+        Fault{"an error that names a host path",
+              {.bytes = FakeDockerd::reply(500, R"({"message":"open /var/lib/secret"})")},
+              500},
+        Fault{"an upgrade nobody asked for",
+              {.bytes = "HTTP/1.1 101 UPGRADED\r\nUpgrade: tcp\r\n\r\n", .then_close = true},
+              502}));
 
 struct AttachFault {
   const char* sentence;
@@ -54,7 +67,9 @@ TEST_P(Attaching, NeverHandsOverWhatHasNotSwitchedProtocols) {
   ASSERT_TRUE(keeper.open());
   keeper.expect<protocol::Created>(keeper.create_request("db"));
   keeper.dockerd().behave([](const std::string& request) {
-    return request.find("/attach") != std::string::npos ? FakeDockerd::Answer{.bytes = GetParam().bytes, .then_close = true} : FakeDockerd::Answer{};
+    return request.find("/attach") != std::string::npos
+               ? FakeDockerd::Answer{.bytes = GetParam().bytes, .then_close = true}
+               : FakeDockerd::Answer{};
   });
   const auto failed = keeper.expect<Failed>(protocol::AttachContainer{db(), false, true});
   EXPECT_EQ(failed.http_status, GetParam().status) << GetParam().sentence;
@@ -62,11 +77,15 @@ TEST_P(Attaching, NeverHandsOverWhatHasNotSwitchedProtocols) {
 }
 INSTANTIATE_TEST_SUITE_P(
     Answers, Attaching,
-    testing::Values(AttachFault{"a raw stream after 200", "HTTP/1.1 200 OK\r\nContent-Type: application/vnd.docker.raw-stream\r\n\r\nraw", 502},
+    testing::Values(AttachFault{"a raw stream after 200",
+                                "HTTP/1.1 200 OK\r\nContent-Type: application/vnd.docker.raw-stream\r\n\r\nraw", 502},
                     AttachFault{"101 without Upgrade", "HTTP/1.1 101 UPGRADED\r\n\r\n", 502},
-                    AttachFault{"101 to another protocol", "HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n", 502},
-                    AttachFault{"101 to tcp and more", "HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp, h2c\r\n\r\n", 502},
-                    AttachFault{"a refusal", FakeDockerd::reply(409, R"({"message":"cannot attach to a paused container"})"), 409},
+                    AttachFault{"101 to another protocol",
+                                "HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n", 502},
+                    AttachFault{"101 to tcp and more",
+                                "HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp, h2c\r\n\r\n", 502},
+                    AttachFault{"a refusal",
+                                FakeDockerd::reply(409, R"({"message":"cannot attach to a paused container"})"), 409},
                     AttachFault{"half a head", "HTTP/1.1 101 UPG", 503}));
 
 TEST(Dockerd, ThatHasGoneIs503AndRecoversByItself) {
@@ -74,23 +93,27 @@ TEST(Dockerd, ThatHasGoneIs503AndRecoversByItself) {
   ASSERT_TRUE(keeper.open());
   keeper.expect<protocol::Created>(keeper.create_request("db"));
   keeper.dockerd().go_away();
-  for (const protocol::Request& request :
-       std::vector<protocol::Request>{protocol::InspectContainer{db()}, protocol::StartContainer{db()}, protocol::ListContainers{},
-                                      keeper.create_request("d2"), protocol::ReadLogs{db()}}) {
+  for (const protocol::Request& request : std::vector<protocol::Request>{
+           protocol::InspectContainer{db()}, protocol::StartContainer{db()}, protocol::ListContainers{},
+           keeper.create_request("d2"), protocol::ReadLogs{db()}}) {
     const auto failed = keeper.expect<Failed>(request);
     EXPECT_EQ(failed.http_status, 503);
     EXPECT_THAT(failed.message.value, testing::HasSubstr("dockerd cannot be reached"));
   }
   keeper.dockerd().listen();
   keeper.expect<protocol::Inspected>(protocol::InspectContainer{db()});
-  keeper.expect<protocol::Created>([&] { auto ask = keeper.create_request("d3"); return ask; }());
+  keeper.expect<protocol::Created>([&] {
+    auto ask = keeper.create_request("d3");
+    return ask;
+  }());
 }
 
 TEST(Dockerd, OfAnUnknownVersionServesNoSession) {
   KeeperUnderTest keeper;
   keeper.dockerd().behave([](const std::string& request) {
     return request.find("/version") != std::string::npos
-               ? FakeDockerd::Answer{.bytes = FakeDockerd::reply(200, R"({"ApiVersion":"1.52","MinAPIVersion":"1.44"})")}
+               ? FakeDockerd::Answer{.bytes =
+                                         FakeDockerd::reply(200, R"({"ApiVersion":"1.52","MinAPIVersion":"1.44"})")}
                : FakeDockerd::Answer{};
   });
   EXPECT_FALSE(keeper.open());
@@ -112,7 +135,8 @@ TEST(Logs, AreFedPieceByPieceAndEndWithTheirSource) {
   keeper.expect<protocol::Created>(keeper.create_request("db"));
   keeper.dockerd().behave([](const std::string& request) {
     if (request.find("/logs") == std::string::npos) return FakeDockerd::Answer{};
-    return FakeDockerd::Answer{.bytes = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n7\r\n second\r\n0\r\n\r\n"};
+    return FakeDockerd::Answer{
+        .bytes = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n7\r\n second\r\n0\r\n\r\n"};
   });
   keeper.expect<protocol::Streaming>(protocol::ReadLogs{db(), false, true, true});
   auto fds = keeper.take_fds();

@@ -121,10 +121,12 @@ FakeDockerd::Answer FakeDockerd::honest(const std::string& line) {
   const auto has = [&line](const char* part) { return line.find(part) != std::string::npos; };
   if (has("/version")) return {reply(200, R"({"ApiVersion":"1.41","MinAPIVersion":"1.12"})")};
   if (has("/info")) return {reply(200, R"({"CgroupDriver":"cgroupfs"})")};
-  if (has("/images/")) return {reply(200, R"({"Id":"sha256:)" + id('e') + R"(","Config":{"Env":null,"Volumes":null}})")};
+  if (has("/images/"))
+    return {reply(200, R"({"Id":"sha256:)" + id('e') + R"(","Config":{"Env":null,"Volumes":null}})")};
   if (has("/containers/create")) return {reply(201, R"({"Id":")" + id('c') + R"(","Warnings":[]})")};
   if (has("/containers/json")) return {reply(200, "[]")};
-  if (has("/json")) return {reply(200, R"({"Id":")" + id('c') + R"(","State":{"Status":"running"},"Config":{},"HostConfig":{}})")};
+  if (has("/json"))
+    return {reply(200, R"({"Id":")" + id('c') + R"(","State":{"Status":"running"},"Config":{},"HostConfig":{}})")};
   if (has("/wait")) return {reply(200, R"({"Error":null,"StatusCode":0})")};
   return {"HTTP/1.1 204 No Content\r\n\r\n"};
 }

@@ -16,17 +16,17 @@ namespace sallyport::testing_support {
 class FakeDockerd {
  public:
   struct Answer {
-    std::string bytes;            // sent as they are
+    std::string bytes;  // sent as they are
     bool then_close = false;
     int delay_milliseconds = 0;
-    bool never = false;           // says nothing, and keeps the connection open
+    bool never = false;  // says nothing, and keeps the connection open
   };
   using Behaviour = std::function<Answer(const std::string& request)>;  // head and body
 
   explicit FakeDockerd(std::string path);
   ~FakeDockerd();
   void listen();
-  void go_away();                 // closes everything
+  void go_away();  // closes everything
   // Asked first; an answer without bytes that is not `never` means: as an honest dockerd would.
   void behave(Behaviour behaviour);
   std::vector<std::string> requests() const;  // in full, in the order of arrival

@@ -1,5 +1,5 @@
-// From the seat of an attacker who has taken over a gate: every message that breaks the protocol ends its session, with the
-// reason recorded; the keeper lives on and serves the next session.
+// From the seat of an attacker who has taken over a gate: every message that breaks the protocol ends its session, with
+// the reason recorded; the keeper lives on and serves the next session.
 #include <fcntl.h>
 
 #include "broker/protocol/permits.hpp"
@@ -12,9 +12,7 @@ std::vector<std::byte> bytes_of(std::string_view text) {
   const auto* data = reinterpret_cast<const std::byte*>(text.data());
   return {data, data + text.size()};
 }
-std::vector<std::byte> valid() {
-  return encode_message(protocol::RequestEnvelope{1, protocol::ListContainers{true}});
-}
+std::vector<std::byte> valid() { return encode_message(protocol::RequestEnvelope{1, protocol::ListContainers{true}}); }
 std::vector<std::byte> changed(std::size_t at, unsigned char to) {
   auto bytes = valid();
   bytes[at] = std::byte{to};
@@ -73,29 +71,28 @@ std::vector<std::byte> enumerator_out_of_range() {
 std::vector<std::byte> forged_count() {
   Writer writer;
   codec::encode(writer, std::uint32_t{1});
-  codec::encode(writer, std::uint8_t{0});         // CreateContainer
-  codec::encode(writer, false);                   // no name
+  codec::encode(writer, std::uint8_t{0});  // CreateContainer
+  codec::encode(writer, false);            // no name
   codec::encode(writer, Text<512>("busybox"));
   codec::encode(writer, true);
-  codec::encode(writer, std::uint32_t{1000});     // a thousand arguments, and none follows
+  codec::encode(writer, std::uint32_t{1000});  // a thousand arguments, and none follows
   return writer.take();
 }
 INSTANTIATE_TEST_SUITE_P(
     Messages, HostileGate,
-    testing::Values(Attack{"text that is no message", bytes_of("GET /containers/json HTTP/1.1\r\n\r\n")},
-                    Attack{"one byte", bytes_of("x")}, Attack{"a cut message", bytes_of(std::string_view("\1\0\0\0\0", 5))},
-                    Attack{"bytes after the message", with_more()},
-                    Attack{"an unknown kind", changed(4, 13)}, Attack{"the highest kind", changed(4, 255)},
-                    Attack{"a truth value that is neither 0 nor 1", changed(5, 2)},
-                    Attack{"a name with a slash", name_of("../../images/json")},
-                    Attack{"a name with a line break", name_of("x HTTP/1.1\r\nHost: x\r\n\r\n")},
-                    Attack{"an empty name", name_of("")}, Attack{"a name that is too long", name_of(std::string(129, 'a'))},
-                    Attack{"a text longer than its field", too_long_argument()},
-                    Attack{"a list longer than its field", too_many_labels()},
-                    Attack{"an enumerator out of range", enumerator_out_of_range()},
-                    Attack{"a forged count", forged_count()},
-                    Attack{"a datagram larger than any message", std::vector<std::byte>(limits::kMaxMessageBytes + 1)},
-                    Attack{"a datagram of zeros", std::vector<std::byte>(limits::kMaxMessageBytes)}));
+    testing::Values(
+        Attack{"text that is no message", bytes_of("GET /containers/json HTTP/1.1\r\n\r\n")},
+        Attack{"one byte", bytes_of("x")}, Attack{"a cut message", bytes_of(std::string_view("\1\0\0\0\0", 5))},
+        Attack{"bytes after the message", with_more()}, Attack{"an unknown kind", changed(4, 13)},
+        Attack{"the highest kind", changed(4, 255)}, Attack{"a truth value that is neither 0 nor 1", changed(5, 2)},
+        Attack{"a name with a slash", name_of("../../images/json")},
+        Attack{"a name with a line break", name_of("x HTTP/1.1\r\nHost: x\r\n\r\n")},
+        Attack{"an empty name", name_of("")}, Attack{"a name that is too long", name_of(std::string(129, 'a'))},
+        Attack{"a text longer than its field", too_long_argument()},
+        Attack{"a list longer than its field", too_many_labels()},
+        Attack{"an enumerator out of range", enumerator_out_of_range()}, Attack{"a forged count", forged_count()},
+        Attack{"a datagram larger than any message", std::vector<std::byte>(limits::kMaxMessageBytes + 1)},
+        Attack{"a datagram of zeros", std::vector<std::byte>(limits::kMaxMessageBytes)}));
 
 TEST(HostileGateDescriptors, AreRefusedWhateverTheMessageIs) {
   KeeperUnderTest keeper;
@@ -138,7 +135,8 @@ TEST(HostileGatePermits, LetACancelCrossItsEnd) {
 TEST(HostileGateFlood, OfAnswerlessMessagesIsHeldBackAndHurtsNoNeighbour) {
   KeeperUnderTest keeper;
   ASSERT_TRUE(keeper.open());
-  for (int i = 0; i < 14'000; ++i) (void)send_datagram(keeper.gate(), encode_message(protocol::RequestEnvelope{1, protocol::CancelRequest{9}}));
+  for (int i = 0; i < 14'000; ++i)
+    (void)send_datagram(keeper.gate(), encode_message(protocol::RequestEnvelope{1, protocol::CancelRequest{9}}));
   EXPECT_TRUE(keeper.is_alive());
   EXPECT_TRUE(keeper.open());
   const auto before = std::chrono::steady_clock::now();

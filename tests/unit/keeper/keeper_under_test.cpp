@@ -28,7 +28,8 @@ UniqueFd listen_at(const std::string& path, int type) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   path.copy(address.sun_path, sizeof address.sun_path - 1);
-  if (::bind(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 || ::listen(fd.get(), 16) != 0) std::abort();
+  if (::bind(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 || ::listen(fd.get(), 16) != 0)
+    std::abort();
   return fd;
 }
 
@@ -232,7 +233,8 @@ protocol::Reply KeeperUnderTest::ask(const protocol::Request& request) {
   for (;;) {
     auto envelope = reply(id);
     if (!envelope) return protocol::Failed{0, "no reply", 0};
-    if (!std::holds_alternative<protocol::Waiting>(envelope->reply) && !std::holds_alternative<protocol::ListItem>(envelope->reply))
+    if (!std::holds_alternative<protocol::Waiting>(envelope->reply) &&
+        !std::holds_alternative<protocol::ListItem>(envelope->reply))
       return std::move(envelope->reply);
   }
 }
@@ -262,10 +264,12 @@ std::vector<std::string> KeeperUnderTest::spawner_events() const {
   return events_;
 }
 bool KeeperUnderTest::spawner_saw(const std::string& event, int milliseconds) const {
-  return eventually([&] {
-    const std::vector<std::string> events = spawner_events();
-    return std::ranges::find(events, event) != events.end();
-  }, milliseconds);
+  return eventually(
+      [&] {
+        const std::vector<std::string> events = spawner_events();
+        return std::ranges::find(events, event) != events.end();
+      },
+      milliseconds);
 }
 
 }  // namespace sallyport::testing_support

@@ -73,7 +73,8 @@ class KeeperUnderTest {
   T expect(const protocol::Request& request) {
     const protocol::Reply answer = ask(request);
     if (const auto* of = std::get_if<T>(&answer)) return *of;
-    if (const auto* failed = std::get_if<protocol::Failed>(&answer)) ADD_FAILURE() << failed->http_status << " " << failed->message.value;
+    if (const auto* failed = std::get_if<protocol::Failed>(&answer))
+      ADD_FAILURE() << failed->http_status << " " << failed->message.value;
     else ADD_FAILURE() << "another reply, " << answer.index();
     return T{};
   }

@@ -19,8 +19,9 @@ TEST(LedgerText, TellsWhatIsStillThere) {
 }
 
 TEST(LedgerText, PassesOverWhatACrashOrSomebodyElseLeft) {
-  const auto record = parse_ledger(kHead + "made sp-ffffffffffff-x " + kId + "\nmade sp-0123456789ab-y short\nnoise\n\n" +
-                                   "intent postgres\nintent sp-0123456789ab-../x\nintent sp-0123456789ab-half");
+  const auto record =
+      parse_ledger(kHead + "made sp-ffffffffffff-x " + kId + "\nmade sp-0123456789ab-y short\nnoise\n\n" +
+                   "intent postgres\nintent sp-0123456789ab-../x\nintent sp-0123456789ab-half");
   ASSERT_TRUE(record);
   EXPECT_TRUE(record->containers.empty());
 }

@@ -1,11 +1,13 @@
-#include "broker/keeper/budget.hpp"
 #include "broker/keeper/ownership.hpp"
+#include "broker/keeper/budget.hpp"
 
 namespace sallyport::keeper {
 namespace {
 
 ContainerName name(std::string_view text) { return *ContainerName::parse(text); }
-ContainerId id(std::string_view start) { return *ContainerId::parse(std::string(start) + std::string(64 - start.size(), '0')); }
+ContainerId id(std::string_view start) {
+  return *ContainerId::parse(std::string(start) + std::string(64 - start.size(), '0'));
+}
 
 Owned add(Ledger& ledger, std::string_view called, std::string_view start) {
   OwnedContainer container;
@@ -31,7 +33,8 @@ TEST(Ledger, KnowsNothingOfForeignUnknownAndAmbiguousReferences) {
   Ledger ledger;
   add(ledger, "db", "abc1");
   add(ledger, "web", "abc2");
-  for (const char* text : {"abc", "nobody", "0", "ffff", "DB", "dbx"}) EXPECT_EQ(ledger.find(name(text)), nullptr) << text;
+  for (const char* text : {"abc", "nobody", "0", "ffff", "DB", "dbx"})
+    EXPECT_EQ(ledger.find(name(text)), nullptr) << text;
 }
 
 TEST(Ledger, ReservesANameWhileItsCreateIsInFlight) {

@@ -59,8 +59,9 @@ TEST(ReadInspect, WithoutAnIdIsRefused) {
 }
 
 TEST(ReadList, TakesIdsAndNamesAndRefusesAHalfList) {
-  const std::string one = R"({"Id":")" + kId + R"(","Names":["/sp-0123456789ab-db"],"ImageID":")" + kImage +
-                          R"(","Command":"sh","Created":12,"State":"running","Status":"Up 3 seconds","Labels":{"a":"b"}})";
+  const std::string one =
+      R"({"Id":")" + kId + R"(","Names":["/sp-0123456789ab-db"],"ImageID":")" + kImage +
+      R"(","Command":"sh","Created":12,"State":"running","Status":"Up 3 seconds","Labels":{"a":"b"}})";
   const auto read = read_list("[" + one + "]");
   ASSERT_TRUE(read);
   ASSERT_EQ(read->size(), 1U);
@@ -88,7 +89,8 @@ TEST(ReadWait, WantsAStatus) {
 }
 
 TEST(ReadInfo, TellsTheDriverAndWhatTheHostCannotLimit) {
-  const auto read = read_info(R"({"CgroupDriver":"systemd","MemoryLimit":true,"SwapLimit":false,"PidsLimit":false,"Name":"host"})");
+  const auto read =
+      read_info(R"({"CgroupDriver":"systemd","MemoryLimit":true,"SwapLimit":false,"PidsLimit":false,"Name":"host"})");
   ASSERT_TRUE(read);
   EXPECT_EQ(read->cgroup_driver, "systemd");
   EXPECT_THAT(read->not_enforced, testing::ElementsAre("docker.container.memory (swap)", "docker.container.pids"));
@@ -120,16 +122,21 @@ TEST_P(Explained, InOurWords) {
 INSTANTIATE_TEST_SUITE_P(
     Texts, Explained,
     testing::Values(
-        Told{Operation::Start, 400, "runc create failed: exec: \"x\": executable file not found in $PATH: unknown", 400, "executable file not found in $PATH"},
-        Told{Operation::Start, 400, "runc: stat /nope: no such file or directory: unknown", 400, "no such file or directory"},
+        Told{Operation::Start, 400, "runc create failed: exec: \"x\": executable file not found in $PATH: unknown", 400,
+             "executable file not found in $PATH"},
+        Told{Operation::Start, 400, "runc: stat /nope: no such file or directory: unknown", 400,
+             "no such file or directory"},
         Told{Operation::Start, 400, "exec: \"/etc\": permission denied: unknown", 400, "permission denied"},
         Told{Operation::Start, 500, "mkdir /var/lib/docker/deadbeef: no space", 500, "could not be started"},
         Told{Operation::Inspect, 404, "No such container: deadbeef", 404, "No such container: db"},
         Told{Operation::Create, 404, "No such image", 404, "No such image: db"},
         Told{Operation::Create, 409, "name in use by deadbeef", 409, "Conflict. The container name"},
-        Told{Operation::Remove, 409, "You cannot remove a running container deadbeef.", 409, "You cannot remove a running container db. Stop the container"},
-        Told{Operation::Remove, 409, "removal of container deadbeef is already in progress", 409, "already in progress"},
-        Told{Operation::Kill, 409, "Cannot kill container: deadbeef: Container deadbeef is not running", 409, "Container db is not running"},
+        Told{Operation::Remove, 409, "You cannot remove a running container deadbeef.", 409,
+             "You cannot remove a running container db. Stop the container"},
+        Told{Operation::Remove, 409, "removal of container deadbeef is already in progress", 409,
+             "already in progress"},
+        Told{Operation::Kill, 409, "Cannot kill container: deadbeef: Container deadbeef is not running", 409,
+             "Container db is not running"},
         Told{Operation::Stop, 500, "cannot stop /var/lib/docker", 500, "could not do this with container db"}));
 
 }  // namespace

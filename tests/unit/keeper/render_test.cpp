@@ -35,21 +35,22 @@ TEST(CreateBody, IsTheWholeContainerAndNothingElse) {
   ask.command->items = {"sh", "-c", "echo \"x\"\n"};
   ask.environment.items = {"A=1"};
   ask.attach_stdout = true;
-  EXPECT_EQ(create_body(ask, plan(), R"({"defaultAction":"SCMP_ACT_ERRNO"})"),
-            R"({"Image":"sha256:)" + std::string(64, 'b') +
-                R"(","User":"200004:200004","Cmd":["sh","-c","echo \"x\"\u000a"],"Env":["A=1","HOME=/tmp"],)"
-                R"("Tty":false,"OpenStdin":false,"StdinOnce":false,"AttachStdin":false,"AttachStdout":true,"AttachStderr":false,)"
-                R"("StopTimeout":10,"Healthcheck":{"Test":["NONE"]},)"
-                R"("Labels":{"sallyport.broker":"00112233445566ff","sallyport.session":"0123456789ab"},)"
-                R"("HostConfig":{"NetworkMode":"none","IpcMode":"private","CgroupnsMode":"private","PidMode":"","UTSMode":"","UsernsMode":"",)"
-                R"("Privileged":false,"PublishAllPorts":false,"CapAdd":[],"CapDrop":["ALL"],)"
-                R"("SecurityOpt":["no-new-privileges","seccomp={\"defaultAction\":\"SCMP_ACT_ERRNO\"}"],)"
-                R"("Memory":67108864,"MemorySwap":67108864,"CpuPeriod":100000,"CpuQuota":50000,"PidsLimit":32,"ShmSize":1048576,)"
-                R"("OomScoreAdj":500,"Ulimits":[{"Name":"core","Soft":0,"Hard":0}],"CgroupParent":"/sallyport-0123456789ab",)"
-                R"("LogConfig":{"Type":"json-file","Config":{"max-size":"10485760","max-file":"1"}},)"
-                R"("Tmpfs":{"/tmp":"rw,nosuid,nodev,noexec,size=1048576,mode=1777,uid=200004,gid=200004"},)"
-                R"("Mounts":[{"Type":"tmpfs","Target":"/data","TmpfsOptions":{"SizeBytes":1048576,"Mode":1023}}],)"
-                R"("RestartPolicy":{"Name":"no","MaximumRetryCount":0},"ReadonlyRootfs":true,"AutoRemove":false,"Init":false,"Runtime":"runc"}})");
+  EXPECT_EQ(
+      create_body(ask, plan(), R"({"defaultAction":"SCMP_ACT_ERRNO"})"),
+      R"({"Image":"sha256:)" + std::string(64, 'b') +
+          R"(","User":"200004:200004","Cmd":["sh","-c","echo \"x\"\u000a"],"Env":["A=1","HOME=/tmp"],)"
+          R"("Tty":false,"OpenStdin":false,"StdinOnce":false,"AttachStdin":false,"AttachStdout":true,"AttachStderr":false,)"
+          R"("StopTimeout":10,"Healthcheck":{"Test":["NONE"]},)"
+          R"("Labels":{"sallyport.broker":"00112233445566ff","sallyport.session":"0123456789ab"},)"
+          R"("HostConfig":{"NetworkMode":"none","IpcMode":"private","CgroupnsMode":"private","PidMode":"","UTSMode":"","UsernsMode":"",)"
+          R"("Privileged":false,"PublishAllPorts":false,"CapAdd":[],"CapDrop":["ALL"],)"
+          R"("SecurityOpt":["no-new-privileges","seccomp={\"defaultAction\":\"SCMP_ACT_ERRNO\"}"],)"
+          R"("Memory":67108864,"MemorySwap":67108864,"CpuPeriod":100000,"CpuQuota":50000,"PidsLimit":32,"ShmSize":1048576,)"
+          R"("OomScoreAdj":500,"Ulimits":[{"Name":"core","Soft":0,"Hard":0}],"CgroupParent":"/sallyport-0123456789ab",)"
+          R"("LogConfig":{"Type":"json-file","Config":{"max-size":"10485760","max-file":"1"}},)"
+          R"("Tmpfs":{"/tmp":"rw,nosuid,nodev,noexec,size=1048576,mode=1777,uid=200004,gid=200004"},)"
+          R"("Mounts":[{"Type":"tmpfs","Target":"/data","TmpfsOptions":{"SizeBytes":1048576,"Mode":1023}}],)"
+          R"("RestartPolicy":{"Name":"no","MaximumRetryCount":0},"ReadonlyRootfs":true,"AutoRemove":false,"Init":false,"Runtime":"runc"}})");
 }
 
 TEST(CreateBody, KeepsAnAbsentEntrypointApartFromAnEmptyOne) {
@@ -69,7 +70,9 @@ TEST_P(Rendered, IsCanonical) { EXPECT_EQ(GetParam().request, GetParam().expecte
 
 const std::string kA(64, 'a');
 std::string get(const std::string& path) { return "GET /v1.41" + path + " HTTP/1.1\r\nHost: docker\r\n\r\n"; }
-std::string post(const std::string& path) { return "POST /v1.41" + path + " HTTP/1.1\r\nHost: docker\r\nContent-Length: 0\r\n\r\n"; }
+std::string post(const std::string& path) {
+  return "POST /v1.41" + path + " HTTP/1.1\r\nHost: docker\r\nContent-Length: 0\r\n\r\n";
+}
 protocol::ReadLogs some_logs() {
   protocol::ReadLogs ask;
   ask.follow = ask.use_stdout = true;
@@ -88,7 +91,8 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(
         Golden{"start has no body", render_start(kId), post("/containers/" + kA + "/start")},
         Golden{"inspect", render_inspect(kId), get("/containers/" + kA + "/json")},
-        Golden{"wait names its condition", render_wait(kId, protocol::WaitCondition::Removed), post("/containers/" + kA + "/wait?condition=removed")},
+        Golden{"wait names its condition", render_wait(kId, protocol::WaitCondition::Removed),
+               post("/containers/" + kA + "/wait?condition=removed")},
         Golden{"kill by number", render_kill(kId, 15), post("/containers/" + kA + "/kill?signal=15")},
         Golden{"stop without a time", render_stop(kId, {}), post("/containers/" + kA + "/stop")},
         Golden{"stop with a time", render_stop(kId, 3), post("/containers/" + kA + "/stop?t=3")},
@@ -97,12 +101,14 @@ INSTANTIATE_TEST_SUITE_P(
                "DELETE /v1.41/containers/" + kA + "?v=1&force=1 HTTP/1.1\r\nHost: docker\r\n\r\n"},
         Golden{"logs", render_logs(kId, some_logs()),
                get("/containers/" + kA + "/logs?follow=1&stdout=1&stderr=0&timestamps=0&since=1.500000000&tail=5")},
-        Golden{"attach always upgrades", render_attach(kId, an_attach()),
-               "POST /v1.41/containers/" + kA +
-                   "/attach?detachKeys=ctrl-p%2C%40&logs=0&stream=1&stdin=1&stdout=1&stderr=0 HTTP/1.1\r\nHost: docker\r\n"
-                   "Connection: Upgrade\r\nUpgrade: tcp\r\nContent-Length: 0\r\n\r\n"},
+        Golden{
+            "attach always upgrades", render_attach(kId, an_attach()),
+            "POST /v1.41/containers/" + kA +
+                "/attach?detachKeys=ctrl-p%2C%40&logs=0&stream=1&stdin=1&stdout=1&stderr=0 HTTP/1.1\r\nHost: docker\r\n"
+                "Connection: Upgrade\r\nUpgrade: tcp\r\nContent-Length: 0\r\n\r\n"},
         Golden{"list asks for our labels only", render_list("bb", kSession),
-               get("/containers/json?all=1&filters=%7B%22label%22%3A%5B%22sallyport.broker%3Dbb%22%2C%22sallyport.session%3D"
+               get("/containers/"
+                   "json?all=1&filters=%7B%22label%22%3A%5B%22sallyport.broker%3Dbb%22%2C%22sallyport.session%3D"
                    "0123456789ab%22%5D%7D")},
         Golden{"create", render_create(plan(), "{}"),
                "POST /v1.41/containers/create?name=sp-0123456789ab-db HTTP/1.1\r\nHost: docker\r\nContent-Type: "

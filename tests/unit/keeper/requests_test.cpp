@@ -13,17 +13,20 @@ TEST(Requests, RunAContainerFromCreateToRemove) {
   ASSERT_TRUE(keeper.open()) << keeper.refusal();
   const auto created = keeper.expect<protocol::Created>(keeper.create_request("db"));
   EXPECT_EQ(created.id.text(), FakeDockerd::id('c'));
-  EXPECT_TRUE(keeper.dockerd().saw("GET /v1.41/images/docker.io/library/busybox:latest/json HTTP/1.1\r\nHost: docker\r\n\r\n"));
+  EXPECT_TRUE(
+      keeper.dockerd().saw("GET /v1.41/images/docker.io/library/busybox:latest/json HTTP/1.1\r\nHost: docker\r\n\r\n"));
   EXPECT_TRUE(keeper.dockerd().saw("POST /v1.41/containers/create?name=sp-" + keeper.session() + "-db HTTP/1.1\r\n"));
   keeper.expect<protocol::Succeeded>(protocol::StartContainer{named("db")});
-  EXPECT_TRUE(keeper.dockerd().saw("POST /v1.41/containers/" + FakeDockerd::id('c') + "/start HTTP/1.1\r\nHost: docker\r\nContent-Length: 0\r\n\r\n"));
+  EXPECT_TRUE(keeper.dockerd().saw("POST /v1.41/containers/" + FakeDockerd::id('c') +
+                                   "/start HTTP/1.1\r\nHost: docker\r\nContent-Length: 0\r\n\r\n"));
   const auto inspected = keeper.expect<protocol::Inspected>(protocol::InspectContainer{named("cccc")});
   EXPECT_EQ(inspected.container.name.text(), "db");
   EXPECT_EQ(inspected.container.image.value, "docker.io/library/busybox:latest");
   EXPECT_EQ(keeper.expect<protocol::Exited>(protocol::WaitContainer{named("db")}).status, 0);
   keeper.expect<protocol::Succeeded>(protocol::RemoveContainer{named("db"), true});
   EXPECT_EQ(keeper.expect<Failed>(protocol::InspectContainer{named("db")}).http_status, 404);
-  EXPECT_TRUE(keeper.audit_has(R"("decision":"ALLOW","source":"keeper","method":"POST","endpoint":"/containers/create","object":"busybox:latest as db")"));
+  EXPECT_TRUE(keeper.audit_has(
+      R"("decision":"ALLOW","source":"keeper","method":"POST","endpoint":"/containers/create","object":"busybox:latest as db")"));
   EXPECT_TRUE(keeper.audit_has(R"("method":"DELETE")"));
 }
 
@@ -32,11 +35,12 @@ TEST(Requests, ForContainersOfOthersAreTheSame404AsForNone) {
   ASSERT_TRUE(keeper.open());
   keeper.dockerd().behave([](const std::string&) { return FakeDockerd::Answer{}; });
   const std::size_t before = keeper.dockerd().requests().size();
-  for (const std::string& reference : {std::string("postgres"), FakeDockerd::id('c'), std::string("c"), std::string("nobody")}) {
+  for (const std::string& reference :
+       {std::string("postgres"), FakeDockerd::id('c'), std::string("c"), std::string("nobody")}) {
     const std::vector<protocol::Request> requests = {
-        protocol::StartContainer{named(reference)}, protocol::WaitContainer{named(reference)},
+        protocol::StartContainer{named(reference)},  protocol::WaitContainer{named(reference)},
         protocol::AttachContainer{named(reference)}, protocol::ReadLogs{named(reference)},
-        protocol::KillContainer{named(reference)},  protocol::StopContainer{named(reference)},
+        protocol::KillContainer{named(reference)},   protocol::StopContainer{named(reference)},
         protocol::ResizeContainer{named(reference)}, protocol::InspectContainer{named(reference)},
         protocol::RemoveContainer{named(reference)}};
     for (const auto& request : requests) {
@@ -99,7 +103,8 @@ requests = "6/min"
   keeper.expect<protocol::Created>(keeper.create_request("db"));
   keeper.dockerd().behave([](const std::string& request) {
     if (request.find("/containers/json") == std::string::npos) return FakeDockerd::Answer{};
-    return FakeDockerd::Answer{.bytes = FakeDockerd::reply(200, R"([{"Id":")" + FakeDockerd::id('c') + R"(","Names":["/x"],"State":"running"}])")};
+    return FakeDockerd::Answer{.bytes = FakeDockerd::reply(200, R"([{"Id":")" + FakeDockerd::id('c') +
+                                                                    R"(","Names":["/x"],"State":"running"}])")};
   });
   EXPECT_THAT(keeper.expect<Failed>(keeper.create_request("d2")).message.value, testing::HasSubstr("its budget is 1"));
   EXPECT_EQ(keeper.expect<Failed>(keeper.create_request("db")).http_status, 409);
@@ -109,7 +114,8 @@ requests = "6/min"
   const auto failed = keeper.expect<Failed>(protocol::InspectContainer{named("db")});
   EXPECT_EQ(failed.http_status, 429);
   EXPECT_GE(failed.retry_after_seconds, 1U);
-  keeper.expect<protocol::Succeeded>(protocol::StartContainer{named("db")});  // accepted at create, never refused at start
+  keeper.expect<protocol::Succeeded>(
+      protocol::StartContainer{named("db")});  // accepted at create, never refused at start
 }
 
 TEST(Requests, ForgetContainersThatDockerdHasRemovedByItself) {
@@ -119,7 +125,8 @@ TEST(Requests, ForgetContainersThatDockerdHasRemovedByItself) {
   auto ask = keeper.create_request("db");
   ask.auto_remove = true;
   keeper.expect<protocol::Created>(ask);
-  keeper.expect<protocol::Created>(keeper.create_request("db"));  // dockerd's list, asked because of the conflict, is empty
+  keeper.expect<protocol::Created>(
+      keeper.create_request("db"));  // dockerd's list, asked because of the conflict, is empty
 }
 
 TEST(Attach, HandsOverTheConnectionAfter101AndItsEarlyBytes) {
@@ -128,7 +135,8 @@ TEST(Attach, HandsOverTheConnectionAfter101AndItsEarlyBytes) {
   keeper.expect<protocol::Created>(keeper.create_request("db"));
   keeper.dockerd().behave([](const std::string& request) {
     if (request.find("/attach") == std::string::npos) return FakeDockerd::Answer{};
-    return FakeDockerd::Answer{.bytes = "HTTP/1.1 101 UPGRADED\r\nContent-Type: x\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\nearly"};
+    return FakeDockerd::Answer{
+        .bytes = "HTTP/1.1 101 UPGRADED\r\nContent-Type: x\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\nearly"};
   });
   const auto hijacked = keeper.expect<protocol::Hijacked>(protocol::AttachContainer{named("db"), false, true});
   EXPECT_EQ(hijacked.early.value, "early");
@@ -150,7 +158,8 @@ TEST(Claims, OfTheGateAreRecordedAsItsClaims) {
   claim.reason = "said the gate\n";
   claim.repeated = 3;
   keeper.send(5, claim);
-  EXPECT_TRUE(keeper.audit_has(R"("decision":"DENY","source":"gate","method":"POST","endpoint":"/containers/{name}/exec","object":"403","rule":"","reason":"said the gate\u000a","count":3})"));
+  EXPECT_TRUE(keeper.audit_has(
+      R"("decision":"DENY","source":"gate","method":"POST","endpoint":"/containers/{name}/exec","object":"403","rule":"","reason":"said the gate\u000a","count":3})"));
 }
 
 }  // namespace
