@@ -26,10 +26,11 @@ template <std::size_t Max>
 struct Text {
   std::string value;
   Text() = default;
-  Text(std::string text)
-      : value(std::move(text)) {}               // NOLINT(google-explicit-constructor): a bounded string is a string
-  Text(std::string_view text) : value(text) {}  // NOLINT(google-explicit-constructor)
-  Text(const char* text) : value(text) {}       // NOLINT(google-explicit-constructor)
+  // NOLINTBEGIN(google-explicit-constructor): a bounded string is a string
+  Text(std::string text) : value(std::move(text)) {}
+  Text(std::string_view text) : value(text) {}
+  Text(const char* text) : value(text) {}
+  // NOLINTEND(google-explicit-constructor)
   bool operator==(const Text&) const = default;
 };
 template <class T, std::size_t Max>
