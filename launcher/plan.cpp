@@ -69,8 +69,9 @@ void add_readable(Plan& plan, const HostFacts& host) {
   for (const HostEntry& added : host.readable) {
     for (std::size_t slash = added.path.find('/', 1); slash != std::string::npos;
          slash = added.path.find('/', slash + 1)) {
-      const RootEntry entry{.kind = Kind::Directory, .target = added.path.substr(0, slash)};
-      if (std::ranges::find(plan.root, entry) == plan.root.end()) plan.root.push_back(entry);
+      const std::string directory = added.path.substr(0, slash);
+      if (std::ranges::find(plan.root, directory, &RootEntry::target) == plan.root.end())
+        plan.root.push_back({.kind = Kind::Directory, .target = directory});
     }
     plan.root.push_back({.kind = Kind::HostTree,
                          .target = added.path,
@@ -185,7 +186,9 @@ Result<Plan> make_plan(const Profile& profile, const HostFacts& host, std::vecto
   add_own_mounts(plan, profile.sandbox);
   if (profile.sandbox.host_root) {
     plan.root.push_back({.kind = Kind::Directory, .target = "/var"});
-    plan.root.push_back({.kind = Kind::Link, .target = "/var/tmp", .source = "/tmp"});
+    const auto is_in_var_tmp = [](const HostEntry& added) { return added.path.starts_with("/var/tmp/"); };
+    if (std::ranges::none_of(host.readable, is_in_var_tmp))
+      plan.root.push_back({.kind = Kind::Link, .target = "/var/tmp", .source = "/tmp"});
     add_readable(plan, host);
   }
   TRY(add_listeners(plan, profile));

@@ -124,7 +124,8 @@ Outcome<Route> route(std::string_view method_text, std::string_view target) {
       return found;
     }
   }
-  return refuse(404, "path", std::string(method_text) + " " + quoted(path) + " is not an endpoint of this API");
+  return refuse(404, "path",
+                std::string(method_text.substr(0, 16)) + " " + quoted(path) + " is not an endpoint of this API");
 }
 
 }  // namespace sallyport::gate

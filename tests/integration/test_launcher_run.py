@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 
 import pytest
@@ -335,3 +336,17 @@ def test_a_tight_limit_of_namespaces_is_waited_for_not_failed_at(own):
             id_map.write(f"0 0 {own.uid_last + 1}")
     os.write(go[1], b"x")
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+# --- more of the host ---
+@pytest.mark.parametrize("parent", ["/tmp", "/var/tmp", "/opt"])
+def test_a_readable_directory_is_seen_at_its_place_and_cannot_be_written(own, parent):
+    with tempfile.TemporaryDirectory(prefix="sp-readable-", dir=parent) as directory:
+        os.chmod(directory, 0o777)
+        with open(f"{directory}/code", "w") as file:
+            file.write("seen")
+        look = ["/bin/sh", "-c", f"cat {directory}/code; echo x >{directory}/new"]
+        assert run(own, *look).out == ""  # the denied twin: not named, not there
+        own.profile("readable", sandbox={"readable": [directory]})
+        done = sandbox.run(own, "readable", look)
+        assert done.out == "seen" and "Read-only file system" in done.stderr and not os.path.exists(f"{directory}/new"), done

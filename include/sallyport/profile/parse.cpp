@@ -79,8 +79,10 @@ void read_worker(TomlTable worker, WorkerSection& into) {
 }
 
 // What the sandbox already has, or must not have: its own mounts, and the places where the host's sockets are.
-constexpr std::array<std::string_view, 13> kNotReadable = {
-    "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc", "/proc", "/sys", "/dev", "/run", "/var/run", "/tmp"};
+constexpr std::array<std::string_view, 12> kNotReadable = {"/usr", "/bin",  "/sbin", "/lib", "/lib32", "/lib64",
+                                                           "/etc", "/proc", "/sys",  "/dev", "/run",   "/var/run"};
+// Directories of the sandbox's own, in which more can be shown.
+constexpr std::array<std::string_view, 3> kNotItself = {"/tmp", "/var", "/var/tmp"};
 
 void read_readable(TomlTable& sandbox, SandboxSection& into) {
   const TomlNode* node = sandbox.take("readable");
@@ -94,6 +96,8 @@ void read_readable(TomlTable& sandbox, SandboxSection& into) {
       if (path == taken || path.starts_with(std::string(taken) + "/"))
         sandbox.report(*node, "readable",
                        "names " + path + ": " + std::string(taken) + " of the sandbox is sallyport's own");
+    for (const std::string_view taken : kNotItself)
+      if (path == taken) sandbox.report(*node, "readable", "names " + path + "; name what is needed in it");
     for (const std::string& other : into.readable)
       if (path.starts_with(other + "/"))
         sandbox.report(*node, "readable", "names " + path + ", which lies in " + other + "; remove one");

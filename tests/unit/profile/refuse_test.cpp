@@ -137,6 +137,7 @@ const RefusedCase kLater[] = {
      "docker.mount (mounts of host directories) is not available in this version"},
     {"the host's sockets as readable", "[sandbox]\nreadable = [\"/run/docker.sock\"]",
      "/run of the sandbox is sallyport's own"},
+    {"the sandbox's own /var/tmp as readable", "[sandbox]\nreadable = [\"/var/tmp\"]", "name what is needed in it"},
     {"a readable path that is not clean", "[sandbox]\nreadable = [\"/opt/../etc\"]", "absolute paths"},
     {"readable without the host's root", "[sandbox]\nroot = \"/srv/root\"\nreadable = [\"/opt/eval\"]",
      "goes with root"},
