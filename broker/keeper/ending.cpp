@@ -12,8 +12,6 @@ namespace spawner = protocol::spawner;
 namespace {
 
 constexpr std::chrono::milliseconds kRetry{200};
-// A create that was cut off may still make its container: dockerd does not hear that its client has gone.
-constexpr std::chrono::seconds kIntentsSettle{3};
 
 // Everything that the session could still do or wait for. A create that dockerd has is not among it
 // (answer_create.cpp): its answer says what there is to remove.

@@ -9,7 +9,6 @@ namespace sallyport::keeper {
 namespace {
 
 constexpr std::chrono::milliseconds kRetry{250};
-constexpr std::chrono::seconds kIntentsSettle{3};
 
 net::awaitable<void> reap_one(Services& services, const LeftLedger& left) {
   const LedgerRecord& record = left.record;

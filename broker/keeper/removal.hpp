@@ -2,6 +2,7 @@
 // one.
 #pragma once
 
+#include <chrono>
 #include <map>
 #include <string>
 
@@ -14,6 +15,10 @@ namespace net = boost::asio;
 
 // Containers of one session: name at dockerd -> id, empty where only the intent is known.
 using Leftovers = std::map<std::string, std::string>;
+
+// A create that was cut off may still make its container: dockerd does not hear that its client has gone. Only a list
+// made after this long may drop an intent.
+inline constexpr std::chrono::seconds kIntentsSettle{3};
 
 // Removes what it can, all at once, and takes it out of `leftovers`. An intent is taken out when a list that dockerd
 // made after `intents_may_be_dropped` was set does not show it. Error: dockerd is away, or refuses; to be called again.
