@@ -79,16 +79,6 @@ void DockerClient::give_back(std::shared_ptr<Upstream> upstream) {
   idle_.push_back(std::move(upstream));
 }
 
-net::awaitable<Result<Reply>> DockerClient::ask_on(std::shared_ptr<Upstream> upstream, const std::string& request,
-                                                   Exchange& exchange, std::chrono::seconds limit) {
-  const Busy busy(*this, upstream, exchange, limit);
-  CO_TRY(co_await upstream->send(request));
-  const ReplyHead head = CO_TRY(co_await upstream->read_head());
-  Reply reply{head.status, CO_TRY(co_await upstream->read_body(limits::kMaxReplyBytes))};
-  if (head.status < 200) co_return fail_errno("read dockerd's answer: an interim status", EPROTO);
-  co_return reply;
-}
-
 net::awaitable<Result<Reply>> DockerClient::ask(std::string request, Exchange& exchange, std::chrono::seconds limit) {
   for (;;) {
     if (exchange.cancelled) co_return fail_errno("ask dockerd", ECANCELED);
@@ -106,7 +96,11 @@ net::awaitable<Result<Reply>> DockerClient::ask(std::string request, Exchange& e
         co_return std::unexpected(std::move(connected).error());
       }
     }
-    auto reply = co_await ask_on(upstream, request, exchange, limit);
+    Result<Reply> reply;
+    {
+      const Busy busy(*this, upstream, exchange, limit);
+      reply = co_await upstream->exchange(request, limits::kMaxReplyBytes);
+    }
     if (reply) {
       give_back(std::move(upstream));
       co_return reply;

@@ -18,11 +18,6 @@
 
 namespace sallyport::engine {
 
-struct Reply {
-  unsigned status = 0;
-  std::string body;
-};
-
 // What somebody else may cancel while it runs.
 struct Exchange {
   std::shared_ptr<Upstream> upstream;
@@ -69,8 +64,6 @@ class DockerClient {
   enum class Check : bool { No, Yes };
   std::shared_ptr<Upstream> take_idle(Check check);
   void give_back(std::shared_ptr<Upstream> upstream);
-  net::awaitable<Result<Reply>> ask_on(std::shared_ptr<Upstream> upstream, const std::string& request,
-                                       Exchange& exchange, std::chrono::seconds limit);
 
   net::any_io_executor executor_;
   std::string socket_path_;

@@ -10,6 +10,7 @@
 #include <boost/beast/http/error.hpp>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "sallyport/limits.hpp"
 
@@ -62,77 +63,103 @@ Upstream::Upstream(net::any_io_executor executor, UniqueFd connected)
 }
 Upstream::~Upstream() = default;
 
-net::awaitable<Result<>> Upstream::send(std::string_view request) {
+void Upstream::begin() {
   parser_ = std::make_unique<Parser>();
   parsed_ = filled_ = 0;
-  while (!request.empty()) {
-    if (ended_by_ != 0) co_return fail_errno("ask dockerd", ended_by_);
-    const ssize_t sent = ::send(socket_.native_handle(), request.data(), request.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (sent >= 0) {
-      request.remove_prefix(static_cast<std::size_t>(sent));
-      continue;
-    }
-    if (errno == EINTR) continue;
-    if (errno != EAGAIN) co_return fail_errno("ask dockerd", failure(errno));
+}
+
+Result<std::size_t> Upstream::send_now(std::string_view request) {
+  if (ended_by_ != 0) return fail_errno("ask dockerd", ended_by_);
+  ssize_t sent;
+  do sent = ::send(socket_.native_handle(), request.data(), request.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+  while (sent < 0 && errno == EINTR);
+  if (sent >= 0) return static_cast<std::size_t>(sent);
+  if (errno != EAGAIN) return fail_errno("ask dockerd", failure(errno));
+  return 0;
+}
+
+net::awaitable<Result<>> Upstream::send_rest(std::string_view request) {
+  for (;;) {
+    request.remove_prefix(CO_TRY(send_now(request)));
+    if (request.empty()) co_return Result<>{};
     auto [error] = co_await socket_.async_wait(net::socket_base::wait_write, kUseTuple);
     if (error) co_return fail_errno("ask dockerd", failure(error.value()));
   }
-  co_return Result<>{};
 }
 
-Result<> Upstream::end_of_stream() {
-  error_code error;
-  if (parser_->got_some()) parser_->put_eof(error);
-  if (!parser_->got_some() || error)
-    return fail_errno("read dockerd's answer: the connection closed", failure(ECONNRESET));
+net::awaitable<Result<>> Upstream::send(std::string_view request) {
+  begin();
+  return send_rest(request);
+}
+
+Result<bool> Upstream::parse(Until until) {
+  while (parsed_ < filled_ && !parser_->is_done()) {
+    error_code error;
+    parsed_ += parser_->put(net::buffer(input_.data() + parsed_, filled_ - parsed_), error);
+    if (error == http::error::need_more) break;
+    if (error) return fail_errno("read dockerd's answer: " + error.message(), EPROTO);
+  }
+  if (parser_->is_done()) return true;
+  return until == Until::Head ? parser_->is_header_done() : until == Until::SomeBody && !parser_->part.empty();
+}
+
+Result<> Upstream::make_room() {
+  // Beast wants a head in one piece: what it has not taken stays in front.
+  if (parsed_ > 0)
+    std::memmove(input_.data(), input_.data() + parsed_, filled_ - parsed_), filled_ -= parsed_, parsed_ = 0;
+  if (filled_ > limits::kMaxUpstreamHeadBytes) return fail_errno("read dockerd's answer: its head is too long", EPROTO);
+  if (input_.size() < filled_ + kReadBytes) input_.resize(filled_ + kReadBytes);
+  if (ended_by_ != 0) return fail_errno("read dockerd's answer", ended_by_);
   return {};
 }
 
-// Reads and parses until the head is whole, or until there are body bytes or the end of the reply.
-net::awaitable<Result<>> Upstream::parse_more(bool until_head) {
-  for (;;) {
-    while (parsed_ < filled_ && !parser_->is_done()) {
-      error_code error;
-      parsed_ += parser_->put(net::buffer(input_.data() + parsed_, filled_ - parsed_), error);
-      if (error == http::error::need_more) break;
-      if (error) co_return fail_errno("read dockerd's answer: " + error.message(), EPROTO);
-    }
-    if (parser_->is_done() || (until_head ? parser_->is_header_done() : !parser_->part.empty())) co_return Result<>{};
-    // Beast wants a head in one piece: what it has not taken stays in front.
-    if (parsed_ > 0)
-      std::memmove(input_.data(), input_.data() + parsed_, filled_ - parsed_), filled_ -= parsed_, parsed_ = 0;
-    if (filled_ > limits::kMaxUpstreamHeadBytes)
-      co_return fail_errno("read dockerd's answer: its head is too long", EPROTO);
-    if (input_.size() < filled_ + kReadBytes) input_.resize(filled_ + kReadBytes);
-    if (ended_by_ != 0) co_return fail_errno("read dockerd's answer", ended_by_);
+Result<bool> Upstream::take(const error_code& error, std::size_t size) {
+  if (ended_by_ != 0) return fail_errno("read dockerd's answer", ended_by_);
+  if (error && error != net::error::eof) return fail_errno("read dockerd's answer", error.value());
+  filled_ += size;
+  if (!error) return true;
+  error_code at_the_end;
+  if (parser_->got_some()) parser_->put_eof(at_the_end);
+  if (!parser_->got_some() || at_the_end)
+    return fail_errno("read dockerd's answer: the connection closed", failure(ECONNRESET));
+  return false;
+}
+
+net::awaitable<Result<>> Upstream::read_until(Until until, std::size_t most) {
+  while (!CO_TRY(parse(until))) {
+    if (parser_->part.size() > most) break;
+    CO_TRY(make_room());
     auto [error, size] = co_await socket_.async_read_some(net::buffer(input_.data() + filled_, kReadBytes), kUseTuple);
-    if (ended_by_ != 0) co_return fail_errno("read dockerd's answer", ended_by_);
-    if (error == net::error::eof) co_return end_of_stream();
-    if (error) co_return fail_errno("read dockerd's answer", error.value());
-    filled_ += size;
+    if (!CO_TRY(take(error, size))) break;
   }
+  if (parser_->part.size() > most) co_return fail_errno("read dockerd's answer: it is too large", EMSGSIZE);
+  co_return Result<>{};
 }
 
 net::awaitable<Result<ReplyHead>> Upstream::read_head() {
-  CO_TRY(co_await parse_more(true));
+  CO_TRY(co_await read_until(Until::Head));
   if (!parser_->is_header_done()) co_return fail_errno("read dockerd's answer: no head", EPROTO);
   co_return ReplyHead{parser_->status(), parser_->status() == 101 && parser_->names_tcp()};
 }
 
 net::awaitable<Result<std::string>> Upstream::read_body(std::size_t most) {
-  std::string body;
-  for (;;) {
-    if (body.empty()) body.swap(parser_->part);
-    else body.append(parser_->part), parser_->part.clear();
-    if (body.size() > most) co_return fail_errno("read dockerd's answer: it is too large", EMSGSIZE);
-    if (parser_->is_done()) co_return body;
-    CO_TRY(co_await parse_more(false));
-  }
+  CO_TRY(co_await read_until(Until::End, most));
+  co_return std::exchange(parser_->part, {});
+}
+
+net::awaitable<Result<Reply>> Upstream::exchange(std::string_view request, std::size_t most) {
+  begin();
+  request.remove_prefix(CO_TRY(send_now(request)));
+  if (!request.empty()) CO_TRY(co_await send_rest(request));
+  CO_TRY(co_await read_until(Until::End, most));
+  if (!parser_->is_header_done()) co_return fail_errno("read dockerd's answer: no head", EPROTO);
+  if (parser_->status() < 200) co_return fail_errno("read dockerd's answer: an interim status", EPROTO);
+  co_return Reply{parser_->status(), std::exchange(parser_->part, {})};
 }
 
 net::awaitable<Result<std::string_view>> Upstream::read_part() {
   // The first bytes of a body come with its head, and wait in `part`.
-  if (parser_->part.empty() && !parser_->is_done()) CO_TRY(co_await parse_more(false));
+  if (parser_->part.empty() && !parser_->is_done()) CO_TRY(co_await read_until(Until::SomeBody));
   handed_out_.clear();
   handed_out_.swap(parser_->part);
   co_return std::string_view(handed_out_);

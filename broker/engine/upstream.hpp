@@ -23,6 +23,11 @@ struct ReplyHead {
   bool upgraded_to_tcp = false;  // 101 with Upgrade: tcp
 };
 
+struct Reply {
+  unsigned status = 0;
+  std::string body;
+};
+
 class Upstream {
  public:
   Upstream(net::any_io_executor executor, UniqueFd connected);
@@ -30,6 +35,10 @@ class Upstream {
   Upstream(const Upstream&) = delete;
   Upstream& operator=(const Upstream&) = delete;
 
+  // A request and the whole reply to it. EMSGSIZE where its body is above `most`.
+  net::awaitable<Result<Reply>> exchange(std::string_view request, std::size_t most);
+
+  // The same in parts, for what streams.
   net::awaitable<Result<>> send(std::string_view request);
   // Begins a reply. Interim 100s do not occur: no request of ours asks for them.
   net::awaitable<Result<ReplyHead>> read_head();
@@ -51,8 +60,15 @@ class Upstream {
 
  private:
   class Parser;
-  net::awaitable<Result<>> parse_more(bool until_head);
-  Result<> end_of_stream();
+  enum class Until : unsigned char { Head, SomeBody, End };
+  void begin();
+  Result<std::size_t> send_now(std::string_view request);  // what the socket takes
+  net::awaitable<Result<>> send_rest(std::string_view request);
+  static constexpr std::size_t kAnySize = static_cast<std::size_t>(-1);
+  net::awaitable<Result<>> read_until(Until until, std::size_t most = kAnySize);  // EMSGSIZE above `most`
+  Result<bool> parse(Until until);  // what has been read; true where that is enough
+  Result<> make_room();
+  Result<bool> take(const boost::system::error_code& error, std::size_t size);  // false: the stream has ended
   int failure(int code) const { return ended_by_ != 0 ? ended_by_ : code; }
 
   net::local::stream_protocol::socket socket_;
