@@ -153,9 +153,9 @@ Result<> AuditTrail::write(const AuditRecord& record) { return append(line_of(re
 bool AuditTrail::is_beyond_share(const AuditRecord& record, std::size_t line_bytes, AuditQuota& quota) const {
   if (record.weight == Weight::Closing) return false;
   if (record.weight == Weight::Read) {
-    if (quota.bytes + line_bytes > bounds_.session_bytes) return true;
-    quota.bytes += line_bytes;
-    return false;
+    quota.is_spent = quota.bytes + line_bytes > bounds_.session_bytes;
+    if (!quota.is_spent) quota.bytes += line_bytes;
+    return quota.is_spent;
   }
   const std::int64_t hour = now_in_milliseconds() / kMillisecondsPerHour;
   if (quota.hour != hour) quota.change_bytes = 0;
@@ -166,8 +166,9 @@ bool AuditTrail::is_beyond_share(const AuditRecord& record, std::size_t line_byt
 }
 
 Result<> AuditTrail::write(const AuditRecord& record, AuditQuota& quota) {
-  std::string line = line_of(record);
-  if (is_beyond_share(record, line.size(), quota)) {
+  const bool is_counted_only = quota.is_spent && record.weight == Weight::Read;
+  std::string line = is_counted_only ? std::string() : line_of(record);
+  if (is_counted_only || is_beyond_share(record, line.size(), quota)) {
     quota.counted += record.count;
     if (++quota.swallowed >= kCountedPerRecord) return write_counted(record.session, record.profile, quota);
     return {};

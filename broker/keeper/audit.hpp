@@ -37,6 +37,7 @@ struct AuditRecord {
 // How much of the trail one session has used.
 struct AuditQuota {
   std::uint64_t bytes = 0;
+  bool is_spent = false;  // a read did not fit any more: no further one is even formatted
   std::int64_t hour = 0;  // since the epoch, that change_bytes is of
   std::uint64_t change_bytes = 0;
   std::uint64_t counted = 0;    // what records beyond the quota stand for, not yet told
