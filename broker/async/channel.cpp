@@ -3,6 +3,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <cerrno>
@@ -12,6 +13,9 @@ namespace sallyport::async {
 namespace {
 constexpr auto kUseTuple = net::as_tuple(net::use_awaitable);
 
+// What an ordinary message needs is kept for the next one.
+constexpr std::size_t kMostKept = 4 * 1024;
+
 // One for all channels of the process (one thread), because nothing suspends between receiving into it and copying out:
 // a hundred sessions would otherwise keep a hundred buffers of the largest message.
 std::vector<std::byte>& receive_buffer() {
@@ -19,15 +23,27 @@ std::vector<std::byte>& receive_buffer() {
   return buffer;
 }
 
+struct Received {
+  Datagram datagram;
+  bool fds_refused = false;
+};
+
 // Without room for control messages, so that no descriptor becomes ours.
-Result<Datagram> receive_bytes(int socket, std::span<std::byte> buffer) {
-  ssize_t received;
-  do received = ::recv(socket, buffer.data(), buffer.size(), MSG_TRUNC);
-  while (received < 0 && errno == EINTR);
-  if (received < 0) return fail_errno("receive a message");
-  if (static_cast<std::size_t>(received) > buffer.size())
-    return fail("receive a message: larger than this protocol allows");
-  return Datagram{static_cast<std::size_t>(received), {}};
+Result<Received> receive_bytes(int socket, std::span<std::byte> buffer) {
+  iovec part{buffer.data(), buffer.size()};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  ssize_t size;
+  do size = ::recvmsg(socket, &message, 0);
+  while (size < 0 && errno == EINTR);
+  if (size < 0) return fail_errno("receive a message");
+  if (message.msg_flags & MSG_TRUNC) return fail("receive a message: larger than this protocol allows");
+  return Received{{static_cast<std::size_t>(size), {}}, (message.msg_flags & MSG_CTRUNC) != 0};
+}
+
+Result<Received> receive_with_fds(int socket, std::span<std::byte> buffer) {
+  return Received{TRY(receive_datagram(socket, buffer)), false};
 }
 }  // namespace
 
@@ -37,20 +53,23 @@ Channel::Channel(net::any_io_executor executor, UniqueFd socket, std::size_t max
 }
 
 net::awaitable<Result<Message>> Channel::receive(Descriptors descriptors) {
+  if (received_.size() > kMostKept) std::vector<std::byte>().swap(received_);
   for (;;) {
     if (!socket_.is_open()) co_return fail("receive a message: the channel is closed");
-    const std::span<std::byte> buffer = std::span(receive_buffer()).first(max_message_bytes_);
-    auto datagram = descriptors == Descriptors::Taken ? receive_datagram(socket_.native_handle(), buffer)
-                                                      : receive_bytes(socket_.native_handle(), buffer);
-    if (datagram) {
-      Message message;
-      message.bytes.assign(buffer.begin(), buffer.begin() + static_cast<std::ptrdiff_t>(datagram->size));
-      message.fds = std::move(datagram->fds);
-      co_return message;
-    }
-    if (datagram.error().code != EAGAIN) co_return std::unexpected(datagram.error());
+    // Not tried first: what is there ends the wait at once, and mostly nothing is.
     auto [error] = co_await socket_.async_wait(net::posix::stream_descriptor::wait_read, kUseTuple);
     if (error) co_return fail("receive a message: " + error.message());
+    const std::span<std::byte> buffer = std::span(receive_buffer()).first(max_message_bytes_);
+    auto received = descriptors == Descriptors::Taken ? receive_with_fds(socket_.native_handle(), buffer)
+                                                      : receive_bytes(socket_.native_handle(), buffer);
+    if (received) {
+      const auto bytes = buffer.first(received->datagram.size);
+      if (received_.size() < bytes.size()) received_.resize(bytes.size());
+      std::ranges::copy(bytes, received_.begin());
+      co_return Message{std::span<const std::byte>(received_).first(bytes.size()), std::move(received->datagram.fds),
+                        received->fds_refused};
+    }
+    if (received.error().code != EAGAIN) co_return std::unexpected(received.error());
   }
 }
 
@@ -70,6 +89,13 @@ net::awaitable<Result<>> Channel::wait_writable() {
   auto [error] = co_await socket_.async_wait(net::posix::stream_descriptor::wait_write, kUseTuple);
   if (error) co_return fail("wait for a channel: " + error.message());
   co_return Result<>{};
+}
+
+void Channel::when_writable(std::function<void()> then) {
+  socket_.async_wait(net::posix::stream_descriptor::wait_write,
+                     [then = std::move(then)](const boost::system::error_code& error) {
+                       if (!error) then();
+                     });
 }
 
 void Channel::close() {

@@ -7,6 +7,7 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <cstddef>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -20,8 +21,9 @@ namespace sallyport::async {
 namespace net = boost::asio;
 
 struct Message {
-  std::vector<std::byte> bytes;  // empty: the peer has closed
+  std::span<const std::byte> bytes;  // the channel's, until its next receive(); empty: the peer has closed
   std::vector<UniqueFd> fds;
+  bool fds_refused = false;  // some came, and the kernel dropped them
 };
 
 enum class Sending { WithSendmsg, WithWrite };
@@ -37,13 +39,17 @@ class Channel {
   Result<> send(std::span<const std::byte> bytes, std::span<const int> fds = {});
   // Suspends until the socket takes another datagram: for senders that may wait instead of ending the peer.
   net::awaitable<Result<>> wait_writable();
+  // The same without a coroutine. Not called where the channel is closed first.
+  void when_writable(std::function<void()> then);
   void close();
   bool is_open() const { return socket_.is_open(); }
+  std::size_t max_message_bytes() const { return max_message_bytes_; }
 
  private:
   net::posix::stream_descriptor socket_;  // waits only; all I/O is our own recvmsg, sendmsg and write
   std::size_t max_message_bytes_;
   Sending sending_;
+  std::vector<std::byte> received_;
 };
 
 }  // namespace sallyport::async

@@ -87,23 +87,26 @@ void Connection::stop_watching() {
   descriptor_.cancel(ignored);
 }
 
+Connection::Written Connection::write_now(std::string_view& first, std::string_view& second) {
+  const iovec parts[2] = {{const_cast<char*>(first.data()), first.size()},
+                          {const_cast<char*>(second.data()), second.size()}};
+  const ssize_t sent = second.empty() ? ::write(fd(), first.data(), first.size()) : ::writev(fd(), parts, 2);
+  if (sent < 0) return errno == EAGAIN ? Written::Nothing : errno == EINTR ? Written::Part : Written::Failed;
+  const auto from_first = std::min(static_cast<std::size_t>(sent), first.size());
+  first.remove_prefix(from_first);
+  second.remove_prefix(static_cast<std::size_t>(sent) - from_first);
+  return first.empty() && second.empty() ? Written::All : Written::Part;
+}
+
 net::awaitable<bool> Connection::write(std::string_view first, std::string_view second) {
   while (!first.empty() || !second.empty()) {
-    const iovec parts[2] = {{const_cast<char*>(first.data()), first.size()},
-                            {const_cast<char*>(second.data()), second.size()}};
-    ssize_t sent = second.empty() ? ::write(fd(), first.data(), first.size()) : ::writev(fd(), parts, 2);
-    if (sent < 0 && errno == EINTR) continue;
-    if (sent < 0 && errno != EAGAIN) co_return false;
-    if (sent < 0) {
-      if (!patient_) set_deadline(kWriteStall);
-      auto [error] = co_await descriptor_.async_wait(net::posix::stream_descriptor::wait_write, kUseTuple);
-      no_deadline();
-      if (error) co_return false;
-      continue;
-    }
-    const auto from_first = std::min(static_cast<std::size_t>(sent), first.size());
-    first.remove_prefix(from_first);
-    second.remove_prefix(static_cast<std::size_t>(sent) - from_first);
+    const Written written = write_now(first, second);
+    if (written == Written::Failed) co_return false;
+    if (written != Written::Nothing) continue;
+    if (!patient_) set_deadline(kWriteStall);
+    auto [error] = co_await descriptor_.async_wait(net::posix::stream_descriptor::wait_write, kUseTuple);
+    no_deadline();
+    if (error) co_return false;
   }
   co_return true;
 }

@@ -36,7 +36,11 @@ class Connection {
   void watch(std::shared_ptr<Waker> waker, std::shared_ptr<bool> readable);
   void stop_watching();
 
+  // Writes both, one after the other. False: the peer is gone, or reads nothing.
   net::awaitable<bool> write(std::string_view first, std::string_view second = {});
+  // The same as far as it goes without waiting; takes off what was written.
+  enum class Written { All, Part, Nothing, Failed };
+  Written write_now(std::string_view& first, std::string_view& second);
   void finish_writing();         // shutdown of our direction
   net::awaitable<void> drain();  // reads and forgets, for a short time, so that the peer sees our last bytes
   void close();

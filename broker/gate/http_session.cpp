@@ -25,6 +25,11 @@ Refusal nothing_here(const Route& route) {
   return {404, std::string(path), "No such plugin: " + object};
 }
 
+// Boxed: it would make the coroutine that holds it larger than what malloc is fast at.
+Outcome<std::unique_ptr<TypedRequest>> boxed_request(const Route& route, const Head& head, std::string_view body) {
+  return std::make_unique<TypedRequest>(TRY(typed_request(route, head, body)));
+}
+
 Refusal denied_row(const Route& route, const Head& head) {
   if (route.row->rule == api::EndpointRule::NotFound) return nothing_here(route);
   return {403, std::string(route.row->path),
@@ -80,8 +85,6 @@ net::awaitable<Outcome<bool>> HttpSession::read_head() {
 }
 
 net::awaitable<Outcome<>> HttpSession::read_body(std::size_t ceiling) {
-  CO_TRY(parser_.begin(head_bytes_, head_, ceiling));
-  if (!head_.has_body()) co_return Outcome<>{};
   if (head_.content_length.value_or(0) > ceiling) co_return refuse(413, "http", "the body is larger than is served");
   connection_.set_deadline(limits::kBodyDeadline);
   bool told_to_continue = !head_.expect_continue;
@@ -136,12 +139,14 @@ net::awaitable<HttpSession::Next> HttpSession::serve_one() {
       !head_.chunked && !head_.expect_continue && head_.content_length.value_or(0) <= limits::kMaxOtherBodyBytes;
   if (!served && !small) co_return co_await refuse_request(denied_row(route_, head_), Next::Close);
   const bool create = route_.row->verb == Verb::Create;
-  auto body = co_await read_body(create ? limits::kMaxCreateBodyBytes : limits::kMaxOtherBodyBytes);
+  const std::size_t ceiling = create ? limits::kMaxCreateBodyBytes : limits::kMaxOtherBodyBytes;
+  auto body = parser_.begin(head_bytes_, head_, ceiling);
+  if (body && head_.has_body()) body = co_await read_body(ceiling);
   if (!body) co_return co_await refuse_request(body.error(), Next::Close);
   if (!served) co_return co_await refuse_request(denied_row(route_, head_), next());
   if (route_.row->verb == Verb::Ping || route_.row->verb == Verb::Version || route_.row->verb == Verb::Info)
     co_return co_await answer_locally();
-  auto typed = typed_request(route_, head_, parser_.body());
+  auto typed = boxed_request(route_, head_, parser_.body());
   // What follows a refused attach was meant for a stream: it must not be read as requests.
   if (!typed) co_return co_await refuse_request(typed.error(), route_.row->verb == Verb::Attach ? Next::Close : next());
   co_return co_await ask(std::move(*typed));
@@ -163,7 +168,10 @@ net::awaitable<HttpSession::Next> HttpSession::refuse_request(const Refusal& ref
 }
 
 net::awaitable<HttpSession::Next> HttpSession::answer(std::string bytes, std::string document) {
-  if (!co_await connection_.write(bytes, document)) co_return Next::Close;
+  std::string_view first = bytes, second = document;
+  const bool done =
+      connection_.write_now(first, second) == Connection::Written::All || co_await connection_.write(first, second);
+  if (!done) co_return Next::Close;
   if (next() == Next::Close) connection_.finish_writing();
   co_return next();
 }
@@ -179,38 +187,40 @@ net::awaitable<HttpSession::Next> HttpSession::answer_locally() {
   co_return co_await answer(response(200, verb == Verb::Version ? version_json() : info_json(), after()));
 }
 
-net::awaitable<HttpSession::Next> HttpSession::answer_reply(Received received) {
+net::awaitable<HttpSession::Next> HttpSession::answer_reply(ReceivedPtr received) {
+  const protocol::Reply& reply = received->reply();
   std::string bytes;
   std::string document;
-  if (const auto* failed = std::get_if<protocol::Failed>(&received.reply))
+  if (const auto* failed = std::get_if<protocol::Failed>(&reply))
     bytes = error_response(failed->http_status, failed->message.value, after(), failed->retry_after_seconds);
-  else if (const auto* created = std::get_if<protocol::Created>(&received.reply))
+  else if (const auto* created = std::get_if<protocol::Created>(&reply))
     bytes = response(201, created_json(*created), after());
-  else if (const auto* inspected = std::get_if<protocol::Inspected>(&received.reply))
+  else if (const auto* inspected = std::get_if<protocol::Inspected>(&reply))
     document = inspect_json(*inspected), bytes = json_head(200, document.size(), after());
-  else if (const auto* succeeded = std::get_if<protocol::Succeeded>(&received.reply))
+  else if (const auto* succeeded = std::get_if<protocol::Succeeded>(&reply))
     bytes = response(route_.row->verb == Verb::Resize ? 200 : succeeded->not_modified ? 304 : 204, "", after());
   else bytes = error_response(500, "sallyport: the broker gave an answer that does not fit", After::KeepAlive);
-  co_return co_await answer(std::move(bytes), std::move(document));
+  return answer(std::move(bytes), std::move(document));
 }
 
-net::awaitable<HttpSession::Next> HttpSession::ask(TypedRequest typed) {
+net::awaitable<HttpSession::Next> HttpSession::ask(std::unique_ptr<TypedRequest> typed) {
   const Verb verb = route_.row->verb;
-  const auto exchange = co_await services_.keeper.open(std::move(typed.request), *waker_);
-  if (verb == Verb::List) co_return co_await list(*exchange, typed.filter);
+  if (!services_.keeper.may_send(typed->request)) co_await services_.keeper.wait_for_turn(typed->request, *waker_);
+  const auto exchange = services_.keeper.open(std::move(typed->request), *waker_);
+  if (verb == Verb::List) co_return co_await list(*exchange, typed->filter);
   if (verb == Verb::Wait) co_return co_await wait(*exchange);
   if (verb == Verb::Logs) co_return co_await logs(*exchange);
   if (verb == Verb::Attach) co_return co_await attach(*exchange);
-  auto reply = co_await exchange->next();
-  co_return co_await answer_reply(std::move(reply));
+  while (!exchange->has_reply()) co_await waker_->wait();
+  co_return co_await answer_reply(exchange->take());
 }
 
 net::awaitable<HttpSession::Next> HttpSession::list(KeeperClient::Exchange& exchange, const ListFilter& filter) {
   std::vector<protocol::Summary> containers;
   for (;;) {
     auto received = co_await exchange.next();
-    auto* item = std::get_if<protocol::ListItem>(&received.reply);
-    if (item == nullptr && !std::holds_alternative<protocol::Succeeded>(received.reply))
+    auto* item = std::get_if<protocol::ListItem>(&received->reply());
+    if (item == nullptr && !std::holds_alternative<protocol::Succeeded>(received->reply()))
       co_return co_await answer_reply(std::move(received));
     if (item == nullptr) break;
     containers.push_back(std::move(item->container));
@@ -218,7 +228,7 @@ net::awaitable<HttpSession::Next> HttpSession::list(KeeperClient::Exchange& exch
   co_return co_await answer(response(200, list_json(filter.apply(std::move(containers))), after()));
 }
 
-net::awaitable<std::optional<Received>> HttpSession::next_or_gone(KeeperClient::Exchange& exchange) {
+net::awaitable<ReceivedPtr> HttpSession::next_or_gone(KeeperClient::Exchange& exchange) {
   const auto readable = std::make_shared<bool>(false);
   bool watching = false;
   while (!exchange.has_reply()) {
@@ -227,7 +237,7 @@ net::awaitable<std::optional<Received>> HttpSession::next_or_gone(KeeperClient::
     co_await waker_->wait();
     if (!*readable) continue;
     watching = false;
-    if (connection_.glance() == Connection::Glance::Ended) co_return std::nullopt;
+    if (connection_.glance() == Connection::Glance::Ended) co_return nullptr;
   }
   if (watching) connection_.stop_watching();
   co_return exchange.take();
@@ -236,7 +246,7 @@ net::awaitable<std::optional<Received>> HttpSession::next_or_gone(KeeperClient::
 net::awaitable<HttpSession::Next> HttpSession::wait(KeeperClient::Exchange& exchange) {
   auto received = co_await next_or_gone(exchange);
   if (!received) co_return Next::Close;
-  const bool waiting = std::holds_alternative<protocol::Waiting>(received->reply);
+  const bool waiting = std::holds_alternative<protocol::Waiting>(received->reply());
   if (waiting) {
     // At once: the client starts the container only when it has this head.
     if (!co_await connection_.write(chunked_head("application/json", after()))) co_return Next::Close;
@@ -244,9 +254,9 @@ net::awaitable<HttpSession::Next> HttpSession::wait(KeeperClient::Exchange& exch
     if (!received) co_return Next::Close;
   }
   protocol::Exited end{-1, {}};
-  if (auto* exited = std::get_if<protocol::Exited>(&received->reply)) end = std::move(*exited);
-  else if (!waiting) co_return co_await answer_reply(std::move(*received));
-  else if (auto* failed = std::get_if<protocol::Failed>(&received->reply)) end.error = failed->message;
+  if (auto* exited = std::get_if<protocol::Exited>(&received->reply())) end = std::move(*exited);
+  else if (!waiting) co_return co_await answer_reply(std::move(received));
+  else if (auto* failed = std::get_if<protocol::Failed>(&received->reply())) end.error = failed->message;
   if (!waiting) co_return co_await answer(response(200, exited_json(end), after()));
   std::string bytes = chunk(exited_json(end));
   bytes += kLastChunk;
@@ -256,8 +266,8 @@ net::awaitable<HttpSession::Next> HttpSession::wait(KeeperClient::Exchange& exch
 net::awaitable<HttpSession::Next> HttpSession::logs(KeeperClient::Exchange& exchange) {
   auto received = co_await next_or_gone(exchange);
   if (!received) co_return Next::Close;
-  const bool streaming = std::holds_alternative<protocol::Streaming>(received->reply) && received->fds.size() == 1;
-  if (!streaming) co_return co_await answer_reply(std::move(*received));
+  const bool streaming = std::holds_alternative<protocol::Streaming>(received->reply()) && received->fds.size() == 1;
+  if (!streaming) co_return co_await answer_reply(std::move(received));
   if (!co_await connection_.write(chunked_head("application/vnd.docker.raw-stream", after()))) {
     exchange.cancel_stream();
     co_return Next::Close;
@@ -275,8 +285,8 @@ net::awaitable<HttpSession::Next> HttpSession::attach(KeeperClient::Exchange& ex
   if (connection_.input().size() > limits::kMaxEarlyStreamBytes)
     co_return co_await refuse_request({413, "attach", "more input came before the answer than is held"}, Next::Close);
   auto received = co_await exchange.next();
-  auto* hijacked = std::get_if<protocol::Hijacked>(&received.reply);
-  if (hijacked == nullptr || received.fds.size() != 1) {
+  auto* hijacked = std::get_if<protocol::Hijacked>(&received->reply());
+  if (hijacked == nullptr || received->fds.size() != 1) {
     head_.close = true;  // what follows was meant for a stream: it must not be read as requests
     (void)co_await answer_reply(std::move(received));
     co_await connection_.drain();
@@ -284,7 +294,7 @@ net::awaitable<HttpSession::Next> HttpSession::attach(KeeperClient::Exchange& ex
   }
   std::string first = hijack_head(head_.upgrade_tcp);
   first += hijacked->early.value;
-  if (co_await connection_.write(first)) co_await relay_attach(connection_, std::move(received.fds.front()));
+  if (co_await connection_.write(first)) co_await relay_attach(connection_, std::move(received->fds.front()));
   co_return Next::Close;
 }
 

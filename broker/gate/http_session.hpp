@@ -47,15 +47,15 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   net::awaitable<Next> refuse_request(const Refusal& refusal, Next next);
   net::awaitable<Next> answer(std::string bytes, std::string document = {});
   net::awaitable<Next> answer_locally();
-  net::awaitable<Next> answer_reply(Received received);
-  net::awaitable<Next> ask(TypedRequest typed);
+  net::awaitable<Next> answer_reply(ReceivedPtr received);
+  net::awaitable<Next> ask(std::unique_ptr<TypedRequest> typed);
   net::awaitable<Next> list(KeeperClient::Exchange& exchange, const ListFilter& filter);
   net::awaitable<Next> wait(KeeperClient::Exchange& exchange);
   net::awaitable<Next> logs(KeeperClient::Exchange& exchange);
   net::awaitable<Next> attach(KeeperClient::Exchange& exchange);
 
   // The next reply, or nothing where the client goes away first (while nothing has been hijacked, its FIN means that).
-  net::awaitable<std::optional<Received>> next_or_gone(KeeperClient::Exchange& exchange);
+  net::awaitable<ReceivedPtr> next_or_gone(KeeperClient::Exchange& exchange);
   After after() const { return head_.close ? After::Close : After::KeepAlive; }
   Next next() const { return head_.close ? Next::Close : Next::Request; }
   WithBody with_body() const { return head_.method == "HEAD" ? WithBody::No : WithBody::Yes; }

@@ -1,5 +1,8 @@
 #include "broker/gate/keeper_client.hpp"
 
+#include <boost/asio/post.hpp>
+#include <utility>
+
 namespace sallyport::gate {
 
 namespace {
@@ -12,7 +15,9 @@ bool is_final(const protocol::Reply& reply) {
 }  // namespace
 
 KeeperClient::KeeperClient(net::any_io_executor executor, UniqueFd channel, OnClosed on_closed)
-    : channel_(executor, std::move(channel), limits::kMaxMessageBytes, async::Sending::WithWrite),
+    : executor_(executor),
+      channel_(executor, std::move(channel), limits::kMaxMessageBytes, async::Sending::WithWrite),
+      outbox_(channel_),
       on_closed_(std::move(on_closed)) {}
 
 net::awaitable<void> KeeperClient::receive() {
@@ -20,29 +25,34 @@ net::awaitable<void> KeeperClient::receive() {
     auto message = co_await channel_.receive();
     if (!message) co_return on_closed_(message.error().text());
     if (message->bytes.empty()) co_return on_closed_("the keeper has closed the channel");
-    auto envelope = decode_message<protocol::ReplyEnvelope>(message->bytes);
-    if (!envelope) co_return on_closed_(envelope.error().text());
-    if (auto* welcome = std::get_if<protocol::Welcome>(&envelope->reply)) {
-      welcome_ = std::move(*welcome);
-      welcomed_.wake();
-      continue;
+    Reader replies(message->bytes);
+    while (replies.left() > 0) {
+      auto received = std::make_unique<Received>();
+      const auto decoded = decode_next(replies, received->envelope);
+      if (!decoded) co_return on_closed_(decoded.error().text());
+      if (auto* welcome = std::get_if<protocol::Welcome>(&received->reply())) {
+        welcome_ = std::move(*welcome);
+        welcomed_.wake();
+      } else {
+        received->fds = std::exchange(message->fds, {});  // what has descriptors comes alone
+        deliver(std::move(received));
+      }
     }
-    deliver(std::move(*envelope), std::move(message->fds));
     while (!cancels_.empty() && tell(protocol::CancelRequest{cancels_.back()})) cancels_.pop_back();
   }
 }
 
 net::awaitable<void> KeeperClient::wait_for_welcome() { return welcomed_.wait(); }
 
-void KeeperClient::deliver(protocol::ReplyEnvelope envelope, std::vector<UniqueFd> fds) {
-  const auto found = pending_.find(envelope.id);
+void KeeperClient::deliver(ReceivedPtr received) {
+  const auto found = pending_.find(received->envelope.id);
   if (found == pending_.end()) return;  // the descriptors close themselves
   Exchange* exchange = found->second.exchange;
-  const bool last = is_final(envelope.reply);
-  if (last) finish(envelope.id);
+  const bool last = is_final(received->reply());
+  if (last) finish(received->envelope.id);
   if (exchange == nullptr) return;
   exchange->finished_ = last;
-  exchange->replies_.push_back({std::move(envelope.reply), std::move(fds)});
+  exchange->replies_.push_back(std::move(received));
   exchange->waker_.wake();
 }
 
@@ -74,48 +84,64 @@ protocol::RequestId KeeperClient::unused_id() {
   return last_id_;
 }
 
-net::awaitable<void> KeeperClient::send(const protocol::RequestEnvelope& envelope) {
-  const std::vector<std::byte> bytes = encode_message(envelope);
-  for (;;) {
-    auto sent = channel_.send(bytes);
-    if (sent) co_return;
-    if (sent.error().code != EAGAIN) co_return on_closed_(sent.error().text());
-    (void)co_await channel_.wait_writable();
-  }
+// Soon: after whatever else is ready now, so that requests of several clients share a datagram, and the keeper's wake.
+void KeeperClient::send(const protocol::RequestEnvelope& envelope, When when) {
+  if (const auto put = outbox_.put(envelope); !put) return on_closed_(put.error().text());
+  if (when == When::Now || outbox_.is_worth_a_flush()) return flush();
+  if (std::exchange(flush_is_due_, true)) return;
+  net::post(executor_, [this] {
+    flush_is_due_ = false;
+    flush();
+  });
+}
+
+void KeeperClient::flush() {
+  const auto flushed = outbox_.flush();
+  if (flushed) return;
+  if (flushed.error().code != EAGAIN) return on_closed_(flushed.error().text());
+  if (std::exchange(waits_for_room_, true)) return;
+  channel_.when_writable([this] {
+    waits_for_room_ = false;
+    flush();
+  });
 }
 
 bool KeeperClient::tell(protocol::Request request) {
-  const protocol::RequestEnvelope envelope{unused_id(), std::move(request)};
-  return channel_.send(encode_message(envelope)).has_value();
+  if (outbox_.is_full()) return false;
+  send({unused_id(), std::move(request)}, When::Soon);
+  return true;
 }
 
-net::awaitable<std::unique_ptr<KeeperClient::Exchange>> KeeperClient::open(protocol::Request request, Waker& waker) {
-  const std::size_t kind = request.index();
-  while (!may_send(kind)) {
-    queue_.emplace_back(kind, &waker);
+net::awaitable<void> KeeperClient::wait_for_turn(const protocol::Request& request, Waker& waker) {
+  while (!may_send(request)) {
+    queue_.emplace_back(request.index(), &waker);
     co_await waker.wait();
     std::erase_if(queue_, [&waker](const auto& entry) { return entry.second == &waker; });
   }
+}
+
+std::unique_ptr<KeeperClient::Exchange> KeeperClient::open(protocol::Request request, Waker& waker) {
+  const std::size_t kind = request.index();
   const protocol::RequestEnvelope envelope{unused_id(), std::move(request)};
   auto exchange = std::make_unique<Exchange>(*this, envelope.id, waker);
   pending_.emplace(envelope.id, Pending{exchange.get(), kind});
   ++in_flight_[kind];
-  co_await send(envelope);
-  co_return exchange;
+  send(envelope, pending_.size() == 1 ? When::Now : When::Soon);
+  return exchange;
 }
 
 KeeperClient::Exchange::~Exchange() {
   if (!finished_) client_.abandon(id_, true);
 }
 
-Received KeeperClient::Exchange::take() {
-  Received received = std::move(replies_.front());
-  replies_.pop_front();
+ReceivedPtr KeeperClient::Exchange::take() {
+  ReceivedPtr received = std::move(replies_[taken_++]);
+  if (taken_ == replies_.size()) replies_.clear(), taken_ = 0;
   return received;
 }
 
-net::awaitable<Received> KeeperClient::Exchange::next() {
-  while (replies_.empty()) co_await waker_.wait();
+net::awaitable<ReceivedPtr> KeeperClient::Exchange::next() {
+  while (!has_reply()) co_await waker_.wait();
   co_return take();
 }
 

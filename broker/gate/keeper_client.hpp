@@ -10,7 +10,7 @@
 #include <memory>
 #include <unordered_map>
 
-#include "broker/async/channel.hpp"
+#include "broker/async/outbox.hpp"
 #include "broker/gate/waker.hpp"
 #include "broker/protocol/messages.hpp"
 #include "broker/protocol/permits.hpp"
@@ -18,9 +18,11 @@
 namespace sallyport::gate {
 
 struct Received {
-  protocol::Reply reply;
+  protocol::ReplyEnvelope envelope;
   std::vector<UniqueFd> fds;
+  protocol::Reply& reply() { return envelope.reply; }
 };
+using ReceivedPtr = std::unique_ptr<Received>;  // large, and handed on several times
 
 class KeeperClient {
  public:
@@ -35,8 +37,11 @@ class KeeperClient {
   net::awaitable<void> wait_for_welcome();
   const protocol::Welcome& welcome() const { return welcome_; }
 
+  // Suspends while another request of its kind would be more than its permit; then it is to be sent at once.
+  net::awaitable<void> wait_for_turn(const protocol::Request& request, Waker& waker);
+  bool may_send(const protocol::Request& request) const { return may_send(request.index()); }
   // Sends a request. `waker` is woken at each reply to it.
-  net::awaitable<std::unique_ptr<Exchange>> open(protocol::Request request, Waker& waker);
+  std::unique_ptr<Exchange> open(protocol::Request request, Waker& waker);
   // Sends a request that has no answer; false where the channel is full just now.
   bool tell(protocol::Request request);
 
@@ -47,14 +52,20 @@ class KeeperClient {
     std::size_t kind = 0;
   };
 
-  net::awaitable<void> send(const protocol::RequestEnvelope& envelope);
-  void deliver(protocol::ReplyEnvelope envelope, std::vector<UniqueFd> fds);
+  enum class When : bool { Now, Soon };
+  void send(const protocol::RequestEnvelope& envelope, When when);
+  void flush();
+  void deliver(ReceivedPtr received);
   void finish(protocol::RequestId id);
   void abandon(protocol::RequestId id, bool may_cancel);
   protocol::RequestId unused_id();
   bool may_send(std::size_t kind) const;
 
+  net::any_io_executor executor_;
   async::Channel channel_;
+  async::Outbox outbox_;
+  bool flush_is_due_ = false;
+  bool waits_for_room_ = false;
   OnClosed on_closed_;
   protocol::Welcome welcome_;
   Waker welcomed_;
@@ -74,9 +85,9 @@ class KeeperClient::Exchange {
   Exchange(const Exchange&) = delete;
   Exchange& operator=(const Exchange&) = delete;
 
-  bool has_reply() const { return !replies_.empty(); }
-  Received take();
-  net::awaitable<Received> next();
+  bool has_reply() const { return taken_ < replies_.size(); }
+  ReceivedPtr take();
+  net::awaitable<ReceivedPtr> next();
   // The stream that came with the last reply has lost its client: the keeper may stop feeding it.
   void cancel_stream();
 
@@ -84,7 +95,8 @@ class KeeperClient::Exchange {
   KeeperClient& client_;
   protocol::RequestId id_;
   Waker& waker_;
-  std::deque<Received> replies_;
+  std::vector<ReceivedPtr> replies_;  // [taken_, their end) have not been taken
+  std::size_t taken_ = 0;
   bool finished_ = false;
   friend class KeeperClient;
 };

@@ -25,7 +25,7 @@ AnswerTask act(const Call& call, engine::Operation operation, const Owned& owned
   co_return engine::explain(operation, reply->status, text, reference.text());
 }
 
-bool succeeded(const Answer& answer) { return std::holds_alternative<Succeeded>(answer.reply); }
+bool succeeded(const Answer& answer) { return std::holds_alternative<Succeeded>(*answer.reply); }
 
 net::awaitable<void> kill_after_lifetime(Services& services, SessionPtr session, Owned owned,
                                          std::chrono::seconds lifetime) {

@@ -18,10 +18,11 @@ struct Call {
 };
 
 struct Answer {
-  protocol::Reply reply;
-  UniqueFd fd;                                              // goes with it
-  Answer(protocol::Reply with) : reply(std::move(with)) {}  // NOLINT(google-explicit-constructor): a reply is an answer
-  Answer(protocol::Reply with, UniqueFd passed) : reply(std::move(with)), fd(std::move(passed)) {}
+  std::unique_ptr<protocol::Reply> reply;  // boxed: it is handed through several coroutines
+  UniqueFd fd;                             // goes with it
+  Answer(protocol::Reply with)             // NOLINT(google-explicit-constructor): a reply is an answer
+      : reply(std::make_unique<protocol::Reply>(std::move(with))) {}
+  Answer(protocol::Reply with, UniqueFd passed) : Answer(std::move(with)) { fd = std::move(passed); }
 };
 using AnswerTask = net::awaitable<Answer>;
 
@@ -49,8 +50,11 @@ Refused grant(const Call& call, std::string_view object, Weight weight);
 // The container that the client names, if it is the session's; else the refusal.
 std::expected<Owned, protocol::Failed> find_owned(const Call& call, const ContainerName& reference);
 
-// Sends a reply that is not the last, or the last one. Waits while the gate's channel is full; a gate that reads
-// nothing for long is ended.
+// Sends a reply that is not the last, or the last one. False where the gate's channel is full: nothing is sent.
+bool send_reply_now(Services& services, const SessionPtr& session, protocol::RequestId id,
+                    const protocol::Reply& reply);
+// The same, with a descriptor where there is one; waits while the channel is full. A gate that reads nothing for long
+// is ended.
 net::awaitable<void> send_reply(Services& services, SessionPtr session, protocol::RequestId id,
                                 const protocol::Reply& reply, const UniqueFd& fd);
 

@@ -1,3 +1,6 @@
+#include <boost/asio/post.hpp>
+#include <utility>
+
 #include "broker/api/names.hpp"
 #include "broker/keeper/answers.hpp"
 #include "broker/keeper/ending.hpp"
@@ -87,14 +90,16 @@ net::awaitable<Result<std::vector<engine::ListedContainer>>> refresh_ledger(Serv
   co_return listed;
 }
 
-net::awaitable<void> send_reply(Services& services, SessionPtr session, protocol::RequestId id,
-                                const protocol::Reply& reply, const UniqueFd& fd) {
-  const std::vector<std::byte> bytes = encode_message(protocol::ReplyEnvelope{id, reply});
-  const int fds[] = {fd.get()};
-  const std::span<const int> passed = fd ? std::span<const int>(fds) : std::span<const int>();
+namespace {
+
+bool can_be_answered(const Session& session) { return !session.is_ending && session.gate && session.gate->is_open(); }
+
+// Until the gate's channel takes it. A gate that does not read is ended with its session.
+template <class Send>
+net::awaitable<void> send_when_there_is_room(Services& services, SessionPtr session, Send send) {
   const auto give_up = Clock::now() + kGateReadsWithin;
-  while (!session->is_ending && session->gate && session->gate->is_open()) {
-    const auto sent = session->gate->send(bytes, passed);
+  while (can_be_answered(*session)) {
+    const Result<> sent = send(*session);
     if (sent) co_return;
     if (sent.error().code != EAGAIN)
       co_return end_session(services, session, "gate.ended", "the gate cannot be answered: " + sent.error().text());
@@ -103,6 +108,51 @@ net::awaitable<void> send_reply(Services& services, SessionPtr session, protocol
     const auto room = co_await async::within(std::chrono::seconds(5), session->gate->wait_writable());
     if (!room && room.error().code != ETIMEDOUT) co_return;
   }
+}
+
+net::awaitable<void> drain_replies(Services& services, SessionPtr session) {
+  return send_when_there_is_room(services, std::move(session), [](Session& full) { return full.replies->flush(); });
+}
+
+void flush_replies(Services& services, const SessionPtr& session) {
+  if (!can_be_answered(*session) || session->replies->flush()) return;
+  session->tasks.spawn("send replies", drain_replies(services, session));
+}
+
+// After whatever else is ready now, so that replies that come together share a datagram, and the gate's wake.
+void flush_replies_soon(Services& services, const SessionPtr& session) {
+  if (std::exchange(session->flush_is_due, true)) return;
+  net::post(services.executor, [&services, session] {
+    session->flush_is_due = false;
+    flush_replies(services, session);
+  });
+}
+
+}  // namespace
+
+bool send_reply_now(Services& services, const SessionPtr& session, protocol::RequestId id,
+                    const protocol::Reply& reply) {
+  if (!can_be_answered(*session)) return true;
+  if (session->replies->is_full()) return false;
+  if (const auto put = session->replies->put(protocol::ReplyEnvelope{id, reply}); !put) {
+    end_session(services, session, "gate.ended", "the gate cannot be answered: " + put.error().text());
+    return true;
+  }
+  if (session->in_flight.size() <= 1 || session->replies->is_worth_a_flush()) flush_replies(services, session);
+  else flush_replies_soon(services, session);
+  return true;
+}
+
+net::awaitable<void> send_reply(Services& services, SessionPtr session, protocol::RequestId id,
+                                const protocol::Reply& reply, const UniqueFd& fd) {
+  while (!fd && !send_reply_now(services, session, id, reply)) co_await drain_replies(services, session);
+  if (!fd) co_return;
+  // Alone in its datagram: so the gate knows whose the descriptor is.
+  co_await send_when_there_is_room(services, session,
+                                   [bytes = encode_message(protocol::ReplyEnvelope{id, reply}), &fd](Session& waiting) {
+                                     const int fds[] = {fd.get()};
+                                     return waiting.gate->send(bytes, fds);
+                                   });
 }
 
 }  // namespace sallyport::keeper

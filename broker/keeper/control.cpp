@@ -39,13 +39,13 @@ void refuse(Services& services, async::Channel& control, const Hello* hello, con
 
 // The launcher may say that its worker has ended; its closing the connection, or anything else, ends the session.
 net::awaitable<void> listen_to_launcher(Services& services, SessionPtr session) {
-  auto message = co_await session->control->receive();
+  const auto message = co_await session->control->receive(async::Descriptors::Refused);
   if (session->is_ending) co_return;
   if (!message || message->bytes.empty())
     co_return end_session(services, session, "launcher.closed", "the launcher closed its connection");
   const auto decoded = decode_message<handshake::ToKeeper>(message->bytes);
   const auto* ended = decoded ? std::get_if<handshake::WorkerEnded>(&*decoded) : nullptr;
-  if (ended == nullptr || !message->fds.empty())
+  if (ended == nullptr || message->fds_refused)
     co_return end_session(services, session, "launcher.misconduct", "the launcher sent what it may not send");
   session->worker_ended = true;
   session->worker_status = (ended->signalled ? "signal " : "exit ") + std::to_string(ended->value);

@@ -103,14 +103,14 @@ void finish_dial(Services& services, const SessionPtr& session, const protocol::
 
 net::awaitable<void> serve_relay(Services& services, SessionPtr session) {
   while (!session->is_ending) {
-    auto message = co_await session->relay->receive();
+    const auto message = co_await session->relay->receive(async::Descriptors::Refused);
     if (session->is_ending) co_return;
     const auto end = [&](const std::string& what) {
       end_session(services, session, "relay.misconduct", "the relay: " + what);
     };
     if (!message) co_return end(message.error().text());
     if (message->bytes.empty()) co_return end_session(services, session, "relay.ended", "the relay closed its channel");
-    if (!message->fds.empty()) co_return end("it sent descriptors");
+    if (message->fds_refused) co_return end("it sent descriptors");
     const auto decoded = decode_message<relay::ToKeeper>(message->bytes);
     if (!decoded) co_return end(decoded.error().text());
     if (const auto* ask = std::get_if<relay::Connect>(&*decoded)) {

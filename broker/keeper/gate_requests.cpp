@@ -38,14 +38,16 @@ bool is_over_its_rate(const protocol::Reply& reply) {
   return failed != nullptr && failed->http_status == kTooManyRequests;
 }
 
-net::awaitable<void> answer_request(Call call, protocol::Request request) {
-  const Answer outcome = co_await dispatch(call, request);
+// `task` rather than the request: the largest kind of request would make every one of these as large.
+net::awaitable<void> answer_request(Call call, AnswerTask task) {
+  const Answer outcome = co_await std::move(task);
   Session& session = *call.session;
   // A refusal costs the asker nothing but this wait: without it one session could keep us busy with refusals alone.
-  if (is_over_its_rate(outcome.reply)) co_await async::sleep_for(kSlowDown);
+  if (is_over_its_rate(*outcome.reply)) co_await async::sleep_for(kSlowDown);
   // In flight until its last reply is in the channel, so that a gate that does not read cannot make us hold ever more
   // of them. Nothing suspends between that and the erase, so the gate may use the id again as soon as it has the reply.
-  co_await send_reply(call.services, call.session, call.id, outcome.reply, outcome.fd);
+  if (outcome.fd || !send_reply_now(call.services, call.session, call.id, *outcome.reply))
+    co_await send_reply(call.services, call.session, call.id, *outcome.reply, outcome.fd);
   session.in_flight.erase(call.id);
   --session.in_flight_of[call.in_flight->kind];
 }
@@ -107,14 +109,14 @@ void begin(Services& services, const SessionPtr& session, protocol::RequestEnvel
   call.in_flight->kind = envelope.request.index();
   session->in_flight.emplace(call.id, call.in_flight);
   ++session->in_flight_of[call.in_flight->kind];
-  session->tasks.spawn("request", answer_request(std::move(call), std::move(envelope.request)));
+  session->tasks.spawn("request", answer_request(call, dispatch(call, envelope.request)));
 }
 
 }  // namespace
 
 net::awaitable<void> serve_gate(Services& services, SessionPtr session) {
   while (!session->is_ending) {
-    auto message = co_await session->gate->receive();
+    const auto message = co_await session->gate->receive(async::Descriptors::Refused);
     if (session->is_ending) co_return;
     if (!message)
       co_return end_session(services, session, "gate.misconduct", "the gate's channel: " + message.error().text());
@@ -122,13 +124,16 @@ net::awaitable<void> serve_gate(Services& services, SessionPtr session) {
     const auto misconduct = [&](const std::string& what) {
       end_session(services, session, "gate.misconduct", "the gate broke the protocol: " + what);
     };
-    if (!message->fds.empty()) co_return misconduct("it sent descriptors");
-    auto envelope = decode_message<protocol::RequestEnvelope>(message->bytes);
-    if (!envelope) co_return misconduct(envelope.error().text());
-    if (const std::string what = breach(*session, *envelope); !what.empty()) co_return misconduct(what);
-    if (protocol::kPermits[envelope->request.index()].answer == protocol::Answer::None)
-      co_await handle_untold(services, session, std::move(envelope->request));
-    else begin(services, session, std::move(*envelope));
+    if (message->fds_refused) co_return misconduct("it sent descriptors");
+    Reader requests(message->bytes);
+    while (requests.left() > 0 && !session->is_ending) {
+      protocol::RequestEnvelope envelope;
+      if (const auto decoded = decode_next(requests, envelope); !decoded) co_return misconduct(decoded.error().text());
+      if (const std::string what = breach(*session, envelope); !what.empty()) co_return misconduct(what);
+      if (protocol::kPermits[envelope.request.index()].answer == protocol::Answer::None)
+        co_await handle_untold(services, session, std::move(envelope.request));
+      else begin(services, session, std::move(envelope));
+    }
   }
 }
 

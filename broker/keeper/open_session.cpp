@@ -111,7 +111,10 @@ net::awaitable<Result<>> start_processes(Services& services, Session& session, c
   const auto channel = [&](std::size_t most) {
     return std::make_unique<async::Channel>(services.executor, std::move(*next++), most, async::Sending::WithSendmsg);
   };
-  if (start.has_docker) session.gate = channel(limits::kMaxMessageBytes);
+  if (start.has_docker) {
+    session.gate = channel(limits::kMaxMessageBytes);
+    session.replies.emplace(*session.gate);
+  }
   if (start.forward_listeners > 0) session.relay = channel(limits::kMaxSmallMessageBytes);
   co_return Result<>{};
 }

@@ -8,7 +8,7 @@
 #include <optional>
 #include <string>
 
-#include "broker/async/channel.hpp"
+#include "broker/async/outbox.hpp"
 #include "broker/async/tasks.hpp"
 #include "broker/engine/docker_client.hpp"
 #include "broker/keeper/audit.hpp"
@@ -72,6 +72,8 @@ class Session {
 
   std::unique_ptr<async::Channel> control;  // the launcher's connection: it is the session
   std::unique_ptr<async::Channel> gate;
+  std::optional<async::Outbox> replies;  // to the gate
+  bool flush_is_due = false;             // of `replies`
   std::unique_ptr<async::Channel> relay;
   UniqueFd uid_lock;
 

@@ -3,6 +3,7 @@
 // so a decoder can neither forget one nor take it from the peer. Little-endian fixed-width integers, no padding.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -41,18 +42,30 @@ struct List {
 
 class Writer {
  public:
-  Writer() { bytes_.reserve(kUsual); }
   void raw(const void* data, std::size_t size) {
-    const auto* bytes = static_cast<const std::byte*>(data);
-    bytes_.insert(bytes_.end(), bytes, bytes + size);
+    if (size > room_.size() - size_) grow(size);
+    if (size > 0) std::memcpy(room_.data() + size_, data, size);
+    size_ += size;
   }
-  const std::vector<std::byte>& bytes() const { return bytes_; }
-  std::vector<std::byte> take() { return std::move(bytes_); }
+  std::size_t size() const { return size_; }
+  std::span<const std::byte> bytes() const { return std::span(room_).first(size_); }
+  std::vector<std::byte> take() {
+    room_.resize(size_);
+    return std::move(room_);
+  }
+  void cut(std::size_t size) { size_ = size; }  // forgets what was written beyond
+  void clear() {                                // an unusual amount of room is given back
+    if (room_.size() > kMostKept) std::vector<std::byte>().swap(room_);
+    size_ = 0;
+  }
 
  private:
   static constexpr std::size_t kUsual =
       1000;  // most messages are smaller: one allocation, of a size that malloc caches
-  std::vector<std::byte> bytes_;
+  static constexpr std::size_t kMostKept = 16 * 1024;
+  void grow(std::size_t size) { room_.resize(std::max({kUsual, 2 * room_.size(), size_ + size})); }
+  std::vector<std::byte> room_;  // written: [0, size_)
+  std::size_t size_ = 0;
 };
 
 class Reader {
@@ -211,12 +224,8 @@ struct Field<std::variant<Ts...>> {
     TRY(reader.raw(&index, 1));
     if (index >= sizeof...(Ts)) return fail("decode: unknown message");
     using Decode = Result<> (*)(Reader&, Variant&);
-    static constexpr Decode kDecoders[] = {[](Reader& from, Variant& into) -> Result<> {
-      Ts message{};
-      TRY(codec::decode(from, message));
-      into = std::move(message);
-      return {};
-    }...};
+    static constexpr Decode kDecoders[] = {
+        [](Reader& from, Variant& into) -> Result<> { return codec::decode(from, into.template emplace<Ts>()); }...};
     return kDecoders[index](reader, variant);
   }
 };
@@ -237,6 +246,11 @@ std::vector<std::byte> encode_message(const T& message) {
   Writer writer;
   codec::encode(writer, message);
   return writer.take();
+}
+// One of several messages that follow each other.
+template <class T>
+Result<> decode_next(Reader& reader, T& message) {
+  return codec::decode(reader, message);
 }
 // The whole span must be one message: bytes left over are an error.
 template <class T>

@@ -2,12 +2,13 @@
 // bounds.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
 
-#include "broker/async/channel.hpp"
+#include "broker/async/outbox.hpp"
 #include "broker/async/tasks.hpp"
 
 namespace sallyport::async {
@@ -80,9 +81,9 @@ struct ChannelPair {
   explicit ChannelPair(std::pair<UniqueFd, UniqueFd> sockets, std::size_t bound, Sending sending = Sending::WithSendmsg)
       : left(context.get_executor(), std::move(sockets.first), bound, sending),
         right(context.get_executor(), std::move(sockets.second), bound, sending) {}
-  Result<Message> receive_right() {
+  Result<Message> receive_right(Descriptors descriptors = Descriptors::Taken) {
     Result<Message> message = fail("nothing arrived");
-    auto run = [&]() -> net::awaitable<void> { message = co_await right.receive(); };
+    auto run = [&]() -> net::awaitable<void> { message = co_await right.receive(descriptors); };
     net::co_spawn(context, run(), net::detached);
     context.restart();
     context.run_for(2s);
@@ -133,7 +134,88 @@ TEST(Channel, WhereSendingIsWithWriteADescriptorIsRefusedAndBytesArrive) {
   ASSERT_TRUE(channels.left.send(bytes_of("hello")));
   const auto message = channels.receive_right();
   ASSERT_TRUE(message);
-  EXPECT_EQ(message->bytes, bytes_of("hello"));
+  EXPECT_TRUE(std::ranges::equal(message->bytes, bytes_of("hello")));
+}
+
+TEST(Channel, WhereDescriptorsAreRefusedTheMessageSaysThatSomeCame) {
+  auto pair = seqpacket_pair();
+  ASSERT_TRUE(pair);
+  ChannelPair channels(std::move(*pair), 64);
+  const int fds[] = {0};
+  ASSERT_TRUE(channels.left.send(bytes_of("with"), fds));
+  ASSERT_TRUE(channels.left.send(bytes_of("without")));
+  const auto with = channels.receive_right(Descriptors::Refused);
+  ASSERT_TRUE(with);
+  EXPECT_TRUE(with->fds_refused);
+  EXPECT_TRUE(with->fds.empty());
+  const auto without = channels.receive_right(Descriptors::Refused);
+  ASSERT_TRUE(without);
+  EXPECT_FALSE(without->fds_refused);
+}
+
+using Word = Text<64>;
+std::vector<std::string> words_of(const Message& message) {
+  std::vector<std::string> words;
+  Reader reader(message.bytes);
+  while (reader.left() > 0) {
+    Word word;
+    if (!decode_next(reader, word)) return {"(malformed)"};
+    words.push_back(word.value);
+  }
+  return words;
+}
+
+TEST(Outbox, WhatIsPutBeforeAFlushSharesADatagramInItsOrder) {
+  ChannelPair channels(seqpacket_pair().value(), 64);
+  Outbox outbox(channels.left);
+  for (const char* word : {"one", "two", "three"}) ASSERT_TRUE(outbox.put(Word(word)));
+  ASSERT_TRUE(outbox.flush());
+  ASSERT_TRUE(outbox.put(Word("four")));
+  ASSERT_TRUE(outbox.flush());
+  EXPECT_EQ(words_of(*channels.receive_right()), (std::vector<std::string>{"one", "two", "three"}));
+  EXPECT_EQ(words_of(*channels.receive_right()), (std::vector<std::string>{"four"}));
+}
+
+TEST(Outbox, NoDatagramIsLargerThanTheChannelAllowsAndNoMessageIsSplit) {
+  ChannelPair channels(seqpacket_pair().value(), 16);  // two words of four letters, each with its length
+  Outbox outbox(channels.left);
+  for (const char* word : {"aaaa", "bbbb", "cccc"}) ASSERT_TRUE(outbox.put(Word(word)));
+  ASSERT_TRUE(outbox.flush());
+  EXPECT_EQ(words_of(*channels.receive_right()), (std::vector<std::string>{"aaaa", "bbbb"}));
+  EXPECT_EQ(words_of(*channels.receive_right()), (std::vector<std::string>{"cccc"}));
+}
+
+TEST(Outbox, AMessageThatNoDatagramHoldsIsRefusedAndTheOthersGo) {
+  ChannelPair channels(seqpacket_pair().value(), 16);
+  Outbox outbox(channels.left);
+  ASSERT_TRUE(outbox.put(Word("good")));
+  const auto put = outbox.put(Word(std::string(13, 'x')));
+  ASSERT_FALSE(put);
+  EXPECT_EQ(put.error().code, EMSGSIZE);
+  ASSERT_TRUE(outbox.put(Word("too")));
+  ASSERT_TRUE(outbox.flush());
+  EXPECT_EQ(words_of(*channels.receive_right()), (std::vector<std::string>{"good", "too"}));
+}
+
+TEST(Outbox, AFullChannelKeepsTheRestForTheNextFlush) {
+  ChannelPair channels(seqpacket_pair().value(), 64 * 1024);
+  Outbox outbox(channels.left);
+  const std::vector<std::byte> large(32 * 1024);
+  while (channels.left.send(large)) {
+  }
+  for (const char* word : {"one", "two"}) ASSERT_TRUE(outbox.put(Word(word)));
+  EXPECT_EQ(outbox.flush().error().code, EAGAIN);
+  EXPECT_TRUE(outbox.is_full());
+  while (channels.receive_right()->bytes.size() == large.size() && !outbox.flush()) {
+  }
+  EXPECT_FALSE(outbox.is_full());
+  for (;;) {
+    const auto message = channels.receive_right();
+    ASSERT_TRUE(message);
+    if (message->bytes.size() == large.size()) continue;
+    EXPECT_EQ(words_of(*message), (std::vector<std::string>{"one", "two"}));
+    break;
+  }
 }
 
 }  // namespace

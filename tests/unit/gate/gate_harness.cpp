@@ -86,19 +86,23 @@ void GateHarness::serve() {
   for (;;) {
     auto datagram = receive_datagram(keeper_.get(), buffer);
     if (!datagram || datagram->size == 0) return;
-    auto envelope = decode_message<protocol::RequestEnvelope>(std::span(buffer).first(datagram->size));
-    if (!envelope || !datagram->fds.empty()) return;
-    std::vector<KeeperReply> replies;
-    {
-      const std::lock_guard lock(mutex_);
-      if (auto* claim = std::get_if<protocol::GateClaim>(&envelope->request)) {
-        claims_.push_back(*claim);
-        continue;
-      }
-      requests_.push_back(*envelope);
+    if (!datagram->fds.empty()) return;
+    Reader messages(std::span(buffer).first(datagram->size));
+    while (messages.left() > 0) {
+      protocol::RequestEnvelope envelope;
+      if (!decode_next(messages, envelope)) return;
+      answer(envelope);
     }
-    for (KeeperReply& one : answer_(envelope->id, envelope->request)) reply(envelope->id, std::move(one));
   }
+}
+
+void GateHarness::answer(const protocol::RequestEnvelope& envelope) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (const auto* claim = std::get_if<protocol::GateClaim>(&envelope.request)) return claims_.push_back(*claim);
+    requests_.push_back(envelope);
+  }
+  for (KeeperReply& one : answer_(envelope.id, envelope.request)) reply(envelope.id, std::move(one));
 }
 
 void GateHarness::reply(protocol::RequestId id, KeeperReply reply) {

@@ -43,6 +43,7 @@ class GateHarness {
 
  private:
   void serve();
+  void answer(const protocol::RequestEnvelope& envelope);
   Answer answer_;
   std::string path_;
   UniqueFd keeper_;

@@ -113,6 +113,52 @@ TEST(HostileGatePermits, EndAGateThatUsesAnIdTwice) {
   EXPECT_TRUE(keeper.audit_has("a request id that is in flight"));
 }
 
+std::vector<std::byte> together(std::initializer_list<std::vector<std::byte>> messages) {
+  std::vector<std::byte> bytes;
+  for (const auto& message : messages) bytes.insert(bytes.end(), message.begin(), message.end());
+  return bytes;
+}
+std::vector<std::byte> list_request(protocol::RequestId id) {
+  return encode_message(protocol::RequestEnvelope{id, protocol::ListContainers{true}});
+}
+
+TEST(HostileGateDatagram, OfSeveralGoodRequestsIsAnsweredWhole) {
+  KeeperUnderTest keeper;
+  ASSERT_TRUE(keeper.open());
+  keeper.send_raw(together({list_request(1), list_request(2), list_request(3)}));
+  for (protocol::RequestId id = 1; id <= 3; ++id) EXPECT_TRUE(keeper.reply(id)) << id;
+}
+
+TEST(HostileGateDatagram, IsJudgedToItsEnd) {
+  KeeperUnderTest keeper;
+  ASSERT_TRUE(keeper.open());
+  keeper.send_raw(together({list_request(1), list_request(2), bytes_of("junk")}));
+  EXPECT_TRUE(keeper.audit_has("gate.misconduct"));
+  EXPECT_TRUE(keeper.spawner_saw("kill"));
+}
+
+TEST(HostileGateDatagram, EndsAGateThatUsesAnIdTwiceInIt) {
+  KeeperUnderTest keeper;
+  ASSERT_TRUE(keeper.open());
+  keeper.dockerd().behave([](const std::string&) { return FakeDockerd::Answer{.never = true}; });
+  keeper.send_raw(together({list_request(1), list_request(1)}));
+  EXPECT_TRUE(keeper.audit_has("a request id that is in flight"));
+}
+
+TEST(HostileGateDatagram, HoldsNoMoreRequestsThanTheirPermit) {
+  KeeperUnderTest keeper;
+  ASSERT_TRUE(keeper.open());
+  keeper.dockerd().behave([](const std::string&) { return FakeDockerd::Answer{.never = true}; });
+  std::vector<std::byte> bytes;
+  for (std::size_t i = 0; i <= protocol::kPermit<protocol::ListContainers>.in_flight_at_most; ++i) {
+    const auto one = list_request(static_cast<protocol::RequestId>(i + 1));
+    bytes.insert(bytes.end(), one.begin(), one.end());
+  }
+  keeper.send_raw(bytes);
+  EXPECT_TRUE(keeper.audit_has("more requests in flight than its permit"));
+  EXPECT_TRUE(keeper.spawner_saw("kill"));
+}
+
 TEST(HostileGatePermits, AllowSoManyInFlightAndEndTheGateAtOneMore) {
   KeeperUnderTest keeper;
   ASSERT_TRUE(keeper.open());

@@ -219,11 +219,14 @@ std::optional<protocol::ReplyEnvelope> KeeperUnderTest::reply(protocol::RequestI
   for (;;) {
     auto received = receive_within(gate_.get(), milliseconds);
     if (!received || received->bytes.empty()) return {};
-    auto envelope = decode_message<protocol::ReplyEnvelope>(received->bytes);
-    if (!envelope) return {};
     for (UniqueFd& fd : received->fds) fds_.push_back(std::move(fd));
-    if (envelope->id == id) return std::move(*envelope);
-    kept_.emplace(envelope->id, std::move(*envelope));
+    Reader replies(received->bytes);
+    while (replies.left() > 0) {
+      protocol::ReplyEnvelope envelope;
+      if (!decode_next(replies, envelope)) return {};
+      kept_.emplace(envelope.id, std::move(envelope));
+    }
+    if (const auto found = kept_.find(id); found != kept_.end()) return std::move(kept_.extract(found).mapped());
   }
 }
 

@@ -1,0 +1,62 @@
+// BOTH SIDES. Messages on their way into one channel. Those that are put before a flush() share datagrams, as many as
+// fit, one after another in their order: the peer wakes once for all of them (it reads with decode_next()).
+#pragma once
+
+#include <vector>
+
+#include "broker/async/channel.hpp"
+#include "sallyport/bytes.hpp"
+
+namespace sallyport::async {
+
+class Outbox {
+ public:
+  explicit Outbox(Channel& channel) : channel_(channel) {}
+
+  // Error: the message is larger than a datagram may be; nothing is added.
+  template <class T>
+  Result<> put(const T& message) {
+    const std::size_t begin = writer_.size();
+    codec::encode(writer_, message);
+    if (writer_.size() - begin > channel_.max_message_bytes()) {
+      writer_.cut(begin);
+      return fail_errno("send a message: larger than a message may be", EMSGSIZE);
+    }
+    if (writer_.size() - last_begin_ > channel_.max_message_bytes()) {
+      ends_.push_back(begin);
+      last_begin_ = begin;
+    }
+    ++gathered_;
+    return {};
+  }
+  // Enough for one wake of the peer: more would let it idle while we go on gathering.
+  bool is_worth_a_flush() const { return gathered_ >= kWorthAFlush; }
+
+  // Into the channel, as far as it takes them. EAGAIN: it is full, and the rest stays.
+  Result<> flush() {
+    while (sent_ < writer_.size()) {
+      const std::size_t end = ends_.empty() ? writer_.size() : ends_.front();
+      const auto sent = channel_.send(writer_.bytes().subspan(sent_, end - sent_));
+      is_full_ = !sent;
+      if (!sent) return sent;
+      sent_ = end;
+      if (!ends_.empty()) ends_.erase(ends_.begin());
+    }
+    writer_.clear();
+    sent_ = last_begin_ = gathered_ = 0;
+    return {};
+  }
+  bool is_full() const { return is_full_; }  // the last flush left something
+
+ private:
+  static constexpr std::size_t kWorthAFlush = 4;  // measured (scripts/bench --only inspect-fake): 2 and 16 are slower
+  Channel& channel_;
+  Writer writer_;                  // [sent_, its end) is to be sent
+  std::vector<std::size_t> ends_;  // of all datagrams but the last
+  std::size_t last_begin_ = 0;     // of the last datagram
+  std::size_t sent_ = 0;
+  std::size_t gathered_ = 0;  // messages since the last flush
+  bool is_full_ = false;
+};
+
+}  // namespace sallyport::async
