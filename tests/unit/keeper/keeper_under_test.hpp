@@ -92,6 +92,7 @@ class KeeperUnderTest {
   std::string directory() const { return directory_; }
 
   FakeDockerd& dockerd() { return *dockerd_; }
+  const FakeDockerd& dockerd() const { return *dockerd_; }
 
  private:
   void run_spawner();
