@@ -37,9 +37,8 @@ net::awaitable<void> reap_one(Services& services, const LeftLedger& left) {
 
 }  // namespace
 
-net::awaitable<void> reap(Services& services, std::vector<LeftLedger> left) {
-  async::TaskGroup sessions(services.executor,
-                            [](const std::string& task, const std::string& what) { log::error(task + ": " + what); });
+net::awaitable<void> reap(Services& services, std::vector<LeftLedger> left, async::TaskGroup::OnBug on_bug) {
+  async::TaskGroup sessions(services.executor, std::move(on_bug));
   for (const LeftLedger& ledger : left) {
     while (sessions.running() >= 4) co_await async::sleep_for(std::chrono::milliseconds(20));
     sessions.spawn("reap", reap_one(services, ledger));

@@ -9,7 +9,8 @@
 
 namespace sallyport::keeper {
 
-// Goes on until nothing is left, however long dockerd is away; then services.reaped is set.
-net::awaitable<void> reap(Services& services, std::vector<LeftLedger> left);
+// Goes on until nothing is left, however long dockerd is away; then services.reaped is set. `on_bug` ends the broker:
+// nothing is known of what is left.
+net::awaitable<void> reap(Services& services, std::vector<LeftLedger> left, async::TaskGroup::OnBug on_bug);
 
 }  // namespace sallyport::keeper
