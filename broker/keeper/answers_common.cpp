@@ -89,7 +89,10 @@ net::awaitable<Result<std::vector<engine::ListedContainer>>> refresh_ledger(Serv
 
 net::awaitable<void> send_reply(Services& services, SessionPtr session, protocol::RequestId id,
                                 const protocol::Reply& reply, const UniqueFd& fd) {
-  const std::vector<std::byte> bytes = encode_message(protocol::ReplyEnvelope{id, reply});
+  std::vector<std::byte> bytes = encode_message(protocol::ReplyEnvelope{id, reply});
+  if (bytes.size() > limits::kMaxMessageBytes)  // an inspection: its parts are bounded each, and not together
+    bytes = encode_message(
+        protocol::ReplyEnvelope{id, Failed{500, "sallyport: what was asked for is larger than is served", 0}});
   const int fds[] = {fd.get()};
   const std::span<const int> passed = fd ? std::span<const int>(fds) : std::span<const int>();
   const auto give_up = Clock::now() + kGateReadsWithin;
