@@ -106,6 +106,12 @@ void PrivateBroker::finish() {
     return complain("the private broker died and what it left could not be removed; its ledger is in " +
                     state_directory_);
   std::error_code error;
+  // A ledger that outlives its session tells of creates whose outcome is unknown (broker/keeper/late_creates.hpp).
+  if (!std::filesystem::is_empty(state_directory_ + "/sessions", error) && !error)
+    return complain(
+        "dockerd may still make a container that this run asked for; in some minutes `sallyport-broker "
+        "--reap-only --state-dir " +
+        state_directory_ + "` removes it");
   std::filesystem::remove_all(state_directory_, error);
   if (error) complain("remove " + state_directory_ + ": " + error.message());
 }

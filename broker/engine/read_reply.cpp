@@ -210,7 +210,8 @@ Result<WaitOutcome> read_wait(std::string_view body) {
 Result<Inspected> read_inspect(std::string_view body) {
   JsonReader json(body);
   Inspected inspected;
-  // Together they leave room for the rest in one message to the gate.
+  // Together they leave room for the rest in one message to the gate, unless the client's labels are large as well:
+  // then its inspection is refused.
   std::size_t budget = limits::kMaxMessageBytes - 16 * 1024;
   json.object([&](std::string_view key) {
     if (key == "Id") inspected.container.id = ContainerId::parse(json.text(64)).value_or(ContainerId());

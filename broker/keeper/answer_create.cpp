@@ -61,9 +61,6 @@ net::awaitable<std::expected<engine::ContainerPlan, Failed>> plan(const Call& ca
   co_return plan_container(ask, call.session->profile.docker->container, *image, plan_facts, owned->name);
 }
 
-// dockerd goes on with a create whose client has given up; we have waited kUpstreamDeadline for its answer already.
-constexpr std::chrono::minutes kLateCreate{10};
-
 // A create whose answer never came may have succeeded. Its name stays taken until dockerd shows that it has not, or the
 // container is removed.
 net::awaitable<void> clear_up(Services& services, SessionPtr session, Owned owned) {

@@ -6,6 +6,11 @@ using protocol::ContainerStatus;
 
 namespace {
 
+// An honest gate read the labels of a container from one create body: the rest of an item, and the lengths of its
+// texts, fit beside them.
+static_assert(limits::kMaxCreateBodyBytes + limits::kMaxLabels * 8 + 8 * 1024 <= limits::kMaxMessageBytes,
+              "an item of a list always fits into a message");
+
 // What dockerd does not know, or what it would tell of the host.
 void fill_from_ledger(protocol::Summary& summary, const OwnedContainer& owned) {
   summary.id = owned.id;

@@ -23,11 +23,23 @@ AnswerTask explain_head(const engine::DockerClient::Stream& stream, engine::Oper
 }
 
 Refused too_many_streams(const Call& call, const ContainerName& reference) {
-  if (call.session->streams.size() < kMaxStreams) return {};
+  if (call.session->streams.size() + call.session->streams_opening < kMaxStreams) return {};
   return deny(
       call, reference.text(),
       {429, "streams", "sallyport: the session has " + std::to_string(kMaxStreams) + " open streams; close one", 1});
 }
+
+// The place of a stream that is being opened: taken where there is one, before anything suspends.
+class Opening {
+ public:
+  explicit Opening(SessionPtr session) : session_(std::move(session)) { ++session_->streams_opening; }
+  ~Opening() { --session_->streams_opening; }
+  Opening(const Opening&) = delete;
+  Opening& operator=(const Opening&) = delete;
+
+ private:
+  SessionPtr session_;
+};
 
 // Takes a number for a stream of this session, and what removes it again.
 std::pair<std::uint64_t, std::function<void()>> number_stream(const Call& call) {
@@ -76,6 +88,7 @@ AnswerTask answer(Call call, protocol::AttachContainer ask) {
     if (!detail::is_printable_ascii(c))
       co_return *deny(call, ask.container.text(), {400, "detachKeys", "sallyport: detachKeys is malformed", 0});
   if (const Refused refused = too_many_streams(call, ask.container)) co_return *refused;
+  const Opening opening(call.session);
   if (const Refused refused = grant(call, ask.container.text(), Weight::Change)) co_return *refused;
   engine::Exchange& exchange = call.in_flight->exchange;
   const auto stream = co_await call.services.docker.open_stream(engine::render_attach((*owned)->id, ask), exchange);
@@ -101,6 +114,7 @@ AnswerTask answer(Call call, protocol::ReadLogs ask) {
   const auto owned = find_owned(call, ask.container);
   if (!owned) co_return owned.error();
   if (const Refused refused = too_many_streams(call, ask.container)) co_return *refused;
+  const Opening opening(call.session);
   if (const Refused refused = grant(call, ask.container.text(), Weight::Read)) co_return *refused;
   engine::Exchange& exchange = call.in_flight->exchange;
   const auto stream = co_await call.services.docker.open_stream(engine::render_logs((*owned)->id, ask), exchange);

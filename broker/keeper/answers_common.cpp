@@ -92,6 +92,13 @@ net::awaitable<Result<std::vector<engine::ListedContainer>>> refresh_ledger(Serv
 
 namespace {
 
+// A ReplyEnvelope to be encoded, without a copy of the reply.
+struct EnvelopeView {
+  protocol::RequestId id;
+  const protocol::Reply& reply;
+  auto fields() { return std::tie(id, reply); }
+};
+
 bool can_be_answered(const Session& session) { return !session.is_ending && session.gate && session.gate->is_open(); }
 
 // Until the gate's channel takes it. A gate that does not read is ended with its session.
@@ -134,9 +141,9 @@ bool send_reply_now(Services& services, const SessionPtr& session, protocol::Req
                     const protocol::Reply& reply) {
   if (!can_be_answered(*session)) return true;
   if (session->replies->is_full()) return false;
-  if (const auto put = session->replies->put(protocol::ReplyEnvelope{id, reply}); !put) {
-    end_session(services, session, "gate.ended", "the gate cannot be answered: " + put.error().text());
-    return true;
+  if (!session->replies->put(EnvelopeView{id, reply})) {  // an inspection: its parts are bounded each, and not together
+    const protocol::Reply too_large = Failed{500, "sallyport: what was asked for is larger than is served", 0};
+    (void)session->replies->put(EnvelopeView{id, too_large});
   }
   if (session->in_flight.size() <= 1 || session->replies->is_worth_a_flush()) flush_replies(services, session);
   else flush_replies_soon(services, session);
@@ -149,7 +156,7 @@ net::awaitable<void> send_reply(Services& services, SessionPtr session, protocol
   if (!fd) co_return;
   // Alone in its datagram: so the gate knows whose the descriptor is.
   co_await send_when_there_is_room(services, session,
-                                   [bytes = encode_message(protocol::ReplyEnvelope{id, reply}), &fd](Session& waiting) {
+                                   [bytes = encode_message(EnvelopeView{id, reply}), &fd](Session& waiting) {
                                      const int fds[] = {fd.get()};
                                      return waiting.gate->send(bytes, fds);
                                    });

@@ -1,5 +1,6 @@
 #include "broker/keeper/ending.hpp"
 
+#include "broker/keeper/late_creates.hpp"
 #include "broker/keeper/removal.hpp"
 #include "broker/protocol/verbs.hpp"
 #include "sallyport/handshake.hpp"
@@ -58,14 +59,15 @@ net::awaitable<void> remove_known_containers(Services& services, const SessionPt
     if (!owned->id.empty() && !known.contains(dockerd_name(session->id, owned->name))) session->ledger.forget(owned);
 }
 
-net::awaitable<void> remove_all_containers(Services& services, const SessionPtr& session) {
+// All but the intents of which dockerd shows nothing for kIntentsSettle: they are what it returns.
+net::awaitable<Leftovers> remove_all_containers(Services& services, const SessionPtr& session) {
   Leftovers leftovers = leftovers_of(*session);
   const auto settled = Clock::now() + kIntentsSettle;
   bool said = false;
   while (!leftovers.empty()) {
-    const auto removed =
-        co_await remove_containers(services.docker, services.broker, session->id, leftovers, Clock::now() > settled);
-    if (leftovers.empty()) break;
+    const bool has_settled = Clock::now() > settled;
+    const auto removed = co_await remove_containers(services.docker, services.broker, session->id, leftovers, false);
+    if (leftovers.empty() || (removed && has_settled)) break;
     if (!removed && !said && Clock::now() > settled) {
       said = true;
       log::warning("session " + session->id.text() + ": " + removed.error().text() + "; trying until it is done");
@@ -73,6 +75,7 @@ net::awaitable<void> remove_all_containers(Services& services, const SessionPtr&
     }
     co_await async::sleep_for(kRetry);
   }
+  co_return leftovers;
 }
 
 void write_closing_records(Services& services, Session& session) {
@@ -96,11 +99,11 @@ net::awaitable<void> run_ending(Services& services, SessionPtr session) {
   if (!killed) log::error("session " + session->id.text() + ": " + killed.error().text());
   co_await remove_known_containers(services, session);
   co_await settle_creates(session);
-  co_await remove_all_containers(services, session);
+  Leftovers intents = co_await remove_all_containers(services, session);
   const auto removed = co_await services.spawner.ask(spawner::RemoveCgroup{session->id, session->systemd_cgroups});
   if (!removed) log::error("session " + session->id.text() + ": " + removed.error().text());
   write_closing_records(services, *session);
-  session->ledger_file.remove();
+  let_go_of_ledger(services, session->id, std::exchange(session->ledger_file, {}), std::move(intents));
   session->uid_lock.reset();
   tell_launcher(*session);
   log::info("session " + session->id.text() + " has ended: " + session->end_reason);

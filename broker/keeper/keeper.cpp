@@ -61,8 +61,7 @@ class Keeper {
                   engine::DockerClient(io.get_executor(), inputs.config.docker_socket),
                   SpawnerClient(io.get_executor(), std::move(inputs.spawner_channel)),
                   HangupWatch(io.get_executor()),
-                  async::TaskGroup(io.get_executor(),
-                                   [this](const std::string& task, const std::string& what) { bug(task, what); })},
+                  async::TaskGroup(io.get_executor(), on_bug())},
         signals_(io, SIGTERM, SIGINT) {
     services_.on_session_gone = [this] { leave_if_done(); };
   }
@@ -84,6 +83,9 @@ class Keeper {
     if (services_.stopping) return;
     log::error("task \"" + task + "\" failed: " + what);
     leave(1);  // the next broker reaps
+  }
+  async::TaskGroup::OnBug on_bug() {
+    return [this](const std::string& task, const std::string& what) { bug(task, what); };
   }
   void leave(int code) {
     exit_code_ = code;
@@ -135,7 +137,7 @@ class Keeper {
 
   net::awaitable<void> reap_all(std::vector<LeftLedger> left, bool then_exit) {
     if (then_exit) services_.tasks.spawn("give up", give_up());
-    co_await reap(services_, std::move(left));
+    co_await reap(services_, std::move(left), on_bug());
     if (then_exit) leave(0);
   }
   net::awaitable<void> give_up() {

@@ -27,7 +27,8 @@ std::vector<std::string_view> words_of(std::string_view line) {
   return words;
 }
 
-bool read_number(std::string_view text, std::uint32_t& value) {
+template <class Number>
+bool read_number(std::string_view text, Number& value) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   return error == std::errc{} && end == text.data() + text.size();
 }
@@ -40,6 +41,10 @@ bool is_ours(std::string_view name, const SessionId& session) {
 
 void read_line(const std::vector<std::string_view>& words, LedgerRecord& into) {
   if (words.size() == 2 && words[0] == "uid") (void)read_number(words[1], into.uid_base);
+  if (std::int64_t at = 0; words.size() == 2 && words[0] == "ended" && read_number(words[1], at) && at >= 0) {
+    into.ended = at;
+    std::erase_if(into.containers, [](const auto& entry) { return !entry.second.empty(); });
+  }
   if (words.size() < 2 || !is_ours(words[1], into.session)) return;
   if (words.size() == 2 && words[0] == "intent") into.containers.emplace(words[1], "");
   if (words.size() == 2 && words[0] == "gone") into.containers.erase(std::string(words[1]));
@@ -88,6 +93,14 @@ Result<LedgerFile> LedgerFile::create(const std::string& state_directory, const 
   return ledger;
 }
 
+Result<LedgerFile> LedgerFile::open_left(std::string path) {
+  LedgerFile ledger;
+  ledger.file_ = UniqueFd::adopt(::open(path.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW));
+  if (!ledger.file_) return fail_errno("open the ledger " + path);
+  ledger.path_ = std::move(path);
+  return ledger;
+}
+
 Result<> LedgerFile::append(std::string line) {
   line += '\n';
   ssize_t size;
@@ -107,6 +120,7 @@ Result<> LedgerFile::made(std::string_view name, const ContainerId& id) {
 }
 Result<> LedgerFile::gone(std::string_view name) { return append(std::string("gone ").append(name)); }
 Result<> LedgerFile::uid_base(std::uint32_t base) { return append("uid " + std::to_string(base)); }
+Result<> LedgerFile::ended(std::int64_t at) { return append("ended " + std::to_string(at)); }
 void LedgerFile::remove() {
   if (!path_.empty()) remove_ledger(path_);
   file_.reset();

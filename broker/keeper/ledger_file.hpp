@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,22 +16,26 @@
 
 namespace sallyport::keeper {
 
-// What a ledger file says. `containers`: name at dockerd -> id, empty where only the intent was written.
+// What a ledger file says. `containers`: name at dockerd -> id, empty where only the intent was written. `ended`: when
+// the session's end was done with all but its intents (late_creates.hpp), in seconds since the epoch.
 struct LedgerRecord {
   SessionId session;
   ProfileName profile;
   std::uint32_t uid_base = 0;
   bool systemd_cgroups = false;
   std::map<std::string, std::string> containers;
+  std::optional<std::int64_t> ended;
 };
 
 class LedgerFile {
  public:
   static Result<LedgerFile> create(const std::string& state_directory, const LedgerRecord& head);
+  static Result<LedgerFile> open_left(std::string path);  // one of an earlier broker
   Result<> intent(std::string_view dockerd_name);
   Result<> made(std::string_view dockerd_name, const ContainerId& id);
   Result<> gone(std::string_view dockerd_name);
   Result<> uid_base(std::uint32_t base);  // where the spawner chose it
+  Result<> ended(std::int64_t at);        // what has an id is gone
   void remove();
 
  private:

@@ -9,7 +9,9 @@
 
 namespace sallyport::keeper {
 
-// Goes on until nothing is left, however long dockerd is away; then services.reaped is set.
-net::awaitable<void> reap(Services& services, std::vector<LeftLedger> left);
+// Goes on until nothing is left, however long dockerd is away; then services.reaped is set. A create whose outcome is
+// still unknown is looked for after that (late_creates.hpp). `on_bug` ends the broker: nothing is known of what is
+// left.
+net::awaitable<void> reap(Services& services, std::vector<LeftLedger> left, async::TaskGroup::OnBug on_bug);
 
 }  // namespace sallyport::keeper

@@ -13,15 +13,19 @@ namespace sallyport::keeper {
 
 namespace net = boost::asio;
 
-// Containers of one session: name at dockerd -> id, empty where only the intent is known.
+// Containers of one session: name at dockerd -> the id that dockerd's answer to the create gave; empty where none came,
+// and only the intent is known.
 using Leftovers = std::map<std::string, std::string>;
 
-// A create that was cut off may still make its container: dockerd does not hear that its client has gone. Only a list
-// made after this long may drop an intent.
+// A create that was cut off may still make its container: dockerd does not hear that its client has gone. The end of a
+// session waits for it this long...
 inline constexpr std::chrono::seconds kIntentsSettle{3};
+// ...and it is looked for this long: only a list made later drops an intent.
+inline constexpr std::chrono::minutes kLateCreate{10};
 
-// Removes what it can, all at once, and takes it out of `leftovers`. An intent is taken out when a list that dockerd
-// made after `intents_may_be_dropped` was set does not show it. Error: dockerd is away, or refuses; to be called again.
+// Removes what it can, all at once, and takes it out of `leftovers`. An intent is taken out when its container has been
+// removed, or when `intents_may_be_dropped` and a list that dockerd made since does not show it. Error: dockerd is
+// away, or refuses; to be called again. Without one, all that is left are intents.
 net::awaitable<Result<>> remove_containers(engine::DockerClient& docker, std::string broker, SessionId session,
                                            Leftovers& leftovers, bool intents_may_be_dropped);
 

@@ -27,7 +27,7 @@ struct Services {
   HangupWatch hangups;
   async::TaskGroup tasks;                                    // what outlives a session: accepting, ending, reaping
   std::map<std::string, std::shared_ptr<Session>> sessions;  // by id, until they are cleaned up
-  bool reaped = false;                                       // nothing of an earlier broker is left
+  bool reaped = false;                                       // what earlier brokers left has been removed
   bool stopping = false;
   std::function<void()> on_session_gone;  // the last step of an ending
 };

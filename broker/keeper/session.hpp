@@ -81,6 +81,7 @@ class Session {
   std::array<std::size_t, std::variant_size_v<protocol::Request>> in_flight_of{};
   std::map<std::uint64_t, NamedStream> streams;  // by a number of ours: a gate may use a request id again
   std::uint64_t last_stream = 0;
+  std::size_t streams_opening = 0;  // those that have their place and are not in `streams` yet
   std::map<std::uint32_t, ForwardConnection> forwards;
   std::vector<std::int32_t> forward_groups;  // one gid a forward of the profile, or -1
 

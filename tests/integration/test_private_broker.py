@@ -7,6 +7,7 @@ import pytest
 from support import leaks, places, sandbox
 from support.broker import Broker
 from support.processes import wait_until
+from support.recorder import Recorder
 
 RUN_ONE = "import docker; print(docker.from_env().containers.run('busybox', ['echo', 'private'], remove=True).decode(), end='')"
 
@@ -49,6 +50,28 @@ def test_the_private_broker_dies_and_what_it_left_is_reaped(places_only, dockerd
         assert running.wait(20) == 125
     wait_until(lambda: dockerd.request("GET", f"/v1.41/containers/{identity}/json").status == 404, 5, "the container is left")
     leaks.wait_until_clean(places_only, dockerd)
+
+
+def test_what_dockerd_may_still_make_is_left_on_the_ledger_and_said(places_only, dockerd):
+    recorder = Recorder(dockerd.socket)
+    recorder.cuts = b"POST /v1.41/containers/create"
+    places_only.docker_socket = recorder.socket
+    try:
+        done = sandbox.run_python(places_only, "worker", RUN_ONE, options=["--private-broker"])
+        [state] = places_only.state.glob("private-*")
+        assert "dockerd cannot be reached" in done.stderr and f"--reap-only --state-dir {state}" in done.stderr, done
+        [ledger] = (state / "sessions").iterdir()
+        name = next(line.split()[1] for line in ledger.read_text().splitlines() if line.startswith("intent "))
+        labels = {"sallyport.broker": (state / "broker-id").read_text().strip(), "sallyport.session": ledger.name}
+        identity = dockerd.run_foreign(name, labels=labels, start=False)  # dockerd makes it now
+        places_only.state = state
+        reap = subprocess.run([places.program("sallyport-broker"), *places_only.options, "--reap-only"], capture_output=True,
+                              text=True, timeout=30)
+        assert reap.returncode == 0, reap
+        assert dockerd.request("GET", f"/v1.41/containers/{identity}/json").status == 404
+        assert not list((state / "sessions").iterdir())
+    finally:
+        recorder.end()
 
 
 def test_only_root_may_ask_for_it(places_only):

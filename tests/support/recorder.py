@@ -64,6 +64,7 @@ class Recorder:
         self.sent = []  # per connection: all that the keeper wrote; never shrinks, so that ids stay distinct
         self.taken = {}  # per connection: how many of its requests take() has returned
         self.stopped = False
+        self.cuts = None  # dockerd gets nothing of what has this in it, and the keeper's connection is closed
         threading.Thread(target=self._accept, daemon=True).start()
 
     def _accept(self):
@@ -94,6 +95,9 @@ class Recorder:
                     data = key.fileobj.recv(65536)
                 except OSError:
                     data = b""
+                if key.fileobj is client and self.cuts and self.cuts in data:
+                    open_ends = 0
+                    break
                 if key.fileobj is client and data:
                     with self.lock:
                         record += data

@@ -129,6 +129,42 @@ TEST(Dockerd, ThatIsAwayLetsNoSessionBegin) {
   EXPECT_TRUE(keeper.open()) << keeper.refusal();
 }
 
+// Labels of the client's and what dockerd tells are bounded each, and not together.
+TEST(Inspection, ThatIsLargerThanAMessageIsAnErrorOfItsRequestAlone) {
+  KeeperUnderTest keeper;
+  ASSERT_TRUE(keeper.open());
+  auto ask = keeper.create_request("db");
+  for (std::size_t i = 0; i < limits::kMaxLabels; ++i)
+    ask.labels.items.push_back({"l" + std::to_string(i), std::string(1000, 'v')});
+  keeper.expect<protocol::Created>(ask);
+  const auto inspect = [&](std::size_t argument_bytes) {
+    keeper.dockerd().behave([=](const std::string& request) {
+      return FakeDockerd::Answer{.bytes = request.find("/json HTTP") == std::string::npos
+                                              ? ""
+                                              : ok(R"({"Id":")" + FakeDockerd::id('c') +
+                                                   R"(","State":{"Status":"running"},"Args":[")" +
+                                                   std::string(argument_bytes, 'a') + R"("],"Config":{"Cmd":[")" +
+                                                   std::string(argument_bytes, 'a') + R"("]},"HostConfig":{}})")};
+    });
+    return keeper.ask(protocol::InspectContainer{db()});
+  };
+  const auto served = inspect(40'000);
+  ASSERT_TRUE(std::holds_alternative<protocol::Inspected>(served)) << served.index();
+  // The largest that is served, and one byte more: each byte of an argument counts twice here.
+  const std::size_t size = encode_message(protocol::ReplyEnvelope{1, served}).size();
+  const std::size_t more = (limits::kMaxMessageBytes - size) / 2;
+  EXPECT_TRUE(std::holds_alternative<protocol::Inspected>(inspect(40'000 + more)));
+  for (const std::size_t beyond : {more + 1, more + 15'000}) {
+    const auto refused = inspect(40'000 + beyond);
+    ASSERT_TRUE(std::holds_alternative<Failed>(refused)) << refused.index();
+    EXPECT_EQ(std::get<Failed>(refused).http_status, 500);
+    EXPECT_THAT(std::get<Failed>(refused).message.value, testing::HasSubstr("larger than is served"));
+  }
+  EXPECT_FALSE(keeper.spawner_saw("kill", 100)) << "the session goes on";
+  keeper.dockerd().behave({});
+  keeper.expect<protocol::Inspected>(protocol::InspectContainer{db()});
+}
+
 TEST(Logs, AreFedPieceByPieceAndEndWithTheirSource) {
   KeeperUnderTest keeper;
   ASSERT_TRUE(keeper.open());

@@ -4,6 +4,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <filesystem>
 
@@ -112,6 +113,49 @@ TEST(Session, EndsWhileARemovalOfItsOwnHangs) {
   EXPECT_TRUE(keeper.is_alive());
 }
 
+// As dockerd is while it makes a container: it lists it, and does not know it by its id yet.
+FakeDockerd::Behaviour unknown_at_first(const std::string& listed_name, char digit, int times) {
+  return [=, asked = std::make_shared<std::atomic<int>>(0)](const std::string& request) {
+    if (request.find("/containers/create") != std::string::npos) return FakeDockerd::Answer{.bytes = "no HTTP\r\n\r\n"};
+    if (request.find("/containers/json") != std::string::npos)
+      return FakeDockerd::Answer{.bytes = FakeDockerd::reply(200, R"([{"Id":")" + FakeDockerd::id(digit) +
+                                                                      R"(","Names":["/)" + listed_name + R"("]}])")};
+    if (request.starts_with("DELETE /v1.41/containers/" + FakeDockerd::id(digit)) && (*asked)++ < times)
+      return FakeDockerd::Answer{.bytes = FakeDockerd::reply(404, R"({"message":"No such container"})")};
+    return FakeDockerd::Answer{};
+  };
+}
+std::size_t removals_of(const KeeperUnderTest& keeper, char digit) {
+  const auto requests = keeper.dockerd().requests();
+  return static_cast<std::size_t>(std::ranges::count_if(requests, [digit](const std::string& request) {
+    return request.starts_with("DELETE /v1.41/containers/" + FakeDockerd::id(digit));
+  }));
+}
+
+TEST(Session, KeepsTheNameOfACreateThatDockerdStillMakes) {
+  KeeperUnderTest keeper;
+  ASSERT_TRUE(keeper.open());
+  keeper.dockerd().behave(unknown_at_first("sp-" + keeper.session() + "-db", 'c', 1));
+  keeper.expect<protocol::Failed>(keeper.create_request("db"));
+  ASSERT_TRUE(eventually([&] { return removals_of(keeper, 'c') == 1; }));
+  EXPECT_EQ(keeper.expect<protocol::Failed>(keeper.create_request("db")).http_status, 409);
+  EXPECT_TRUE(eventually([&] { return removals_of(keeper, 'c') == 2; })) << "it is asked for until it is gone";
+  keeper.dockerd().behave({});
+  EXPECT_TRUE(eventually([&] {
+    return std::holds_alternative<protocol::Created>(keeper.ask(keeper.create_request("db")));
+  })) << "the name is free again";
+}
+
+TEST(Session, EndsOnlyWhenAContainerThatDockerdStillMadeIsGone) {
+  KeeperUnderTest keeper;
+  ASSERT_TRUE(keeper.open());
+  keeper.dockerd().behave(unknown_at_first("sp-" + keeper.session() + "-db", 'c', 3));
+  keeper.expect<protocol::Failed>(keeper.create_request("db"));
+  keeper.close_control();
+  expect_everything_gone(keeper, "launcher.closed");
+  EXPECT_EQ(removals_of(keeper, 'c'), 4U);
+}
+
 TEST(Session, IsCleanedUpWhenDockerdComesBack) {
   KeeperUnderTest keeper;
   ASSERT_TRUE(keeper.open());
@@ -200,6 +244,34 @@ TEST(Reaper, RemovesByRecordAndNeverByLabelAlone) {
   EXPECT_FALSE(keeper.dockerd().saw("DELETE /v1.41/containers/" + FakeDockerd::id('f'))) << "its labels are no record";
   EXPECT_TRUE(keeper.audit_has("\"event\":\"reap\""));
   EXPECT_TRUE(eventually([&] { return std::filesystem::is_empty(keeper.directory() + "/state/sessions"); }));
+}
+
+TEST(Reaper, AsksAgainForAListedContainerThatDockerdDoesNotKnowYet) {
+  KeeperUnderTest::Options options;
+  options.ledger_session = "0123456789ab";
+  options.ledger_text = "session 0123456789ab worker 300000 cgroupfs\nintent sp-0123456789ab-b1\n";
+  options.start = false;
+  KeeperUnderTest keeper(options);
+  keeper.dockerd().behave(unknown_at_first("sp-0123456789ab-b1", 'b', 2));
+  keeper.start();
+  EXPECT_TRUE(keeper.spawner_saw("remove-cgroup 0123456789ab", 10'000));
+  EXPECT_EQ(removals_of(keeper, 'b'), 3U) << "404 about a listed container is no proof that it is gone";
+}
+
+TEST(Reaper, TakesTheWordOfDockerdForAContainerWhoseCreateWasAnswered) {
+  KeeperUnderTest::Options options;
+  options.ledger_session = "0123456789ab";
+  options.ledger_text =
+      "session 0123456789ab worker 300000 cgroupfs\nintent sp-0123456789ab-a1\nmade sp-0123456789ab-a1 " +
+      FakeDockerd::id('a') + "\n";
+  options.start = false;
+  KeeperUnderTest keeper(options);
+  keeper.dockerd().behave([](const std::string& request) {
+    return FakeDockerd::Answer{.bytes = request.starts_with("DELETE ") ? FakeDockerd::reply(404, "{}") : ""};
+  });
+  keeper.start();
+  EXPECT_TRUE(keeper.spawner_saw("remove-cgroup 0123456789ab"));
+  EXPECT_EQ(removals_of(keeper, 'a'), 1U);
 }
 
 }  // namespace

@@ -77,6 +77,7 @@ KeeperUnderTest::KeeperUnderTest(const Options& options) {
     std::ofstream(directory_ + "/state/sessions/" + options.ledger_session) << options.ledger_text;
   }
   dockerd_ = std::make_unique<FakeDockerd>(directory_ + "/docker.sock");
+  reap_only_ = options.reap_only;
   if (options.start) start();
 }
 
@@ -94,7 +95,8 @@ void KeeperUnderTest::start() {
     close_range(202, ~0U, 0);
     keeper::KeeperInputs inputs;
     inputs.config = config_in(directory_);
-    inputs.control_listener = UniqueFd::adopt(200);
+    inputs.reap_only = reap_only_;
+    if (!reap_only_) inputs.control_listener = UniqueFd::adopt(200);
     inputs.spawner_channel = UniqueFd::adopt(201);
     ::_exit(keeper::run_keeper(std::move(inputs)));
   }
@@ -107,6 +109,14 @@ void KeeperUnderTest::start() {
     close_range(3, ~0U, 0);
     for (;;) ::pause();
   }
+}
+
+void KeeperUnderTest::restart() {
+  (void)exit_code(10'000);
+  spawner_.join();
+  kill_init();
+  ::unlink((directory_ + "/broker.sock").c_str());
+  start();
 }
 
 KeeperUnderTest::~KeeperUnderTest() {
@@ -130,6 +140,7 @@ void KeeperUnderTest::kill_init() {
 }
 
 std::optional<int> KeeperUnderTest::exit_code(int milliseconds) {
+  if (keeper_pid_ <= 0) return {};
   if (!keeper_.has_ended(milliseconds)) return {};
   int status = 0;
   ::waitpid(keeper_pid_, &status, 0);
@@ -254,6 +265,10 @@ std::vector<std::string> KeeperUnderTest::audit() const {
   std::vector<std::string> lines;
   for (std::string line; std::getline(file, line);) lines.push_back(line);
   return lines;
+}
+std::string KeeperUnderTest::ledger_of(const std::string& session) const {
+  std::ifstream file(directory_ + "/state/sessions/" + session);
+  return {std::istreambuf_iterator<char>(file), {}};
 }
 bool KeeperUnderTest::audit_has(std::string_view part) const {
   return eventually([&] {

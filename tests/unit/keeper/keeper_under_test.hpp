@@ -47,12 +47,14 @@ class KeeperUnderTest {
     std::string ledger_session;  // what an earlier broker left
     std::string ledger_text;
     bool start = true;
+    bool reap_only = false;
   };
   KeeperUnderTest() : KeeperUnderTest(Options{}) {}
   explicit KeeperUnderTest(const Options& options);
   ~KeeperUnderTest();
 
   void start();
+  void restart();  // the next broker, once this one has ended
   // Opens a session; gate() and control() are its ends here. False: refused, see refusal().
   bool open();
   const std::string& refusal() const { return refusal_; }
@@ -85,6 +87,7 @@ class KeeperUnderTest {
   std::vector<std::string> spawner_events() const;
   bool spawner_saw(const std::string& event, int milliseconds = 5000) const;
   void tell_keeper(const protocol::spawner::FromSpawner& message);
+  std::string ledger_of(const std::string& session) const;  // "": there is none
   bool is_alive() const { return !keeper_.has_ended(); }
   void signal_keeper(int signal) const { (void)keeper_.send_signal(signal); }
   std::optional<int> exit_code(int milliseconds);
@@ -92,10 +95,12 @@ class KeeperUnderTest {
   std::string directory() const { return directory_; }
 
   FakeDockerd& dockerd() { return *dockerd_; }
+  const FakeDockerd& dockerd() const { return *dockerd_; }
 
  private:
   void run_spawner();
   std::string directory_;
+  bool reap_only_ = false;
   std::unique_ptr<FakeDockerd> dockerd_;
   ProcessHandle keeper_;
   pid_t keeper_pid_ = -1;

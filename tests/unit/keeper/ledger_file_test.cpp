@@ -26,6 +26,19 @@ TEST(LedgerText, PassesOverWhatACrashOrSomebodyElseLeft) {
   EXPECT_TRUE(record->containers.empty());
 }
 
+TEST(LedgerText, OfAnEndedSessionTellsOnlyOfIntents) {
+  const std::string text =
+      kHead + "intent sp-0123456789ab-a1\nmade sp-0123456789ab-a1 " + kId + "\nintent sp-0123456789ab-b1\n";
+  EXPECT_FALSE(parse_ledger(text)->ended);
+  for (const char* malformed : {"ended\n", "ended x\n", "ended -1\n", "ended 12", "ended 1 2\n"}) {
+    EXPECT_FALSE(parse_ledger(text + malformed)->ended) << malformed;
+    EXPECT_EQ(parse_ledger(text + malformed)->containers.size(), 2U) << malformed;
+  }
+  const auto record = parse_ledger(text + "ended 1700000000\n");
+  EXPECT_EQ(record->ended, 1'700'000'000);
+  EXPECT_THAT(record->containers, testing::ElementsAre(testing::Pair("sp-0123456789ab-b1", "")));
+}
+
 TEST(LedgerText, WithoutItsHeadIsRefused) {
   for (const char* text : {"", "session", "session 0123456789ab worker 200000", "session x worker 1 cgroupfs\n",
                            "session 0123456789ab ../x 1 cgroupfs\n", "session 0123456789ab worker -1 cgroupfs\n"})
@@ -54,8 +67,13 @@ TEST(LedgerFile, IsReadBackByTheNextBroker) {
   EXPECT_EQ(left->front().record.uid_base, 300'000U);
   EXPECT_TRUE(left->front().record.systemd_cgroups);
   EXPECT_EQ(left->front().record.containers.at("sp-0123456789ab-db"), kId);
-  file->remove();
+  auto again = LedgerFile::open_left(left->front().path);
+  ASSERT_TRUE(again);
+  ASSERT_TRUE(again->ended(1'700'000'000));
+  EXPECT_EQ(read_left_ledgers(state)->front().record.ended, 1'700'000'000);
+  again->remove();
   EXPECT_TRUE(read_left_ledgers(state)->empty());
+  EXPECT_FALSE(LedgerFile::open_left(left->front().path));
   std::filesystem::remove_all(state);
 }
 

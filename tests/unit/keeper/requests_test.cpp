@@ -148,6 +148,35 @@ TEST(Attach, HandsOverTheConnectionAfter101AndItsEarlyBytes) {
   EXPECT_EQ(::recv(fds[0].get(), &byte, 1, 0), 0) << "a stream is shut down with its session";
 }
 
+TEST(Streams, ThatAreOpenOrBeingOpenedAreBoundedTogether) {
+  KeeperUnderTest keeper;
+  ASSERT_TRUE(keeper.open());
+  keeper.expect<protocol::Created>(keeper.create_request("db"));
+  const auto attached = std::make_shared<std::atomic<std::size_t>>(0);
+  const auto hangs = std::make_shared<std::atomic<bool>>(false);
+  keeper.dockerd().behave([attached, hangs](const std::string& request) {
+    if (request.find("/attach") == std::string::npos) return FakeDockerd::Answer{};
+    ++*attached;
+    return FakeDockerd::Answer{.bytes = "HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n",
+                               .never = *hangs};
+  });
+  const protocol::AttachContainer attach{named("db"), false, true};
+  constexpr std::size_t kMost = limits::kMaxClientConnections;
+  for (std::size_t i = 0; i + 2 < kMost; ++i) keeper.expect<protocol::Hijacked>(attach);
+  *hangs = true;
+  keeper.send(1, attach);
+  keeper.send(2, attach);
+  ASSERT_TRUE(eventually([&] { return *attached == kMost; }));
+  EXPECT_EQ(keeper.expect<Failed>(attach).http_status, 429) << "two of them are not open yet, and have their places";
+  EXPECT_EQ(keeper.expect<Failed>(protocol::ReadLogs{named("db")}).http_status, 429);
+  keeper.send(3, protocol::CancelRequest{1});
+  ASSERT_TRUE(keeper.reply(1)) << "what is not opened gives its place back";
+  *hangs = false;
+  keeper.expect<protocol::Hijacked>(attach);
+  EXPECT_EQ(keeper.expect<Failed>(attach).http_status, 429);
+  EXPECT_EQ(*attached, kMost + 1);
+}
+
 TEST(Claims, OfTheGateAreRecordedAsItsClaims) {
   KeeperUnderTest keeper;
   ASSERT_TRUE(keeper.open());
