@@ -6,6 +6,7 @@
 
 #include <cstdlib>
 
+#include "broker/async/malloc_tuning.hpp"
 #include "broker/gate/gate.hpp"
 #include "sallyport/log.hpp"
 #include "seccomp/filters.hpp"
@@ -20,6 +21,7 @@ constexpr int kStreamFd = 5;
 
 int main() {
   using namespace sallyport;
+  async::tune_malloc();
   if (::signal(SIGPIPE, SIG_IGN) == SIG_ERR) return EXIT_FAILURE;  // writes answer EPIPE instead
   // The exec made it dumpable again: nobody of its uid may trace it or read its /proc files.
   if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return EXIT_FAILURE;

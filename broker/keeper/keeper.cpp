@@ -8,6 +8,7 @@
 #include <boost/asio/signal_set.hpp>
 #include <csignal>
 
+#include "broker/async/malloc_tuning.hpp"
 #include "broker/keeper/admission.hpp"
 #include "broker/keeper/control.hpp"
 #include "broker/keeper/ending.hpp"
@@ -165,6 +166,7 @@ class Keeper {
 }  // namespace
 
 int run_keeper(KeeperInputs inputs) {
+  async::tune_malloc();
   ::umask(0077);
   ::signal(SIGPIPE, SIG_IGN);
   raise_descriptor_limit();
