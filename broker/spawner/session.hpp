@@ -36,7 +36,7 @@ struct Session {
 
   std::uint32_t uid(limits::UidPart part) const { return uid_base + static_cast<std::uint32_t>(part); }
   // Signals everything by pidfd and cgroup. True once all have ended, ours reaped.
-  bool kill_and_check();
+  Result<bool> kill_and_check();
 };
 
 }  // namespace sallyport::spawner

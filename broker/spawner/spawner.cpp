@@ -51,11 +51,11 @@ class Spawner {
   void dial_done(const SessionId& id, std::uint32_t connection);
   void tell_dial(const messages::Dial& request, int error_code);
 
-  bool kill_once(const SessionId& id);
+  Result<bool> kill_once(const SessionId& id);
   void kill_until(const SessionId& id, KeeperLink::Slot slot, Poller::Clock::time_point deadline);
   struct Removal;
   void remove_until(const std::shared_ptr<Removal>& removal);
-  bool remove_once(Removal& removal, Result<>& outcome);
+  Result<bool> remove_once(Removal& removal);
 
   void lose_keeper(const Error& error);
   void pass_on_signals();
@@ -200,23 +200,28 @@ void Spawner::dial_done(const SessionId& id, std::uint32_t connection) {
 
 // --- KillProcesses ---
 
-bool Spawner::kill_once(const SessionId& id) {
-  bool dead = true;
+// True once all are dead. An error where that cannot be told, with all killed that could be: the caller tries again.
+Result<bool> Spawner::kill_once(const SessionId& id) {
+  Result<bool> dead = true;
   if (const auto found = sessions_.find(id); found != sessions_.end()) {
     const std::size_t before = found->second->dialers.size();
     dead = found->second->kill_and_check();
     dialers_ -= before - found->second->dialers.size();
   } else if (cgroup_root_) {
-    cgroup_root_->kill(id);  // what a spawner before us has left
+    dead = cgroup_root_->kill(id);  // what a spawner before us has left
   }
-  return containers_.kill(id) && dead;
+  return both(std::move(dead), containers_.kill(id));
 }
 
 void Spawner::kill_until(const SessionId& id, KeeperLink::Slot slot, Poller::Clock::time_point deadline) {
-  if (kill_once(id)) return keeper_.answer(slot, {messages::ProcessesDead{}, {}});
+  const Result<bool> dead = kill_once(id);
+  if (dead && *dead) return keeper_.answer(slot, {messages::ProcessesDead{}, {}});
   if (Poller::Clock::now() >= deadline) {
-    log::error("session " + id.text() + ": processes do not end after SIGKILL");
-    return keeper_.answer(slot, {messages::SpawnFailed{"processes of the session do not end after SIGKILL"}, {}});
+    const std::string reason = dead
+                                   ? "processes of the session do not end after SIGKILL"
+                                   : "whether processes of the session are left cannot be told: " + dead.error().text();
+    log::error("session " + id.text() + ": " + reason);
+    return keeper_.answer(slot, {messages::SpawnFailed{reason.substr(0, limits::kMaxReasonBytes)}, {}});
   }
   poller_.after(deadline - Poller::Clock::now() > kKillDeadline - 50ms ? kRetrySoon : kRetryLater,
                 [this, id, slot, deadline] { kill_until(id, slot, deadline); });
@@ -234,40 +239,38 @@ struct Spawner::Removal {
   KeeperLink::Slot slot;
   Poller::Clock::time_point deadline;
   bool slice_asked = false;
+  bool is_hopeless = false;  // trying again is no use
   std::optional<Child> systemctl;
 };
 
-// True once all is gone. `outcome` is an error where trying again is no use.
-bool Spawner::remove_once(Removal& removal, Result<>& outcome) {
-  const bool dead = kill_once(removal.id);  // a cgroup with a process in it cannot be removed
-  bool gone = !cgroup_root_ || cgroup_root_->remove(removal.id);
-  if (!removal.systemd_driver) return containers_.remove(removal.id) && gone && dead;
+// True once all is gone.
+Result<bool> Spawner::remove_once(Removal& removal) {
+  Result<bool> done = kill_once(removal.id);  // a cgroup with a process in it cannot be removed
+  if (cgroup_root_) done = both(std::move(done), cgroup_root_->remove(removal.id));
+  if (!removal.systemd_driver) return both(std::move(done), containers_.remove(removal.id));
   if (removal.systemctl && removal.systemctl->handle().has_ended()) removal.systemctl.reset();
-  if (!containers_.has_slice(removal.id)) return gone && dead;
+  if (!TRY(containers_.has_slice(removal.id))) return done;
   if (!removal.slice_asked) {
     auto child =
         ContainerCgroups::stop_slice(removal.id, inputs_.programs.systemctl.get(), inputs_.programs.null_device.get());
-    if (!child) {
-      outcome = std::unexpected(child.error());
-      return false;
-    }
+    removal.is_hopeless = !child;
+    removal.systemctl = TRY(std::move(child));
     removal.slice_asked = true;
-    removal.systemctl = std::move(*child);
   }
-  return false;
+  return both(std::move(done), false);
 }
 
 void Spawner::remove_until(const std::shared_ptr<Removal>& removal) {
-  Result<> outcome;
-  if (remove_once(*removal, outcome)) {
+  const Result<bool> done = remove_once(*removal);
+  if (done && *done) {
     sessions_.erase(removal->id);  // with it goes our hold on the uid range
     return keeper_.answer(removal->slot, {messages::CgroupRemoved{}, {}});
   }
-  if (!outcome || Poller::Clock::now() >= removal->deadline) {
+  if (removal->is_hopeless || Poller::Clock::now() >= removal->deadline) {
     // The session stays, and its uid range with it: nobody may share a uid with what is still there.
-    const std::string reason = outcome ? "the session's cgroup is still in use" : outcome.error().text();
+    const std::string reason = done ? "the session's cgroup is still in use" : done.error().text();
     log::error("session " + removal->id.text() + ": " + reason);
-    return keeper_.answer(removal->slot, {messages::SpawnFailed{reason}, {}});
+    return keeper_.answer(removal->slot, {messages::SpawnFailed{reason.substr(0, limits::kMaxReasonBytes)}, {}});
   }
   poller_.after(kRetryLater, [this, removal] { remove_until(removal); });
 }
@@ -275,7 +278,7 @@ void Spawner::remove_until(const std::shared_ptr<Removal>& removal) {
 void Spawner::answer(const messages::RemoveCgroup& request, std::vector<UniqueFd>) {
   const auto limit = request.systemd_driver ? kSliceDeadline : kCgroupDeadline;
   remove_until(std::make_shared<Removal>(Removal{request.session, request.systemd_driver, keeper_.next_answer(),
-                                                 Poller::Clock::now() + limit, false, std::nullopt}));
+                                                 Poller::Clock::now() + limit, false, false, std::nullopt}));
 }
 
 // --- the broker's own life ---
@@ -317,16 +320,17 @@ int Spawner::keeper_exit_code() {
 void Spawner::end_everything() {
   keeper_.close();
   const auto deadline = Poller::Clock::now() + kKillDeadline;
-  bool dead = false;
-  while (!dead && Poller::Clock::now() < deadline) {
+  Result<bool> dead = false;
+  while (!(dead && *dead) && Poller::Clock::now() < deadline) {
     dead = true;
-    for (const auto& [id, session] : sessions_) dead = kill_once(id) && dead;
-    if (!dead) ::usleep(5'000);
+    for (const auto& [id, session] : sessions_) dead = both(std::move(dead), kill_once(id));
+    if (!(dead && *dead)) ::usleep(5'000);
   }
   for (const auto& [id, session] : sessions_) {
     if (cgroup_root_) (void)cgroup_root_->remove(id);
   }
-  if (!dead) log::error("processes of sessions do not end after SIGKILL");
+  if (!dead) log::error("whether processes of sessions are left cannot be told: " + dead.error().text());
+  if (dead && !*dead) log::error("processes of sessions do not end after SIGKILL");
 }
 
 }  // namespace
