@@ -28,6 +28,7 @@ Result<bool> Session::kill_and_check() {
     all_ended = init.has_ended();
   }
   const Result<> killed = cgroup.kill();  // the rest is killed whatever is wrong with the cgroup
+  waiting_dials.clear();
   all_ended = end(gate, gate_watch) && all_ended;
   all_ended = end(relay, relay_watch) && all_ended;
   for (auto entry = dialers.begin(); entry != dialers.end();)

@@ -13,7 +13,7 @@
 
 #include "broker/privileges.hpp"
 #include "broker/spawner/container_cgroups.hpp"
-#include "broker/spawner/dialer.hpp"
+#include "broker/spawner/dialing.hpp"
 #include "broker/spawner/keeper_link.hpp"
 #include "broker/spawner/notify.hpp"
 #include "broker/spawner/session.hpp"
@@ -29,10 +29,9 @@ using namespace std::chrono_literals;
 
 constexpr auto kRetrySoon = 1ms;  // most processes are dead within a few of these
 constexpr auto kRetryLater = 10ms;
-constexpr auto kKillDeadline = 4s;        // within limits::kSessionEndDeadline, with room for the containers
-constexpr auto kCgroupDeadline = 3s;      // rmdir is busy until the last process is fully gone
-constexpr auto kSliceDeadline = 10s;      // systemd answers when the stop job is done
-constexpr std::size_t kMaxDialers = 512;  // of all sessions at one time; each is a fork
+constexpr auto kKillDeadline = 4s;    // within limits::kSessionEndDeadline, with room for the containers
+constexpr auto kCgroupDeadline = 3s;  // rmdir is busy until the last process is fully gone
+constexpr auto kSliceDeadline = 10s;  // systemd answers when the stop job is done
 
 class Spawner {
  public:
@@ -42,14 +41,12 @@ class Spawner {
  private:
   void handle(Incoming incoming);
   void answer(const messages::StartSession& request, std::vector<UniqueFd> fds);
-  void answer(const messages::Dial& request, std::vector<UniqueFd> fds);
+  void answer(const messages::Dial& request, std::vector<UniqueFd> fds) { dialing_.take(request, fds); }
   void answer(const messages::KillProcesses& request, std::vector<UniqueFd> fds);
   void answer(const messages::RemoveCgroup& request, std::vector<UniqueFd> fds);
 
   Result<> watch_processes(Session& session);
   void tell_end(const SessionId& id, messages::ChildKind kind);
-  void dial_done(const SessionId& id, std::uint32_t connection);
-  void tell_dial(const messages::Dial& request, int error_code);
 
   Result<bool> kill_once(const SessionId& id);
   void kill_until(const SessionId& id, KeeperLink::Slot slot, Poller::Clock::time_point deadline);
@@ -69,7 +66,7 @@ class Spawner {
   ContainerCgroups containers_;
   KeeperLink keeper_;
   std::map<SessionId, std::unique_ptr<Session>> sessions_;
-  std::size_t dialers_ = 0;
+  Dialing dialing_;
   std::optional<int> exit_code_;
   Watch keeper_watch_;
   Watch ready_watch_;
@@ -77,7 +74,10 @@ class Spawner {
 };
 
 Spawner::Spawner(Poller& poller, SpawnerInputs inputs)
-    : poller_(poller), inputs_(std::move(inputs)), keeper_(poller, std::move(inputs_.keeper_channel)) {}
+    : poller_(poller),
+      inputs_(std::move(inputs)),
+      keeper_(poller, std::move(inputs_.keeper_channel)),
+      dialing_(poller, keeper_, sessions_, inputs_) {}
 
 Result<int> Spawner::run() {
   if (auto root = CgroupRoot::find()) {
@@ -157,56 +157,14 @@ void Spawner::tell_end(const SessionId& id, messages::ChildKind kind) {
   if (!session.being_killed) keeper_.tell({ended, {}});
 }
 
-// --- Dial ---
-
-void Spawner::tell_dial(const messages::Dial& request, int error_code) {
-  keeper_.tell({messages::DialDone{request.session, request.connection, error_code}, {}});
-}
-
-void Spawner::answer(const messages::Dial& request, std::vector<UniqueFd> fds) {
-  const auto found = sessions_.find(request.session);
-  if (found == sessions_.end() || found->second->being_killed || !fds.empty()) return tell_dial(request, ESRCH);
-  Session& session = *found->second;
-  if (session.dialers.contains(request.connection)) return tell_dial(request, EEXIST);
-  if (dialers_ >= kMaxDialers || session.dialers.size() >= limits::kMaxForwardConnections)
-    return tell_dial(request, EAGAIN);
-  const DialRules rules{inputs_.config.docker_socket, inputs_.docker_group};
-  const auto target = parse_target(request, rules);
-  if (!target) {
-    log::warning("session " + request.session.text() + ": " + target.error().text());
-    return tell_dial(request, target.error().code);
-  }
-  auto dialer = start_dialer(*target, session.uid(limits::UidPart::Dialer), inputs_.programs.null_device.get());
-  if (!dialer) return tell_dial(request, dialer.error().code != 0 ? dialer.error().code : EIO);
-  auto watch =
-      poller_.watch(dialer->answer.get(), EPOLLIN,
-                    [this, id = request.session, connection = request.connection] { dial_done(id, connection); });
-  if (!watch) return tell_dial(request, watch.error().code);
-  session.dialers.emplace(request.connection, RunningDialer{std::move(*dialer), std::move(*watch)});
-  ++dialers_;
-}
-
-void Spawner::dial_done(const SessionId& id, std::uint32_t connection) {
-  Session& session = *sessions_.at(id);
-  const auto found = session.dialers.find(connection);
-  DialOutcome outcome = read_answer(found->second.dialer.answer.get());
-  session.dialers.erase(found);  // it has ended or is about to; reaped here
-  --dialers_;
-  if (session.being_killed) return;
-  Outgoing done{messages::DialDone{id, connection, outcome.error_code}, {}};
-  if (outcome.connected) done.fds.push_back(std::move(outcome.connected));
-  keeper_.tell(std::move(done));
-}
-
 // --- KillProcesses ---
 
 // True once all are dead. An error where that cannot be told, with all killed that could be: the caller tries again.
 Result<bool> Spawner::kill_once(const SessionId& id) {
   Result<bool> dead = true;
   if (const auto found = sessions_.find(id); found != sessions_.end()) {
-    const std::size_t before = found->second->dialers.size();
     dead = found->second->kill_and_check();
-    dialers_ -= before - found->second->dialers.size();
+    dialing_.start_waiting();  // on the places of dialers that were killed
   } else if (cgroup_root_) {
     dead = cgroup_root_->kill(id);  // what a spawner before us has left
   }

@@ -53,6 +53,8 @@ inline constexpr std::size_t kMaxSessions = 256;
 inline constexpr std::size_t kMaxForwards = 16;
 inline constexpr std::size_t kMaxForwardConnections = 256;  // per session
 inline constexpr std::chrono::seconds kDialDeadline{5};
+inline constexpr std::size_t kMaxDialers = 512;        // of all sessions at one time; each is a fork of the spawner
+inline constexpr std::size_t kMaxSessionDialers = 64;  // of one session at one time; its other dials wait
 inline constexpr std::chrono::seconds kSessionEndDeadline{5};          // everything of a session is gone by then
 inline constexpr std::size_t kAuditBytesPerSession = 8 * 1024 * 1024;  // beyond it reads are counted, not written
 inline constexpr std::size_t kAuditChangeBytesPerHour =
