@@ -16,13 +16,12 @@
 #include <sstream>
 
 #include "sallyport/child.hpp"
+#include "sallyport/limits.hpp"
 #include "sallyport/syscalls.hpp"
 
 namespace sallyport::spawner {
 
 namespace {
-
-constexpr int kMaxDepth = 16;  // a container that makes cgroups of its own needs a few
 
 bool write_word(int directory, const char* file, std::string_view word) {
   const UniqueFd out = UniqueFd::adopt(::openat(directory, file, O_WRONLY | O_CLOEXEC | O_NOFOLLOW));
@@ -105,7 +104,8 @@ Result<bool> kill_processes_below(int directory, int depth) {
   Result<bool> was_empty = kill_listed(directory);
   const auto names = list_children(directory);
   if (!names) return both(std::move(was_empty), std::unexpected(names.error()));
-  if (depth == kMaxDepth && !names->empty()) return fail("a cgroup is nested too deeply to be killed whole");
+  if (depth == limits::kMaxCgroupDepth && !names->empty())
+    return fail("a cgroup is nested too deeply to be killed whole");
   for (const std::string& name : *names) {
     const auto child = open_cgroup(directory, name);
     if (!child) was_empty = both(std::move(was_empty), std::unexpected(child.error()));
@@ -118,7 +118,7 @@ Result<bool> remove_below(int parent, const std::string& name, int depth) {
   if (::unlinkat(parent, name.c_str(), AT_REMOVEDIR) == 0 || is_gone(errno)) return true;
   const UniqueFd directory = TRY(open_cgroup(parent, name));
   if (!directory) return true;
-  if (depth == kMaxDepth) return fail("a cgroup is nested too deeply to be removed");
+  if (depth == limits::kMaxCgroupDepth) return fail("a cgroup is nested too deeply to be removed");
   for (const std::string& child : TRY(list_children(directory.get())))
     if (auto removed = remove_below(directory.get(), child, depth + 1); !removed) return removed;
   return ::unlinkat(parent, name.c_str(), AT_REMOVEDIR) == 0 || is_gone(errno);

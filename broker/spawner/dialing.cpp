@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "sallyport/limits.hpp"
 #include "sallyport/log.hpp"
 
 namespace sallyport::spawner {

@@ -18,6 +18,7 @@
 #include "broker/spawner/notify.hpp"
 #include "broker/spawner/session.hpp"
 #include "broker/spawner/start_session.hpp"
+#include "sallyport/limits.hpp"
 #include "sallyport/log.hpp"
 
 namespace sallyport::spawner {
@@ -29,9 +30,6 @@ using namespace std::chrono_literals;
 
 constexpr auto kRetrySoon = 1ms;  // most processes are dead within a few of these
 constexpr auto kRetryLater = 10ms;
-constexpr auto kKillDeadline = 4s;    // within limits::kSessionEndDeadline, with room for the containers
-constexpr auto kCgroupDeadline = 3s;  // rmdir is busy until the last process is fully gone
-constexpr auto kSliceDeadline = 10s;  // systemd answers when the stop job is done
 
 class Spawner {
  public:
@@ -181,12 +179,12 @@ void Spawner::kill_until(const SessionId& id, KeeperLink::Slot slot, Poller::Clo
     log::error("session " + id.text() + ": " + reason);
     return keeper_.answer(slot, {messages::SpawnFailed{reason.substr(0, limits::kMaxReasonBytes)}, {}});
   }
-  poller_.after(deadline - Poller::Clock::now() > kKillDeadline - 50ms ? kRetrySoon : kRetryLater,
+  poller_.after(deadline - Poller::Clock::now() > limits::kKillDeadline - 50ms ? kRetrySoon : kRetryLater,
                 [this, id, slot, deadline] { kill_until(id, slot, deadline); });
 }
 
 void Spawner::answer(const messages::KillProcesses& request, std::vector<UniqueFd>) {
-  kill_until(request.session, keeper_.next_answer(), Poller::Clock::now() + kKillDeadline);
+  kill_until(request.session, keeper_.next_answer(), Poller::Clock::now() + limits::kKillDeadline);
 }
 
 // --- RemoveCgroup ---
@@ -234,7 +232,7 @@ void Spawner::remove_until(const std::shared_ptr<Removal>& removal) {
 }
 
 void Spawner::answer(const messages::RemoveCgroup& request, std::vector<UniqueFd>) {
-  const auto limit = request.systemd_driver ? kSliceDeadline : kCgroupDeadline;
+  const auto limit = request.systemd_driver ? limits::kSliceDeadline : limits::kCgroupDeadline;
   remove_until(std::make_shared<Removal>(Removal{request.session, request.systemd_driver, keeper_.next_answer(),
                                                  Poller::Clock::now() + limit, false, false, std::nullopt}));
 }
@@ -277,7 +275,7 @@ int Spawner::keeper_exit_code() {
 // processes die now.
 void Spawner::end_everything() {
   keeper_.close();
-  const auto deadline = Poller::Clock::now() + kKillDeadline;
+  const auto deadline = Poller::Clock::now() + limits::kKillDeadline;
   Result<bool> dead = false;
   while (!(dead && *dead) && Poller::Clock::now() < deadline) {
     dead = true;
