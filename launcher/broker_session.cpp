@@ -6,13 +6,12 @@
 #include <array>
 
 #include "sallyport/bytes.hpp"
+#include "sallyport/limits.hpp"
 #include "sallyport/seqpacket.hpp"
 #include "sallyport/syscalls.hpp"
 
 namespace sallyport::launcher {
 namespace {
-
-constexpr std::size_t kMaxCommandBytes = 256;  // of OpenSession::command
 
 std::string remedy_for_connect(int error, const std::string& path) {
   if (error == ENOENT || error == ECONNREFUSED)
@@ -64,7 +63,7 @@ Result<handshake::Opened> BrokerSession::open(const Offer& offer, const WaitRead
   hello.uid_base = offer.range.base;
   hello.has_docker = offer.plan.has_docker;
   hello.forward_listeners = static_cast<std::uint8_t>(offer.listeners.size() - (offer.plan.has_docker ? 1 : 0));
-  hello.command = offer.plan.command.front().substr(0, kMaxCommandBytes);
+  hello.command = offer.plan.command.front().substr(0, limits::kMaxCommandBytes);
   TRY(send_datagram(connection_.get(), encode_message(handshake::ToKeeper(hello)), descriptors));
 
   TRY(wait(connection_.get()));

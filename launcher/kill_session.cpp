@@ -2,6 +2,7 @@
 
 #include "launcher/broker_session.hpp"
 #include "launcher/run.hpp"
+#include "sallyport/limits.hpp"
 #include "sallyport/seqpacket.hpp"
 
 namespace sallyport::launcher {
@@ -14,7 +15,7 @@ Result<> ask_to_kill(const Options& options) {
   const UniqueFd connection = TRY(connect_to_broker(config));
   TRY(send_datagram(connection.get(), encode_message(handshake::ToKeeper(request))));
   // The session's end, and some more for a busy broker.
-  constexpr auto kPatience = std::chrono::milliseconds(2 * limits::kSessionEndDeadline);
+  constexpr auto kPatience = std::chrono::milliseconds(limits::kEndPatience);
   pollfd readable{connection.get(), POLLIN, 0};
   if (::poll(&readable, 1, static_cast<int>(kPatience.count())) <= 0)
     return fail("kill " + options.subject + ": the broker does not answer");

@@ -20,7 +20,7 @@ namespace sallyport::launcher {
 namespace {
 
 constexpr int kPrivateFd = 3;  // what the broker is told by --private-fd
-constexpr int kPatience = 2 * 1000 * static_cast<int>(limits::kSessionEndDeadline.count());  // milliseconds
+constexpr int kPatience = 1000 * static_cast<int>(limits::kEndPatience.count());  // milliseconds
 
 std::vector<char*> pointers(const std::vector<std::string>& strings) {
   std::vector<char*> result;

@@ -8,6 +8,8 @@
 #include <algorithm>
 #include <array>
 
+#include "sallyport/limits.hpp"
+
 namespace sallyport::launcher {
 namespace {
 
@@ -156,7 +158,7 @@ void Supervisor::check_the_clock() {
   if (!deadline_ || Clock::now() < *deadline_) return;
   time_up_ = true;
   signal_worker(next_signal_of_the_clock_);
-  deadline_ = Clock::now() + kTermGrace;
+  deadline_ = Clock::now() + limits::kTermGrace;
   next_signal_of_the_clock_ = SIGKILL;
 }
 

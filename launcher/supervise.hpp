@@ -15,8 +15,6 @@
 
 namespace sallyport::launcher {
 
-inline constexpr std::chrono::seconds kTermGrace{5};  // between SIGTERM and SIGKILL when the time is up
-
 // What is known for certain, for --status-fd and the exit code.
 struct Outcome {
   enum class Ended : std::uint8_t { Worker, NotBuilt, BrokerGone, InitGone };

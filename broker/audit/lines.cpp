@@ -26,7 +26,7 @@ Result<std::optional<Line>> LineReader::next() {
       return std::optional(std::move(line));
     }
     const std::size_t end = std::min(buffer_.find('\n', at_), buffer_.size());
-    const std::size_t room = kMaxLineBytes - line.text.size();
+    const std::size_t room = limits::kMaxAuditLineBytes - line.text.size();
     line.text.append(buffer_, at_, std::min(end - at_, room));
     line.size += end - at_;
     at_ = end;

@@ -1,20 +1,19 @@
-// FOR PEOPLE, HOSTILE INPUT. Splits a descriptor's bytes into lines without ever holding more than kMaxLineBytes of
-// one.
+// FOR PEOPLE, HOSTILE INPUT. Splits a descriptor's bytes into lines without ever holding more than
+// limits::kMaxAuditLineBytes of one.
 #pragma once
 
 #include <cstddef>
 #include <optional>
 #include <string>
 
+#include "sallyport/limits.hpp"
 #include "sallyport/result.hpp"
 #include "sallyport/unique_fd.hpp"
 
 namespace sallyport::audit {
 
-inline constexpr std::size_t kMaxLineBytes = 256 * 1024;  // the keeper's own records stay far below
-
 struct Line {
-  std::string text;      // its first kMaxLineBytes
+  std::string text;      // its first limits::kMaxAuditLineBytes
   std::size_t size = 0;  // as it stands in the file
   bool complete = true;  // false: the file ends within it
 };

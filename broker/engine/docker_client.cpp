@@ -16,8 +16,7 @@ using async::kUseTuple;
 
 namespace {
 constexpr std::chrono::milliseconds kDeadlineGrain{500};
-constexpr std::size_t kMaxConnections =
-    2048;  // each holds two descriptors of dockerd's at most; a ceiling for the whole broker
+constexpr std::size_t kMaxConnections = limits::kMaxDockerdConnections;
 }  // namespace
 
 // Registers a connection for deadlines, and with its exchange for cancelling, for the length of a scope.

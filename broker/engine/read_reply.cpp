@@ -13,7 +13,7 @@ using protocol::Inspected;
 
 namespace {
 
-constexpr std::size_t kMaxListed = 4096;
+constexpr std::size_t kMaxListed = limits::kMaxListedContainers;
 
 std::unexpected<Error> malformed(const char* what) {
   return fail_errno(std::string("read dockerd's answer to ") + what, EPROTO);

@@ -6,7 +6,6 @@ namespace sallyport::gate {
 
 namespace {
 
-constexpr std::size_t kMaxKinds = 64;  // beyond it all others are one kind
 constexpr std::chrono::seconds kInterval{1};
 
 std::string cut(std::string_view text, std::size_t ceiling) { return std::string(text.substr(0, ceiling)); }
@@ -20,7 +19,8 @@ Claims::Claims(KeeperClient& keeper, Ticker& ticker) : keeper_(keeper), ticker_(
 void Claims::add(bool allowed, std::uint16_t status, std::string_view method, std::string_view endpoint,
                  std::string_view rule, std::string_view reason) {
   std::string key = cut(method, 16) + ' ' + cut(endpoint, 128) + ' ' + cut(rule, 128) + ' ' + std::to_string(status);
-  if (!kinds_.contains(key) && kinds_.size() >= kMaxKinds) key = "others " + std::to_string(static_cast<int>(allowed));
+  if (!kinds_.contains(key) && kinds_.size() >= limits::kMaxClaimKinds)
+    key = "others " + std::to_string(static_cast<int>(allowed));
   Kind& kind = kinds_[key];
   kind.claim = {allowed,         status,
                 cut(method, 16), cut(endpoint, 128),

@@ -15,8 +15,8 @@ namespace sallyport::gate {
 namespace {
 constexpr auto kUseTuple = net::as_tuple(net::use_awaitable);
 constexpr std::size_t kReadBytes = 8 * 1024;
-constexpr std::chrono::seconds kDrainTime{2};
-constexpr std::chrono::seconds kWriteStall{60};
+using limits::kDrainTime;
+using limits::kWriteStall;
 }  // namespace
 
 Connection::Connection(net::any_io_executor executor, UniqueFd fd, Ticker& ticker)

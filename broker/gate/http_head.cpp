@@ -115,7 +115,7 @@ Outcome<> take_request_line(Head& head, std::string_view line) {
   head.target = line.substr(first + 1, last - first - 1);
   const std::string_view version = line.substr(last + 1);
   if (!detail::all(head.method, [](char c) { return c >= 'A' && c <= 'Z'; }) || head.method.empty() ||
-      head.method.size() > 16)
+      head.method.size() > limits::kMaxMethodBytes)
     return refuse(400, kRule, "the method is not valid");
   if (version.starts_with("HTTP/") && version != "HTTP/1.1")
     return refuse(505, kRule, "only HTTP/1.1 is served, not " + quoted(version));

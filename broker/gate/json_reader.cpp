@@ -14,12 +14,11 @@ namespace json = boost::json;
 using json::error_code;
 using Kind = JsonValue::Kind;
 
-constexpr std::size_t kMaxMembers = 1024;  // of one object: keys are compared with each other
 constexpr char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 
 // Builds the tree. A refusal of its own is kept in `problem`, and the parse ended by an error code.
 struct Builder {
-  static constexpr std::size_t max_object_size = kMaxMembers;
+  static constexpr std::size_t max_object_size = limits::kMaxJsonMembers;
   static constexpr std::size_t max_array_size = limits::kMaxJsonValues;
   static constexpr std::size_t max_key_size = limits::kMaxCreateBodyBytes;
   static constexpr std::size_t max_string_size = limits::kMaxCreateBodyBytes;

@@ -10,12 +10,11 @@ namespace sallyport::gate {
 
 namespace {
 
-constexpr std::size_t kMaxSegments = 16;
 constexpr int kOldestMinor = 24;
 constexpr int kNewestMinor = 41;
 
 struct Segments {
-  std::array<std::string_view, kMaxSegments> items;
+  std::array<std::string_view, limits::kMaxPathSegments> items;
   std::size_t count = 0;
 };
 
@@ -25,7 +24,7 @@ Outcome<Segments> split(std::string_view path) {
     const std::size_t slash = path.find('/');
     const std::string_view segment = path.substr(0, slash);
     if (segment.empty()) return refuse(404, "path", "the path holds an empty segment");
-    if (segments.count == kMaxSegments) return refuse(404, "path", "the path is too deep");
+    if (segments.count == limits::kMaxPathSegments) return refuse(404, "path", "the path is too deep");
     segments.items[segments.count++] = segment;
     if (slash == std::string_view::npos) return segments;
     path.remove_prefix(slash + 1);
@@ -125,7 +124,8 @@ Outcome<Route> route(std::string_view method_text, std::string_view target) {
     }
   }
   return refuse(404, "path",
-                std::string(method_text.substr(0, 16)) + " " + quoted(path) + " is not an endpoint of this API");
+                std::string(method_text.substr(0, limits::kMaxMethodBytes)) + " " + quoted(path) +
+                    " is not an endpoint of this API");
 }
 
 }  // namespace sallyport::gate

@@ -9,13 +9,13 @@
 #include <boost/asio/experimental/awaitable_operators.hpp>
 #include <charconv>
 
+#include "sallyport/limits.hpp"
+
 namespace sallyport::gate {
 
 namespace {
 
 constexpr auto kUseTuple = net::as_tuple(net::use_awaitable);
-constexpr std::size_t kLogBytes = 64 * 1024;
-constexpr std::size_t kStreamBytes = 256 * 1024;  // above a Unix socket's default buffer: one read empties it
 
 net::awaitable<bool> write_all(net::posix::stream_descriptor& to, const char* bytes, std::size_t size) {
   while (size > 0) {
@@ -35,7 +35,7 @@ net::awaitable<bool> write_all(net::posix::stream_descriptor& to, const char* by
 
 // Until `from` ends. False: `to` takes no more.
 net::awaitable<bool> pump(net::posix::stream_descriptor& from, net::posix::stream_descriptor& to) {
-  std::vector<char> buffer(kStreamBytes);
+  std::vector<char> buffer(limits::kStreamBufferBytes);
   for (;;) {
     auto [error, bytes] = co_await from.async_read_some(net::buffer(buffer), kUseTuple);
     if (error || bytes == 0) co_return true;
@@ -65,7 +65,7 @@ LogRelay::LogRelay(Connection& client, std::shared_ptr<Waker> waker, UniqueFd so
     : client_(client),
       waker_(std::move(waker)),
       source_(client.descriptor().get_executor(), source.release()),
-      buffer_(kLogBytes + 2) {
+      buffer_(limits::kLogBufferBytes + 2) {
   source_.non_blocking(true);
 }
 
@@ -91,7 +91,7 @@ net::awaitable<bool> LogRelay::run() {
     }
     if (!watching_client) client_.watch(waker_, client_readable);
     watching_client = true;
-    const ssize_t bytes = ::read(source_.native_handle(), buffer_.data(), kLogBytes);
+    const ssize_t bytes = ::read(source_.native_handle(), buffer_.data(), limits::kLogBufferBytes);
     if (bytes > 0) {
       if (!co_await send(static_cast<std::size_t>(bytes))) co_return false;
       continue;

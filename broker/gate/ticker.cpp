@@ -21,7 +21,7 @@ void Ticker::start() {
 
 void Ticker::tick() {
   running_ = false;
-  const Clock::time_point now = Clock::now();
+  const Clock::time_point now = now_();
   bool more = false;
   // By index: a check may end a connection only by cancelling it, which takes effect after this loop.
   for (std::size_t i = 0; i < entries_.size(); ++i) more = entries_[i].check(now) || more;

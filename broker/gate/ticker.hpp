@@ -18,7 +18,10 @@ class Ticker {
   // Looks at the time; true where it still has something that may expire.
   using Check = std::function<bool(Clock::time_point now)>;
 
-  explicit Ticker(net::any_io_executor executor) : timer_(std::move(executor)) {}
+  // `now` is the time that deadlines are held against; a test lets it run ahead.
+  using Now = std::function<Clock::time_point()>;
+  explicit Ticker(net::any_io_executor executor, Now now = Clock::now)
+      : timer_(std::move(executor)), now_(std::move(now)) {}
 
   // Runs `check` each second from now on until it returns false at once; start() again then.
   void add(const void* owner, Check check);
@@ -32,6 +35,7 @@ class Ticker {
     Check check;
   };
   net::steady_timer timer_;
+  Now now_;
   std::vector<Entry> entries_;
   bool running_ = false;
 };

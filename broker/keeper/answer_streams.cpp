@@ -10,7 +10,7 @@ using protocol::Failed;
 
 namespace {
 
-constexpr std::size_t kMaxStreams = limits::kMaxClientConnections;  // one a client connection
+using limits::kMaxStreams;
 
 // A reply that should have been a stream: its cause, in our words.
 AnswerTask explain_head(const engine::DockerClient::Stream& stream, engine::Operation operation,

@@ -12,7 +12,7 @@ using protocol::Failed;
 
 namespace {
 
-constexpr std::chrono::seconds kGateReadsWithin{30};
+using limits::kGateReadsWithin;
 
 AuditRecord record_of(const Call& call, std::string_view object) {
   AuditRecord record;

@@ -8,6 +8,7 @@
 
 #include "broker/keeper/ending.hpp"
 #include "broker/keeper/open_session.hpp"
+#include "sallyport/limits.hpp"
 #include "sallyport/log.hpp"
 
 namespace sallyport::keeper {
@@ -15,10 +16,6 @@ namespace sallyport::keeper {
 using handshake::FromKeeper;
 
 namespace {
-
-constexpr std::chrono::seconds kHelloWithin{5};
-constexpr std::chrono::seconds kKilledWithin{8};  // an end takes 5 at most; `sallyport kill` waits for 10
-constexpr std::size_t kMaxGreeting = 16;  // connections of one uid that have not said what they want; root has no bound
 
 void refuse(Services& services, async::Channel& control, const Hello* hello, const std::string& reason) {
   log::warning("refused on the control socket: " + reason);
@@ -64,7 +61,7 @@ net::awaitable<void> kill_session(Services& services, async::Channel& control, c
     co_return refuse(services, control, nullptr, "there is no session " + ask.session.text());
   const SessionPtr session = found->second;
   end_session(services, session, "operator", "ended by the operator");
-  if (co_await session->ended.wait(kKilledWithin)) {
+  if (co_await session->ended.wait(limits::kKilledWithin)) {
     (void)control.send(encode_message(FromKeeper(handshake::Done{})));
   } else {
     refuse(services, control, nullptr, "its processes are ended; its containers will be removed when dockerd answers");
@@ -102,7 +99,7 @@ class Greeting {
   }
   Greeting(const Greeting&) = delete;
   Greeting& operator=(const Greeting&) = delete;
-  bool is_one_too_many() const { return uid_ != 0 && counts()[uid_] > kMaxGreeting; }
+  bool is_one_too_many() const { return uid_ != 0 && counts()[uid_] > limits::kMaxGreeting; }
 
  private:
   static std::map<std::uint32_t, std::size_t>& counts() {
@@ -116,7 +113,7 @@ net::awaitable<Result<async::Message>> hear_hello(async::Channel& control, std::
                                                   async::Descriptors descriptors) {
   const Greeting greeting(uid);
   if (greeting.is_one_too_many()) co_return fail("too many connections that say nothing");
-  co_return co_await async::within(kHelloWithin, control.receive(descriptors));
+  co_return co_await async::within(limits::kHelloWithin, control.receive(descriptors));
 }
 
 }  // namespace

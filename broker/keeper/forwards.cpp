@@ -2,6 +2,7 @@
 
 #include "broker/keeper/ending.hpp"
 #include "broker/protocol/relay_messages.hpp"
+#include "sallyport/limits.hpp"
 #include "sallyport/log.hpp"
 
 namespace sallyport::keeper {
@@ -120,7 +121,7 @@ net::awaitable<void> serve_relay(Services& services, SessionPtr session) {
       if (closed.error().code == 0) co_return end(closed.error().text());
       log::error(closed.error().text());
     }
-    if (session->untold_rate.take(Clock::now())) co_await async::sleep_for(std::chrono::milliseconds(50));
+    if (session->untold_rate.take(Clock::now())) co_await async::sleep_for(limits::kSlowDown);
   }
 }
 

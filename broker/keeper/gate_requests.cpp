@@ -12,7 +12,7 @@ using protocol::GateClaim;
 
 namespace {
 
-constexpr std::chrono::milliseconds kSlowDown{50};
+using limits::kSlowDown;
 constexpr std::uint16_t kTooManyRequests = 429;
 
 static_assert(

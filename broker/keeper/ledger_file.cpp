@@ -7,13 +7,13 @@
 #include <charconv>
 #include <memory>
 
+#include "sallyport/limits.hpp"
 #include "sallyport/log.hpp"
 
 namespace sallyport::keeper {
 
 namespace {
 
-constexpr std::size_t kMaxLedgerBytes = 64 * 1024 * 1024;
 constexpr std::size_t kMaxDockerdName = limits::kMaxNameBytes + 16;
 
 std::vector<std::string_view> words_of(std::string_view line) {
@@ -63,7 +63,7 @@ Result<std::string> read_whole(const std::string& path) {
     if (size < 0) return fail_errno("read the ledger " + path);
     if (size == 0) return text;
     text.append(buffer, static_cast<std::size_t>(size));
-    if (text.size() > kMaxLedgerBytes) return fail("read the ledger " + path + ": it is too large");
+    if (text.size() > limits::kMaxLedgerBytes) return fail("read the ledger " + path + ": it is too large");
   }
 }
 

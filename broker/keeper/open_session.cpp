@@ -8,6 +8,7 @@
 #include "broker/keeper/forwards.hpp"
 #include "broker/keeper/gate_requests.hpp"
 #include "broker/keeper/random_hex.hpp"
+#include "sallyport/limits.hpp"
 #include "sallyport/log.hpp"
 
 namespace sallyport::keeper {
@@ -16,22 +17,17 @@ namespace spawner = protocol::spawner;
 
 namespace {
 
-// Longer than the launcher's own deadline and its grace between TERM and KILL (5 s): it reports better.
-constexpr std::chrono::seconds kTimeGrace{8};
-constexpr std::chrono::seconds kReapedWithin{5};
-// With init the whole pid namespace is dead, so nothing is lost by hearing first how the worker ended.
-constexpr std::chrono::milliseconds kLauncherSaysWhy{400};
-
 net::awaitable<void> end_with_process(Services& services, SessionPtr session, UniqueFd pidfd, std::string who) {
   net::posix::stream_descriptor process(services.executor, pidfd.release());
   auto [error] = co_await process.async_wait(net::posix::stream_descriptor::wait_read, async::kUseTuple);
   if (error || session->is_ending) co_return;
-  if (who == "init") co_await async::sleep_for(kLauncherSaysWhy);
+  // With init the whole pid namespace is dead, so nothing is lost by hearing first how the worker ended.
+  if (who == "init") co_await async::sleep_for(limits::kLauncherSaysWhy);
   if (!session->is_ending) end_session(services, session, who + ".ended", who + " has ended");
 }
 
 net::awaitable<void> end_with_time(Services& services, SessionPtr session, std::chrono::seconds limit) {
-  co_await async::sleep_for(limit + kTimeGrace);
+  co_await async::sleep_for(limit + limits::kTimeGrace);
   if (!session->is_ending)
     end_session(services, session, "limits.time", "its time of " + std::to_string(limit.count()) + " s is up");
 }
@@ -49,7 +45,7 @@ Result<> record_open(Services& services, Session& session, const Hello& hello) {
 }
 
 net::awaitable<Result<>> wait_until_reaped(Services& services) {
-  const auto give_up = Clock::now() + kReapedWithin;
+  const auto give_up = Clock::now() + limits::kReapedWithin;
   while (!services.reaped && Clock::now() < give_up) co_await async::sleep_for(std::chrono::milliseconds(50));
   if (!services.reaped)
     co_return fail("containers of an earlier broker have not been removed yet: is dockerd running?");

@@ -8,7 +8,7 @@ Owned Ledger::conflict(const ContainerName& name) const {
 }
 
 Owned Ledger::reserve(OwnedContainer container) {
-  const auto owned = std::make_shared<OwnedContainer>(std::move(container));
+  auto owned = std::make_shared<OwnedContainer>(std::move(container));
   if (!by_name_.emplace(owned->name.text(), owned).second) return nullptr;
   memory_bytes_ += owned->memory_bytes;
   return owned;

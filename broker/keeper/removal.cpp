@@ -13,7 +13,7 @@ namespace sallyport::keeper {
 
 namespace {
 
-constexpr std::size_t kRemovedAtOnce = 8;
+constexpr std::size_t kRemovedAtOnce = limits::kMaxRemovedAtOnce;
 
 // Shared with the removals: whoever waits for them may be cancelled, and is gone before they have ended.
 struct Removals {

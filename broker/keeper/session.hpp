@@ -19,6 +19,7 @@
 #include "broker/protocol/messages.hpp"
 #include "broker/protocol/permits.hpp"
 #include "sallyport/child.hpp"
+#include "sallyport/limits.hpp"
 #include "sallyport/profile/profile.hpp"
 
 namespace sallyport::keeper {
@@ -53,7 +54,7 @@ class Session {
         profile(std::move(session_profile)),
         request_rate(profile.docker ? profile.docker->budget.requests_per_minute : 1, Clock::now()),
         create_rate(profile.docker ? profile.docker->budget.creates_per_minute : 1, Clock::now()),
-        untold_rate(kUntoldPerMinute, Clock::now()),
+        untold_rate(limits::kMaxUntoldPerMinute, Clock::now()),
         tasks(executor, std::move(on_bug)),
         ended(executor) {}
 
@@ -92,8 +93,6 @@ class Session {
   std::string end_rule;
   std::string end_reason;
   OneShot<bool> ended;  // everything of the session is gone
-
-  static constexpr std::uint32_t kUntoldPerMinute = 12'000;
 };
 using SessionPtr = std::shared_ptr<Session>;
 

@@ -7,13 +7,14 @@
 #include <cerrno>
 #include <span>
 
+#include "sallyport/limits.hpp"
+
 namespace sallyport::relay {
 
 namespace {
 
 using async::kUseTuple;
 using Descriptor = net::posix::stream_descriptor;
-constexpr std::size_t kBufferBytes = 32 * 1024;  // 16 MiB for the most connections, both directions
 
 // read(2) and write(2) that wait where the socket would block. Below zero: it failed, or was cut.
 net::awaitable<ssize_t> read_some(Descriptor& from, std::span<std::byte> buffer) {
@@ -62,7 +63,7 @@ void Connection::cut() {
 }
 
 net::awaitable<void> Connection::pump(Descriptor& from, Descriptor& to, Direction& direction) {
-  std::array<std::byte, kBufferBytes> buffer;
+  std::array<std::byte, limits::kForwardBufferBytes> buffer;
   for (;;) {
     const ssize_t size = co_await read_some(from, buffer);
     if (size <= 0) {

@@ -24,8 +24,7 @@ using Listener = net::posix::stream_descriptor;
 namespace messages = protocol::relay;
 
 constexpr auto kSweepInterval = 30s;
-constexpr auto kHalfClosedIdle = 5min;  // one side has gone and the other says nothing: most likely it never will
-constexpr auto kAcceptPause = 100ms;    // where the kernel has no descriptor or memory for another connection
+constexpr auto kAcceptPause = 100ms;  // where the kernel has no descriptor or memory for another connection
 
 class Relay {
  public:
@@ -161,7 +160,8 @@ net::awaitable<void> Relay::sweep() {
     co_await async::sleep_for(kSweepInterval);
     const auto now = Connection::Clock::now();
     for (const auto& [number, connection] : carried_)
-      if (connection->is_half_closed() && now - connection->last_activity() > kHalfClosedIdle) connection->cut();
+      if (connection->is_half_closed() && now - connection->last_activity() > limits::kHalfClosedIdle)
+        connection->cut();
   }
 }
 

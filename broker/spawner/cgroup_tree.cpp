@@ -12,81 +12,116 @@
 #include <charconv>
 #include <fstream>
 #include <memory>
+#include <optional>
 #include <sstream>
 
 #include "sallyport/child.hpp"
+#include "sallyport/limits.hpp"
 #include "sallyport/syscalls.hpp"
 
 namespace sallyport::spawner {
 
 namespace {
 
-constexpr int kMaxDepth = 16;  // a container that makes cgroups of its own needs a few
-
 bool write_word(int directory, const char* file, std::string_view word) {
   const UniqueFd out = UniqueFd::adopt(::openat(directory, file, O_WRONLY | O_CLOEXEC | O_NOFOLLOW));
   return out && ::write(out.get(), word.data(), word.size()) == static_cast<ssize_t>(word.size());
 }
 
-std::string read_all(int directory, const char* file) {
-  std::string text;
+// The cgroup was removed meanwhile: its name is gone, or a file of it that was still open.
+bool is_gone(int code) { return code == ENOENT || code == ENODEV; }
+
+// Nothing where the cgroup is gone.
+Result<std::optional<std::string>> read_all(int directory, const char* file) {
   const UniqueFd in = UniqueFd::adopt(::openat(directory, file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  if (!in && is_gone(errno)) return std::nullopt;
+  if (!in) return fail_errno(std::string("open ") + file);
+  std::string text;
   std::array<char, 4096> buffer;
   ssize_t size = 0;
-  while (in && (size = ::read(in.get(), buffer.data(), buffer.size())) > 0)
+  while ((size = ::read(in.get(), buffer.data(), buffer.size())) > 0)
     text.append(buffer.data(), static_cast<std::size_t>(size));
+  if (size < 0 && is_gone(errno)) return std::nullopt;
+  if (size < 0) return fail_errno(std::string("read ") + file);
   return text;
 }
 
-std::vector<std::string> list_children(int directory) {
+Result<std::vector<std::string>> list_children(int directory) {
   std::vector<std::string> names;
   const int copy = ::openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (copy < 0) return names;
+  if (copy < 0 && is_gone(errno)) return names;
+  if (copy < 0) return fail_errno("open a cgroup to list it");
   const std::unique_ptr<DIR, int (*)(DIR*)> stream(::fdopendir(copy), ::closedir);
-  if (!stream) return names;
+  if (!stream) return fail_errno("list a cgroup");
+  errno = 0;
   while (const dirent* entry = ::readdir(stream.get())) {
     const std::string name = entry->d_name;
     if (entry->d_type == DT_DIR && name != "." && name != "..") names.push_back(name);
+    errno = 0;
   }
+  if (errno != 0 && !is_gone(errno)) return fail_errno("list a cgroup");
   return names;
 }
 
-std::vector<pid_t> list_processes(int directory) {
-  std::istringstream lines(read_all(directory, "cgroup.procs"));
+// 0 stands for each process outside our pid namespace.
+Result<std::vector<pid_t>> list_processes(int directory) {
+  std::istringstream lines(TRY(read_all(directory, "cgroup.procs")).value_or(""));
   std::vector<pid_t> pids;
-  for (pid_t pid = 0; lines >> pid;)
-    if (pid > 1) pids.push_back(pid);  // 0 is a process outside our pid namespace
+  for (pid_t pid = 0; lines >> pid;) pids.push_back(pid);
+  if (!lines.eof()) return fail("read cgroup.procs: not a list of processes");
   return pids;
 }
 
 // A pid is only a number until a pidfd holds its process: what is still listed after the pidfds were opened is what was
 // meant, and a signal to what has gone in between reaches nobody.
-bool kill_listed(int directory) {
-  const std::vector<pid_t> pids = list_processes(directory);
+Result<bool> kill_listed(int directory) {
+  const std::vector<pid_t> pids = TRY(list_processes(directory));
   if (pids.empty()) return true;
   std::vector<std::pair<pid_t, ProcessHandle>> handles;
-  for (const pid_t pid : pids) handles.emplace_back(pid, ProcessHandle(UniqueFd::adopt(pidfd_open(pid))));
-  const std::vector<pid_t> still = list_processes(directory);
+  for (const pid_t pid : pids)
+    if (pid > 1) handles.emplace_back(pid, ProcessHandle(UniqueFd::adopt(pidfd_open(pid))));
+  const std::vector<pid_t> still = TRY(list_processes(directory));
   for (const auto& [pid, handle] : handles)
     if (handle && std::ranges::find(still, pid) != still.end()) (void)handle.send_signal(SIGKILL);
+  if (handles.empty()) return fail("a cgroup holds a process that this pid namespace does not show");
   return false;
 }
 
-bool kill_processes_below(int directory, int depth) {
-  bool was_empty = kill_listed(directory);
-  if (depth == kMaxDepth) return was_empty;
-  for (const std::string& name : list_children(directory))
-    if (const UniqueFd child = open_cgroup(directory, name))
-      was_empty = kill_processes_below(child.get(), depth + 1) && was_empty;
+// proc(5): blanks and backslashes of a path are octal there.
+std::string unescape(const std::string& text) {
+  std::string plain;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    unsigned code = 0;
+    const bool escaped = text[i] == '\\' && i + 3 < text.size() &&
+                         std::from_chars(&text[i + 1], &text[i + 1] + 3, code, 8).ptr == &text[i + 1] + 3;
+    plain += escaped ? static_cast<char>(code) : text[i];
+    if (escaped) i += 3;
+  }
+  return plain;
+}
+
+Result<bool> kill_processes_below(int directory, int depth) {
+  Result<bool> was_empty = kill_listed(directory);
+  const auto names = list_children(directory);
+  if (!names) return both(std::move(was_empty), std::unexpected(names.error()));
+  if (depth == limits::kMaxCgroupDepth && !names->empty())
+    return fail("a cgroup is nested too deeply to be killed whole");
+  for (const std::string& name : *names) {
+    const auto child = open_cgroup(directory, name);
+    if (!child) was_empty = both(std::move(was_empty), std::unexpected(child.error()));
+    if (child && *child) was_empty = both(std::move(was_empty), kill_processes_below(child->get(), depth + 1));
+  }
   return was_empty;
 }
 
-bool remove_below(int parent, const std::string& name, int depth) {
-  if (::unlinkat(parent, name.c_str(), AT_REMOVEDIR) == 0 || errno == ENOENT) return true;
-  const UniqueFd directory = open_cgroup(parent, name);
-  if (!directory || depth == kMaxDepth) return false;
-  for (const std::string& child : list_children(directory.get())) remove_below(directory.get(), child, depth + 1);
-  return ::unlinkat(parent, name.c_str(), AT_REMOVEDIR) == 0 || errno == ENOENT;
+Result<bool> remove_below(int parent, const std::string& name, int depth) {
+  if (::unlinkat(parent, name.c_str(), AT_REMOVEDIR) == 0 || is_gone(errno)) return true;
+  const UniqueFd directory = TRY(open_cgroup(parent, name));
+  if (!directory) return true;
+  if (depth == limits::kMaxCgroupDepth) return fail("a cgroup is nested too deeply to be removed");
+  for (const std::string& child : TRY(list_children(directory.get())))
+    if (auto removed = remove_below(directory.get(), child, depth + 1); !removed) return removed;
+  return ::unlinkat(parent, name.c_str(), AT_REMOVEDIR) == 0 || is_gone(errno);
 }
 
 }  // namespace
@@ -105,7 +140,8 @@ Result<std::vector<CgroupMount>> list_cgroup_mounts() {
     words >> type >> source >> options;
     if (type != "cgroup" && type != "cgroup2") continue;
     const bool freezer = type == "cgroup" && ("," + options + ",").find(",freezer,") != std::string::npos;
-    mounts.push_back({type == "cgroup" ? CgroupVersion::One : CgroupVersion::Two, path, root, freezer});
+    mounts.push_back(
+        {type == "cgroup" ? CgroupVersion::One : CgroupVersion::Two, unescape(path), unescape(root), freezer});
   }
   return mounts;
 }
@@ -117,27 +153,44 @@ Result<std::string> own_cgroup2_path() {
   return fail("this process is in no cgroup of version 2");
 }
 
-UniqueFd open_cgroup(int parent, const std::string& name) {
+Result<UniqueFd> open_cgroup(int parent, const std::string& name) {
   UniqueFd directory = UniqueFd::adopt(::openat(parent, name.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
+  if (!directory && is_gone(errno)) return UniqueFd();
+  if (!directory) return fail_errno("open the cgroup " + name);
   struct statfs info;
-  if (!directory || ::fstatfs(directory.get(), &info) != 0) return {};
-  if (info.f_type != CGROUP_SUPER_MAGIC && info.f_type != CGROUP2_SUPER_MAGIC) return {};
+  if (::fstatfs(directory.get(), &info) != 0) return fail_errno("look at the cgroup " + name);
+  if (info.f_type != CGROUP_SUPER_MAGIC && info.f_type != CGROUP2_SUPER_MAGIC) return fail(name + " is no cgroup");
   return directory;
 }
 
-bool kill_cgroup_tree(const CgroupMount& mount, int directory) {
+Result<bool> is_cgroup_empty(int directory) {
+  const auto events = TRY(read_all(directory, "cgroup.events"));
+  if (!events || events->find("populated 0") != std::string::npos) return true;
+  if (events->find("populated 1") != std::string::npos) return false;
+  return fail("read cgroup.events: it does not say whether there are processes");
+}
+
+Result<bool> kill_cgroup_tree(const CgroupMount& mount, int directory) {
   if (mount.version == CgroupVersion::Two) {
-    if (read_all(directory, "cgroup.events").find("populated 1") == std::string::npos) return true;
-    if (!write_word(directory, "cgroup.kill", "1")) kill_processes_below(directory, 0);  // cgroup.kill: Linux 5.14
-    return false;
+    // Killed even where its state cannot be read.
+    const Result<bool> empty = is_cgroup_empty(directory);
+    if (empty && *empty) return true;
+    if (write_word(directory, "cgroup.kill", "1")) return empty;
+    return both(empty, kill_processes_below(directory, 0));  // cgroup.kill: Linux 5.14
   }
   // Stopped first, where that can be, so that nothing forks faster than it is listed.
   if (mount.is_freezer) write_word(directory, "freezer.state", "FROZEN");
-  const bool was_empty = kill_processes_below(directory, 0);
+  Result<bool> was_empty = kill_processes_below(directory, 0);
   if (mount.is_freezer) write_word(directory, "freezer.state", "THAWED");
   return was_empty;
 }
 
-bool remove_cgroup_tree(int parent, const std::string& name) { return remove_below(parent, name, 0); }
+Result<bool> remove_cgroup_tree(int parent, const std::string& name) { return remove_below(parent, name, 0); }
+
+Result<bool> both(Result<bool> one, Result<bool> other) {
+  if (!one) return one;
+  if (!other) return other;
+  return *one && *other;
+}
 
 }  // namespace sallyport::spawner

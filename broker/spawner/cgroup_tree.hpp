@@ -1,5 +1,6 @@
 // TRUSTED SIDE. What is done to a directory of a cgroup hierarchy with everything below it, by descriptors and without
-// following symlinks: killing, and removal. Both are tried again by the caller until they are done.
+// following symlinks: killing, and removal. Both are tried again by the caller until they are done. What is gone
+// (ENOENT, ENODEV) holds nothing; what cannot be opened or read is an error, never "nothing is left".
 #pragma once
 
 #include <string>
@@ -24,13 +25,19 @@ Result<std::vector<CgroupMount>> list_cgroup_mounts();
 
 Result<std::string> own_cgroup2_path();  // from /proc/self/cgroup: "/" or "/system.slice/…"
 
-// `name` is below `parent`; neither a symlink nor another kind of filesystem is entered. No error where it is missing.
-UniqueFd open_cgroup(int parent, const std::string& name);
+// `name` is below `parent`; neither a symlink nor another kind of filesystem is entered. Nothing where it is missing.
+Result<UniqueFd> open_cgroup(int parent, const std::string& name);
+
+// Version 2: whether no process is in it or below it.
+Result<bool> is_cgroup_empty(int directory);
 
 // Kills every process in the tree. True if there was none.
-bool kill_cgroup_tree(const CgroupMount& mount, int directory);
+Result<bool> kill_cgroup_tree(const CgroupMount& mount, int directory);
 
-// Removes the tree; true once it is gone.
-bool remove_cgroup_tree(int parent, const std::string& name);
+// Removes the tree; true once it is gone, false while it is in use.
+Result<bool> remove_cgroup_tree(int parent, const std::string& name);
+
+// Of two that were both tried: the first error, else whether both are done.
+Result<bool> both(Result<bool> one, Result<bool> other);
 
 }  // namespace sallyport::spawner

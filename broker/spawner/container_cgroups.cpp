@@ -1,6 +1,8 @@
 #include "broker/spawner/container_cgroups.hpp"
 
 #include <fcntl.h>
+#include <linux/magic.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -18,38 +20,60 @@ std::string directory_of(const SessionId& session) { return "sallyport-" + sessi
 std::string slice_of(const SessionId& session) { return "sallyport-" + session.text() + ".slice"; }
 std::string slice_path_of(const SessionId& session) { return "sallyport.slice/" + slice_of(session); }
 
-}  // namespace
-
-Result<ContainerCgroups> ContainerCgroups::find() {
-  ContainerCgroups found;
-  found.mounts_ = TRY(list_cgroup_mounts());
-  // The hierarchy that can stop processes goes first: what it kills cannot fork meanwhile.
-  std::ranges::sort(found.mounts_, [](const auto& a, const auto& b) { return a.is_freezer > b.is_freezer; });
-  return found;
+// Another filesystem lies over it: nobody reaches it by this path, dockerd no more than we.
+bool is_covered(const CgroupMount& mount) {
+  struct statfs info;
+  return ::statfs(mount.path.c_str(), &info) == 0 && info.f_type != CGROUP_SUPER_MAGIC &&
+         info.f_type != CGROUP2_SUPER_MAGIC;
 }
 
-bool ContainerCgroups::kill(const SessionId& session) const {
-  bool none = true;
+// By the hierarchy's own root: in what has been mounted over it nothing would be found.
+Result<UniqueFd> open_below(const CgroupMount& mount, const std::string& name) {
+  const UniqueFd root = TRY(open_cgroup(AT_FDCWD, mount.path));
+  if (!root) return UniqueFd();
+  return open_cgroup(root.get(), name);
+}
+
+}  // namespace
+
+ContainerCgroups::ContainerCgroups(std::vector<CgroupMount> mounts) : mounts_(std::move(mounts)) {
+  // The hierarchy that can stop processes goes first: what it kills cannot fork meanwhile.
+  std::ranges::sort(mounts_, [](const auto& a, const auto& b) { return a.is_freezer > b.is_freezer; });
+}
+
+Result<ContainerCgroups> ContainerCgroups::find() {
+  std::vector<CgroupMount> mounts;
+  for (CgroupMount& mount : TRY(list_cgroup_mounts()))
+    if (!is_covered(mount)) mounts.push_back(std::move(mount));
+  return ContainerCgroups(std::move(mounts));
+}
+
+// All are tried, whatever is wrong with one.
+Result<bool> ContainerCgroups::kill(const SessionId& session) const {
+  Result<bool> none = true;
   for (const CgroupMount& mount : mounts_)
-    for (const std::string& name : {directory_of(session), slice_path_of(session)})
-      if (const UniqueFd directory = open_cgroup(AT_FDCWD, mount.path + "/" + name))
-        none = kill_cgroup_tree(mount, directory.get()) && none;
+    for (const std::string& name : {directory_of(session), slice_path_of(session)}) {
+      const auto directory = open_below(mount, name);
+      if (!directory) none = both(std::move(none), std::unexpected(directory.error()));
+      if (directory && *directory) none = both(std::move(none), kill_cgroup_tree(mount, directory->get()));
+    }
   return none;
 }
 
-bool ContainerCgroups::remove(const SessionId& session) const {
-  bool gone = true;
+Result<bool> ContainerCgroups::remove(const SessionId& session) const {
+  Result<bool> gone = true;
   for (const CgroupMount& mount : mounts_) {
-    const UniqueFd root = open_cgroup(AT_FDCWD, mount.path);
-    if (root) gone = remove_cgroup_tree(root.get(), directory_of(session)) && gone;
+    const auto root = open_cgroup(AT_FDCWD, mount.path);
+    if (!root) gone = both(std::move(gone), std::unexpected(root.error()));
+    if (root && *root) gone = both(std::move(gone), remove_cgroup_tree(root->get(), directory_of(session)));
   }
   return gone;
 }
 
-bool ContainerCgroups::has_slice(const SessionId& session) const {
-  return std::ranges::any_of(mounts_, [&](const CgroupMount& mount) {
-    return static_cast<bool>(open_cgroup(AT_FDCWD, mount.path + "/" + slice_path_of(session)));
-  });
+Result<bool> ContainerCgroups::has_slice(const SessionId& session) const {
+  for (const CgroupMount& mount : mounts_)
+    if (TRY(open_below(mount, slice_path_of(session)))) return true;
+  return false;
 }
 
 Result<Child> ContainerCgroups::stop_slice(const SessionId& session, int systemctl, int null_device) {

@@ -14,13 +14,14 @@ namespace sallyport::spawner {
 class ContainerCgroups {
  public:
   static Result<ContainerCgroups> find();
+  explicit ContainerCgroups(std::vector<CgroupMount> mounts = {});
 
   // Kills all; true if there was no process. To be called until it says so.
-  bool kill(const SessionId& session) const;
+  Result<bool> kill(const SessionId& session) const;
   // cgroupfs driver. True once nothing is left in any hierarchy.
-  bool remove(const SessionId& session) const;
+  Result<bool> remove(const SessionId& session) const;
   // systemd driver: whether a slice of the session's exists, and the child that stops it.
-  bool has_slice(const SessionId& session) const;
+  Result<bool> has_slice(const SessionId& session) const;
   static Result<Child> stop_slice(const SessionId& session, int systemctl, int null_device);
 
  private:

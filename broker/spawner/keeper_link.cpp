@@ -9,10 +9,6 @@
 
 namespace sallyport::spawner {
 
-namespace {
-constexpr std::size_t kMaxQueued = 4096;  // four events for each of the most sessions, and every dial of a few
-}
-
 Result<> KeeperLink::start(std::function<void(Incoming)> on_request, std::function<void(const Error&)> on_lost) {
   on_request_ = std::move(on_request);
   on_lost_ = std::move(on_lost);
@@ -61,7 +57,7 @@ void KeeperLink::flush() {
     if (!sent) break;
     queue_.pop_front();
   }
-  if (queue_.size() > kMaxQueued) return lose(Error{"the keeper does not read its channel", EPROTO});
+  if (queue_.size() > limits::kMaxQueuedForKeeper) return lose(Error{"the keeper does not read its channel", EPROTO});
   if (queue_.empty()) {
     write_watch_.reset();
   } else if (!write_watch_ && channel_) {

@@ -2,6 +2,8 @@
 
 #include <signal.h>
 
+#include "broker/spawner/cgroup_tree.hpp"
+
 namespace sallyport::spawner {
 
 namespace {
@@ -18,19 +20,21 @@ bool end(Child& child, Watch& watch) {
 
 }  // namespace
 
-bool Session::kill_and_check() {
+Result<bool> Session::kill_and_check() {
   being_killed = true;
   bool all_ended = true;
   if (init && owns_init) {
     (void)init.send_signal(SIGKILL);
     all_ended = init.has_ended();
   }
-  cgroup.kill();
+  const Result<> killed = cgroup.kill();  // the rest is killed whatever is wrong with the cgroup
+  waiting_dials.clear();
   all_ended = end(gate, gate_watch) && all_ended;
   all_ended = end(relay, relay_watch) && all_ended;
   for (auto entry = dialers.begin(); entry != dialers.end();)
     entry = end(entry->second.dialer.child, entry->second.watch) ? dialers.erase(entry) : std::next(entry);
-  return all_ended && dialers.empty() && cgroup.is_empty();
+  if (!killed) return std::unexpected(killed.error());
+  return both(all_ended && dialers.empty(), cgroup.is_empty());
 }
 
 }  // namespace sallyport::spawner

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
 
@@ -28,15 +29,16 @@ struct Session {
   Child gate;
   Child relay;
   SessionCgroup cgroup;
-  std::map<std::uint32_t, RunningDialer> dialers;  // by connection
-  bool being_killed = false;                       // ends of processes are no news any more
-  Watch init_watch;                                // the watches go before the processes that they watch
+  std::map<std::uint32_t, RunningDialer> dialers;     // by connection
+  std::deque<protocol::spawner::Dial> waiting_dials;  // for a place among the dialers (dialing.hpp)
+  bool being_killed = false;                          // ends of processes are no news any more
+  Watch init_watch;                                   // the watches go before the processes that they watch
   Watch gate_watch;
   Watch relay_watch;
 
   std::uint32_t uid(limits::UidPart part) const { return uid_base + static_cast<std::uint32_t>(part); }
   // Signals everything by pidfd and cgroup. True once all have ended, ours reaped.
-  bool kill_and_check();
+  Result<bool> kill_and_check();
 };
 
 }  // namespace sallyport::spawner

@@ -18,8 +18,8 @@ const CgroupMount kVersionTwo{CgroupVersion::Two, "", "", false};
 
 Result<UniqueFd> make_directory(int parent, const std::string& name) {
   if (::mkdirat(parent, name.c_str(), 0755) != 0 && errno != EEXIST) return fail_errno("make the cgroup " + name);
-  UniqueFd directory = open_cgroup(parent, name);
-  if (!directory) return fail_errno("open the cgroup " + name);
+  UniqueFd directory = TRY(open_cgroup(parent, name));
+  if (!directory) return fail("open the cgroup " + name + ": it is gone");
   return directory;
 }
 
@@ -33,16 +33,14 @@ Result<> SessionCgroup::adopt_init(pid_t pid) const {
   return {};
 }
 
-void SessionCgroup::kill() const {
-  if (directory_) (void)kill_cgroup_tree(kVersionTwo, directory_.get());
+Result<> SessionCgroup::kill() const {
+  if (directory_) TRY(kill_cgroup_tree(kVersionTwo, directory_.get()));
+  return {};
 }
 
-bool SessionCgroup::is_empty() const {
+Result<bool> SessionCgroup::is_empty() const {
   if (!directory_) return true;
-  const UniqueFd file = UniqueFd::adopt(::openat(directory_.get(), "cgroup.events", O_RDONLY | O_CLOEXEC));
-  char text[256] = {};
-  if (!file || ::read(file.get(), text, sizeof text - 1) <= 0) return true;  // removed
-  return std::string_view(text).find("populated 1") == std::string_view::npos;
+  return is_cgroup_empty(directory_.get());
 }
 
 Result<CgroupRoot> CgroupRoot::find() {
@@ -52,8 +50,8 @@ Result<CgroupRoot> CgroupRoot::find() {
     if (mount.version != CgroupVersion::Two || !root.own_.starts_with(mount.root)) continue;
     const std::string below = mount.root == "/" ? root.own_ : root.own_.substr(mount.root.size());
     root.path_ = mount.path + (below == "/" ? "" : below);
-    root.directory_ = open_cgroup(AT_FDCWD, root.path_);
-    if (!root.directory_) return fail_errno("open the broker's own cgroup " + root.path_);
+    root.directory_ = TRY(open_cgroup(AT_FDCWD, root.path_));
+    if (!root.directory_) return fail("open the broker's own cgroup " + root.path_ + ": it is gone");
     return root;
   }
   return fail("no cgroup2 hierarchy is mounted");
@@ -68,13 +66,14 @@ Result<SessionCgroup> CgroupRoot::make(const SessionId& session) const {
   return made;
 }
 
-bool CgroupRoot::remove(const SessionId& session) const {
+Result<bool> CgroupRoot::remove(const SessionId& session) const {
   return remove_cgroup_tree(directory_.get(), name_of(session));
 }
 
-void CgroupRoot::kill(const SessionId& session) const {
-  if (const UniqueFd directory = open_cgroup(directory_.get(), name_of(session)))
-    (void)kill_cgroup_tree(kVersionTwo, directory.get());
+Result<bool> CgroupRoot::kill(const SessionId& session) const {
+  const UniqueFd directory = TRY(open_cgroup(directory_.get(), name_of(session)));
+  if (!directory) return true;
+  return kill_cgroup_tree(kVersionTwo, directory.get());
 }
 
 bool CgroupRoot::may_adopt(pid_t pid) const {

@@ -22,8 +22,8 @@ class SessionCgroup {
 
   // Moves a process of the sandbox, with nothing forked yet, into the leaf `sandbox`.
   Result<> adopt_init(pid_t pid) const;
-  void kill() const;  // everything in it, at once
-  bool is_empty() const;
+  Result<> kill() const;  // everything in it, at once
+  Result<bool> is_empty() const;
 
  private:
   friend class CgroupRoot;
@@ -39,8 +39,8 @@ class CgroupRoot {
   static Result<CgroupRoot> find();
   Result<SessionCgroup> make(const SessionId& session) const;
   // Whether the session's cgroup is gone after the call; false: still busy. For unknown sessions too.
-  bool remove(const SessionId& session) const;
-  void kill(const SessionId& session) const;
+  Result<bool> remove(const SessionId& session) const;
+  Result<bool> kill(const SessionId& session) const;  // true if there was no process
   const std::string& path() const { return path_; }
   // True where `pid` is in the cgroup of the broker, below it, or in none at all: then taking it over loses no limit
   // that an operator has set on the unit in which the launcher runs.

@@ -13,11 +13,12 @@
 
 #include "broker/privileges.hpp"
 #include "broker/spawner/container_cgroups.hpp"
-#include "broker/spawner/dialer.hpp"
+#include "broker/spawner/dialing.hpp"
 #include "broker/spawner/keeper_link.hpp"
 #include "broker/spawner/notify.hpp"
 #include "broker/spawner/session.hpp"
 #include "broker/spawner/start_session.hpp"
+#include "sallyport/limits.hpp"
 #include "sallyport/log.hpp"
 
 namespace sallyport::spawner {
@@ -29,10 +30,6 @@ using namespace std::chrono_literals;
 
 constexpr auto kRetrySoon = 1ms;  // most processes are dead within a few of these
 constexpr auto kRetryLater = 10ms;
-constexpr auto kKillDeadline = 4s;        // within limits::kSessionEndDeadline, with room for the containers
-constexpr auto kCgroupDeadline = 3s;      // rmdir is busy until the last process is fully gone
-constexpr auto kSliceDeadline = 10s;      // systemd answers when the stop job is done
-constexpr std::size_t kMaxDialers = 512;  // of all sessions at one time; each is a fork
 
 class Spawner {
  public:
@@ -42,20 +39,18 @@ class Spawner {
  private:
   void handle(Incoming incoming);
   void answer(const messages::StartSession& request, std::vector<UniqueFd> fds);
-  void answer(const messages::Dial& request, std::vector<UniqueFd> fds);
+  void answer(const messages::Dial& request, std::vector<UniqueFd> fds) { dialing_.take(request, fds); }
   void answer(const messages::KillProcesses& request, std::vector<UniqueFd> fds);
   void answer(const messages::RemoveCgroup& request, std::vector<UniqueFd> fds);
 
   Result<> watch_processes(Session& session);
   void tell_end(const SessionId& id, messages::ChildKind kind);
-  void dial_done(const SessionId& id, std::uint32_t connection);
-  void tell_dial(const messages::Dial& request, int error_code);
 
-  bool kill_once(const SessionId& id);
+  Result<bool> kill_once(const SessionId& id);
   void kill_until(const SessionId& id, KeeperLink::Slot slot, Poller::Clock::time_point deadline);
   struct Removal;
   void remove_until(const std::shared_ptr<Removal>& removal);
-  bool remove_once(Removal& removal, Result<>& outcome);
+  Result<bool> remove_once(Removal& removal);
 
   void lose_keeper(const Error& error);
   void pass_on_signals();
@@ -69,7 +64,7 @@ class Spawner {
   ContainerCgroups containers_;
   KeeperLink keeper_;
   std::map<SessionId, std::unique_ptr<Session>> sessions_;
-  std::size_t dialers_ = 0;
+  Dialing dialing_;
   std::optional<int> exit_code_;
   Watch keeper_watch_;
   Watch ready_watch_;
@@ -77,7 +72,10 @@ class Spawner {
 };
 
 Spawner::Spawner(Poller& poller, SpawnerInputs inputs)
-    : poller_(poller), inputs_(std::move(inputs)), keeper_(poller, std::move(inputs_.keeper_channel)) {}
+    : poller_(poller),
+      inputs_(std::move(inputs)),
+      keeper_(poller, std::move(inputs_.keeper_channel)),
+      dialing_(poller, keeper_, sessions_, inputs_) {}
 
 Result<int> Spawner::run() {
   if (auto root = CgroupRoot::find()) {
@@ -157,73 +155,36 @@ void Spawner::tell_end(const SessionId& id, messages::ChildKind kind) {
   if (!session.being_killed) keeper_.tell({ended, {}});
 }
 
-// --- Dial ---
-
-void Spawner::tell_dial(const messages::Dial& request, int error_code) {
-  keeper_.tell({messages::DialDone{request.session, request.connection, error_code}, {}});
-}
-
-void Spawner::answer(const messages::Dial& request, std::vector<UniqueFd> fds) {
-  const auto found = sessions_.find(request.session);
-  if (found == sessions_.end() || found->second->being_killed || !fds.empty()) return tell_dial(request, ESRCH);
-  Session& session = *found->second;
-  if (session.dialers.contains(request.connection)) return tell_dial(request, EEXIST);
-  if (dialers_ >= kMaxDialers || session.dialers.size() >= limits::kMaxForwardConnections)
-    return tell_dial(request, EAGAIN);
-  const DialRules rules{inputs_.config.docker_socket, inputs_.docker_group};
-  const auto target = parse_target(request, rules);
-  if (!target) {
-    log::warning("session " + request.session.text() + ": " + target.error().text());
-    return tell_dial(request, target.error().code);
-  }
-  auto dialer = start_dialer(*target, session.uid(limits::UidPart::Dialer), inputs_.programs.null_device.get());
-  if (!dialer) return tell_dial(request, dialer.error().code != 0 ? dialer.error().code : EIO);
-  auto watch =
-      poller_.watch(dialer->answer.get(), EPOLLIN,
-                    [this, id = request.session, connection = request.connection] { dial_done(id, connection); });
-  if (!watch) return tell_dial(request, watch.error().code);
-  session.dialers.emplace(request.connection, RunningDialer{std::move(*dialer), std::move(*watch)});
-  ++dialers_;
-}
-
-void Spawner::dial_done(const SessionId& id, std::uint32_t connection) {
-  Session& session = *sessions_.at(id);
-  const auto found = session.dialers.find(connection);
-  DialOutcome outcome = read_answer(found->second.dialer.answer.get());
-  session.dialers.erase(found);  // it has ended or is about to; reaped here
-  --dialers_;
-  if (session.being_killed) return;
-  Outgoing done{messages::DialDone{id, connection, outcome.error_code}, {}};
-  if (outcome.connected) done.fds.push_back(std::move(outcome.connected));
-  keeper_.tell(std::move(done));
-}
-
 // --- KillProcesses ---
 
-bool Spawner::kill_once(const SessionId& id) {
-  bool dead = true;
+// True once all are dead. An error where that cannot be told, with all killed that could be: the caller tries again.
+Result<bool> Spawner::kill_once(const SessionId& id) {
+  Result<bool> dead = true;
   if (const auto found = sessions_.find(id); found != sessions_.end()) {
-    const std::size_t before = found->second->dialers.size();
     dead = found->second->kill_and_check();
-    dialers_ -= before - found->second->dialers.size();
+    dialing_.start_waiting();  // on the places of dialers that were killed
   } else if (cgroup_root_) {
-    cgroup_root_->kill(id);  // what a spawner before us has left
+    dead = cgroup_root_->kill(id);  // what a spawner before us has left
   }
-  return containers_.kill(id) && dead;
+  return both(std::move(dead), containers_.kill(id));
 }
 
 void Spawner::kill_until(const SessionId& id, KeeperLink::Slot slot, Poller::Clock::time_point deadline) {
-  if (kill_once(id)) return keeper_.answer(slot, {messages::ProcessesDead{}, {}});
+  const Result<bool> dead = kill_once(id);
+  if (dead && *dead) return keeper_.answer(slot, {messages::ProcessesDead{}, {}});
   if (Poller::Clock::now() >= deadline) {
-    log::error("session " + id.text() + ": processes do not end after SIGKILL");
-    return keeper_.answer(slot, {messages::SpawnFailed{"processes of the session do not end after SIGKILL"}, {}});
+    const std::string reason = dead
+                                   ? "processes of the session do not end after SIGKILL"
+                                   : "whether processes of the session are left cannot be told: " + dead.error().text();
+    log::error("session " + id.text() + ": " + reason);
+    return keeper_.answer(slot, {messages::SpawnFailed{reason.substr(0, limits::kMaxReasonBytes)}, {}});
   }
-  poller_.after(deadline - Poller::Clock::now() > kKillDeadline - 50ms ? kRetrySoon : kRetryLater,
+  poller_.after(deadline - Poller::Clock::now() > limits::kKillDeadline - 50ms ? kRetrySoon : kRetryLater,
                 [this, id, slot, deadline] { kill_until(id, slot, deadline); });
 }
 
 void Spawner::answer(const messages::KillProcesses& request, std::vector<UniqueFd>) {
-  kill_until(request.session, keeper_.next_answer(), Poller::Clock::now() + kKillDeadline);
+  kill_until(request.session, keeper_.next_answer(), Poller::Clock::now() + limits::kKillDeadline);
 }
 
 // --- RemoveCgroup ---
@@ -234,48 +195,46 @@ struct Spawner::Removal {
   KeeperLink::Slot slot;
   Poller::Clock::time_point deadline;
   bool slice_asked = false;
+  bool is_hopeless = false;  // trying again is no use
   std::optional<Child> systemctl;
 };
 
-// True once all is gone. `outcome` is an error where trying again is no use.
-bool Spawner::remove_once(Removal& removal, Result<>& outcome) {
-  const bool dead = kill_once(removal.id);  // a cgroup with a process in it cannot be removed
-  bool gone = !cgroup_root_ || cgroup_root_->remove(removal.id);
-  if (!removal.systemd_driver) return containers_.remove(removal.id) && gone && dead;
+// True once all is gone.
+Result<bool> Spawner::remove_once(Removal& removal) {
+  Result<bool> done = kill_once(removal.id);  // a cgroup with a process in it cannot be removed
+  if (cgroup_root_) done = both(std::move(done), cgroup_root_->remove(removal.id));
+  if (!removal.systemd_driver) return both(std::move(done), containers_.remove(removal.id));
   if (removal.systemctl && removal.systemctl->handle().has_ended()) removal.systemctl.reset();
-  if (!containers_.has_slice(removal.id)) return gone && dead;
+  if (!TRY(containers_.has_slice(removal.id))) return done;
   if (!removal.slice_asked) {
     auto child =
         ContainerCgroups::stop_slice(removal.id, inputs_.programs.systemctl.get(), inputs_.programs.null_device.get());
-    if (!child) {
-      outcome = std::unexpected(child.error());
-      return false;
-    }
+    removal.is_hopeless = !child;
+    removal.systemctl = TRY(std::move(child));
     removal.slice_asked = true;
-    removal.systemctl = std::move(*child);
   }
-  return false;
+  return both(std::move(done), false);
 }
 
 void Spawner::remove_until(const std::shared_ptr<Removal>& removal) {
-  Result<> outcome;
-  if (remove_once(*removal, outcome)) {
+  const Result<bool> done = remove_once(*removal);
+  if (done && *done) {
     sessions_.erase(removal->id);  // with it goes our hold on the uid range
     return keeper_.answer(removal->slot, {messages::CgroupRemoved{}, {}});
   }
-  if (!outcome || Poller::Clock::now() >= removal->deadline) {
+  if (removal->is_hopeless || Poller::Clock::now() >= removal->deadline) {
     // The session stays, and its uid range with it: nobody may share a uid with what is still there.
-    const std::string reason = outcome ? "the session's cgroup is still in use" : outcome.error().text();
+    const std::string reason = done ? "the session's cgroup is still in use" : done.error().text();
     log::error("session " + removal->id.text() + ": " + reason);
-    return keeper_.answer(removal->slot, {messages::SpawnFailed{reason}, {}});
+    return keeper_.answer(removal->slot, {messages::SpawnFailed{reason.substr(0, limits::kMaxReasonBytes)}, {}});
   }
   poller_.after(kRetryLater, [this, removal] { remove_until(removal); });
 }
 
 void Spawner::answer(const messages::RemoveCgroup& request, std::vector<UniqueFd>) {
-  const auto limit = request.systemd_driver ? kSliceDeadline : kCgroupDeadline;
+  const auto limit = request.systemd_driver ? limits::kSliceDeadline : limits::kCgroupDeadline;
   remove_until(std::make_shared<Removal>(Removal{request.session, request.systemd_driver, keeper_.next_answer(),
-                                                 Poller::Clock::now() + limit, false, std::nullopt}));
+                                                 Poller::Clock::now() + limit, false, false, std::nullopt}));
 }
 
 // --- the broker's own life ---
@@ -316,17 +275,18 @@ int Spawner::keeper_exit_code() {
 // processes die now.
 void Spawner::end_everything() {
   keeper_.close();
-  const auto deadline = Poller::Clock::now() + kKillDeadline;
-  bool dead = false;
-  while (!dead && Poller::Clock::now() < deadline) {
+  const auto deadline = Poller::Clock::now() + limits::kKillDeadline;
+  Result<bool> dead = false;
+  while (!(dead && *dead) && Poller::Clock::now() < deadline) {
     dead = true;
-    for (const auto& [id, session] : sessions_) dead = kill_once(id) && dead;
-    if (!dead) ::usleep(5'000);
+    for (const auto& [id, session] : sessions_) dead = both(std::move(dead), kill_once(id));
+    if (!(dead && *dead)) ::usleep(5'000);
   }
   for (const auto& [id, session] : sessions_) {
     if (cgroup_root_) (void)cgroup_root_->remove(id);
   }
-  if (!dead) log::error("processes of sessions do not end after SIGKILL");
+  if (!dead) log::error("whether processes of sessions are left cannot be told: " + dead.error().text());
+  if (dead && !*dead) log::error("processes of sessions do not end after SIGKILL");
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 
 #include "broker/spawner/contained_child.hpp"
 #include "broker/spawner/verify.hpp"
+#include "sallyport/limits.hpp"
 #include "sallyport/log.hpp"
 #include "sallyport/seqpacket.hpp"
 #include "sallyport/uid_range.hpp"
@@ -13,10 +14,8 @@ namespace sallyport::spawner {
 
 namespace {
 
-// A gate holds up to limits::kMaxClientConnections clients and as many streams; a relay two ends of each connection.
-// Address space: the largest bodies, messages and stream buffers of all of them, and as much again.
-constexpr ResourceLimits kGateLimits{512, 256ULL << 20};
-constexpr ResourceLimits kRelayLimits{2 * limits::kMaxForwardConnections + 64, 128ULL << 20};
+constexpr ResourceLimits kGateLimits{limits::kGateOpenFiles, limits::kGateAddressSpace};
+constexpr ResourceLimits kRelayLimits{limits::kRelayOpenFiles, limits::kRelayAddressSpace};
 
 bool shows_errors() {
 #ifdef SALLYPORT_ASAN

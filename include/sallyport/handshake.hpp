@@ -27,7 +27,7 @@ struct OpenSession {
   std::uint32_t uid_base = 0;  // host uid of the first of kUidsPerSession
   bool has_docker = false;     // listener and stream follow
   std::uint8_t forward_listeners = 0;
-  Text<256> command;  // for the audit trail: the worker's argv[0]
+  Text<limits::kMaxCommandBytes> command;
   auto fields() { return std::tie(version, profile, profile_hash, uid_base, has_docker, forward_listeners, command); }
 };
 // Launcher -> keeper, when the worker has ended: the certain exit status, for the record.

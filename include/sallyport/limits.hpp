@@ -12,21 +12,36 @@ inline constexpr std::size_t kMaxTargetBytes = 8 * 1024;         // enough for e
 inline constexpr std::size_t kMaxCreateTargetBytes = 64 * 1024;  // dockerode repeats the create body in its query
 inline constexpr std::size_t kMaxHeadBytes = 80 * 1024;          // the longest target and its headers
 inline constexpr std::size_t kMaxHeaders = 64;
+inline constexpr std::size_t kMaxMethodBytes = 16;  // Docker's longest is OPTIONS; of a longer one nothing is repeated
+inline constexpr std::size_t kMaxPathSegments =
+    16;  // an endpoint has five with its version; an image's name may add some
 inline constexpr std::size_t kMaxCreateBodyBytes = 128 * 1024;
 inline constexpr std::size_t kMaxOtherBodyBytes = 8 * 1024;  // dockerode sends small JSON bodies with attach and stop
 inline constexpr std::size_t kMaxJsonDepth = 32;
-inline constexpr std::size_t kMaxJsonValues = 20'000;           // values in one body; 128 KiB of "[0,0,…" holds 65,000
-inline constexpr std::size_t kMaxClientConnections = 128;       // compose and docker-py hold up to 31 each
+inline constexpr std::size_t kMaxJsonValues = 20'000;      // values in one body; 128 KiB of "[0,0,…" holds 65,000
+inline constexpr std::size_t kMaxJsonMembers = 1024;       // of one object: keys are compared with each other
+inline constexpr std::size_t kMaxClaimKinds = 64;          // of what the gate decided alone; all beyond are one kind
+inline constexpr std::size_t kMaxClientConnections = 128;  // compose and docker-py hold up to 31 each
 inline constexpr std::size_t kMaxEarlyStreamBytes = 64 * 1024;  // stdin sent before dockerd answered 101
 inline constexpr std::chrono::seconds kHeaderDeadline{10};
 inline constexpr std::chrono::seconds kBodyDeadline{20};
-inline constexpr std::chrono::seconds kIdleDeadline{120};  // docker-py keeps connections open between calls
+inline constexpr std::chrono::seconds kIdleDeadline{120};      // docker-py keeps connections open between calls
+inline constexpr std::chrono::seconds kWriteStall{60};         // a client that reads nothing for so long is given up
+inline constexpr std::chrono::seconds kDrainTime{2};           // input is read and forgotten so that a refusal arrives
+inline constexpr std::size_t kLogBufferBytes = 64 * 1024;      // per stream; of kMaxStreams within kGateAddressSpace
+inline constexpr std::size_t kStreamBufferBytes = 256 * 1024;  // above a Unix socket's default: one read empties it
 
 // --- messages between our processes ---
 // One SEQPACKET datagram; the largest at Linux's default wmem_default (212,992 bytes) is 212,960, measured on 6.18.
 inline constexpr std::size_t kMaxMessageBytes = 160 * 1024;
-inline constexpr std::size_t kMaxSmallMessageBytes = 8 * 1024;  // handshake, spawner and relay messages
-inline constexpr std::size_t kMaxRequestsInFlight = 128;        // one per client connection
+inline constexpr std::size_t kMaxSmallMessageBytes = 8 * 1024;     // handshake, spawner and relay messages
+inline constexpr std::size_t kMaxRequestsInFlight = 128;           // one per client connection
+inline constexpr std::size_t kMaxStreams = kMaxClientConnections;  // of one session, one per client connection
+inline constexpr std::size_t kMaxPassedFds = 32;                   // of one message; SCM_MAX_FD is 253 (net/scm.h)
+inline constexpr std::size_t kMaxQueuedForKeeper = 4096;           // by the spawner: what happens to the most sessions
+inline constexpr std::uint32_t kMaxUntoldPerMinute = 12'000;  // what has no answer to hold back: cancels, claims, dials
+inline constexpr std::chrono::milliseconds kSlowDown{50};     // what each beyond its rate waits
+inline constexpr std::chrono::seconds kGateReadsWithin{30};   // an answer; the session of one that does not is ended
 
 // --- fields of a typed request ---
 inline constexpr std::size_t kMaxNameBytes = 128;            // container names and references
@@ -37,6 +52,7 @@ inline constexpr std::size_t kMaxEnvironmentEntries = 512;
 inline constexpr std::size_t kMaxLabels = 64;
 inline constexpr std::size_t kMaxLabelBytes = 4 * 1024;
 inline constexpr std::size_t kMaxPathBytes = 4096;    // PATH_MAX, limits.h
+inline constexpr std::size_t kMaxCommandBytes = 256;  // the worker's argv[0], for the audit trail
 inline constexpr std::size_t kMaxHostnameBytes = 63;  // sethostname(2) allows 64; DNS labels 63
 inline constexpr std::size_t kMaxReasonBytes = 1024;  // text of a denial
 
@@ -44,6 +60,9 @@ inline constexpr std::size_t kMaxReasonBytes = 1024;  // text of a denial
 inline constexpr std::size_t kMaxReplyBytes = 1024 * 1024;  // a reply that is not a stream; above is a 502
 inline constexpr std::size_t kMaxUpstreamHeadBytes = 16 * 1024;
 inline constexpr std::size_t kMaxIdleUpstreams = 16;
+inline constexpr std::size_t kMaxDockerdConnections = 2048;  // of all sessions; two descriptors of dockerd's each
+inline constexpr std::size_t kMaxListedContainers = 4096;    // in one answer of dockerd's; there are others than ours
+inline constexpr std::size_t kMaxRemovedAtOnce = 8;          // containers of one session that has ended
 inline constexpr std::chrono::seconds kUpstreamDeadline{60};
 inline constexpr std::uint32_t kMaxStopSeconds = 30;  // dockerd itself takes any number, -1 is for ever
 inline constexpr std::size_t kMaxImageVolumes = 8;    // each becomes a tmpfs
@@ -53,12 +72,41 @@ inline constexpr std::size_t kMaxSessions = 256;
 inline constexpr std::size_t kMaxForwards = 16;
 inline constexpr std::size_t kMaxForwardConnections = 256;  // per session
 inline constexpr std::chrono::seconds kDialDeadline{5};
-inline constexpr std::chrono::seconds kSessionEndDeadline{5};          // everything of a session is gone by then
+inline constexpr std::size_t kMaxDialers = 512;            // of all sessions at one time; each is a fork of the spawner
+inline constexpr std::size_t kMaxSessionDialers = 64;      // of one session at one time; its other dials wait
+inline constexpr std::chrono::minutes kHalfClosedIdle{5};  // a forward whose one end has gone and the other is silent
+inline constexpr std::size_t kForwardBufferBytes = 32 * 1024;     // each direction; 16 MiB for the most connections
+inline constexpr std::size_t kMaxLedgerBytes = 64 * 1024 * 1024;  // of one session, read after a crash
+inline constexpr std::size_t kMaxGreeting = 16;  // of one uid, before they say what they want; root has no bound
+inline constexpr std::chrono::seconds kHelloWithin{5};
+inline constexpr std::chrono::seconds kReapedWithin{5};            // an earlier broker's containers, before an opening
+inline constexpr std::chrono::milliseconds kLauncherSaysWhy{400};  // how the worker ended, after init's end is seen
+inline constexpr std::chrono::seconds kSessionEndDeadline{5};      // everything of a session is gone by then
+inline constexpr std::chrono::seconds kKillDeadline{4};    // of it the spawner's part, with room for the containers
+inline constexpr std::chrono::seconds kCgroupDeadline{3};  // rmdir is busy until the last process is fully gone
+inline constexpr std::chrono::seconds kSliceDeadline{10};  // systemd answers when the stop job is done
+inline constexpr std::chrono::seconds kKilledWithin{8};    // the keeper, of an operator's kill
+inline constexpr std::chrono::seconds kEndPatience = 2 * kSessionEndDeadline;  // whoever waits for the keeper to say so
+static_assert(kKillDeadline < kSessionEndDeadline && kSessionEndDeadline < kKilledWithin &&
+              kKilledWithin < kEndPatience);
+inline constexpr std::chrono::seconds kTermGrace{5};  // the launcher's, between TERM and KILL when the time is up
+inline constexpr std::chrono::seconds kTimeGrace{8};  // the keeper's beyond the time: a launcher reports better
+static_assert(kTimeGrace > kTermGrace);
+inline constexpr int kMaxCgroupDepth = 16;  // a container that makes cgroups of its own needs a few
 inline constexpr std::size_t kAuditBytesPerSession = 8 * 1024 * 1024;  // beyond it reads are counted, not written
 inline constexpr std::size_t kAuditChangeBytesPerHour =
     4 * 1024 * 1024;  // 14,000 changes; all kept files last 128 such hours
 inline constexpr std::size_t kMaxAuditFileBytes = 64 * 1024 * 1024;  // then it is rotated
 inline constexpr int kMaxAuditFiles = 8;
+inline constexpr std::size_t kMaxAuditLineBytes = 256 * 1024;  // for a reader; the keeper's records stay far below
+
+// --- processes that read what hostile code sends ---
+// A gate holds kMaxClientConnections clients and as many streams; a relay two ends of each connection. Address space:
+// the largest bodies, messages and stream buffers of all of them, and as much again.
+inline constexpr std::size_t kGateOpenFiles = 512;
+inline constexpr std::size_t kGateAddressSpace = 256 << 20;
+inline constexpr std::size_t kRelayOpenFiles = 2 * kMaxForwardConnections + 64;
+inline constexpr std::size_t kRelayAddressSpace = 128 << 20;
 
 // --- uids ---
 // One range per session. Disjoint parts, so that no two of our processes, and no two sessions, share a uid.

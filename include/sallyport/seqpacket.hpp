@@ -11,12 +11,11 @@
 #include <utility>
 #include <vector>
 
+#include "sallyport/limits.hpp"
 #include "sallyport/result.hpp"
 #include "sallyport/unique_fd.hpp"
 
 namespace sallyport {
-
-inline constexpr std::size_t kMaxPassedFds = 32;  // far below SCM_MAX_FD (253, include/net/scm.h)
 
 struct Datagram {
   std::size_t size = 0;       // 0 means the peer has closed
@@ -35,8 +34,8 @@ inline Result<> send_datagram(int socket, std::span<const std::byte> bytes, std:
   msghdr message{};
   message.msg_iov = &part;
   message.msg_iovlen = 1;
-  alignas(cmsghdr) char control[CMSG_SPACE(kMaxPassedFds * sizeof(int))] = {};
-  if (fds.size() > kMaxPassedFds) return fail("send a message: too many descriptors");
+  alignas(cmsghdr) char control[CMSG_SPACE(limits::kMaxPassedFds * sizeof(int))] = {};
+  if (fds.size() > limits::kMaxPassedFds) return fail("send a message: too many descriptors");
   if (!fds.empty()) {
     message.msg_control = control;
     message.msg_controllen = CMSG_SPACE(fds.size_bytes());
@@ -59,7 +58,7 @@ inline Result<Datagram> receive_datagram(int socket, std::span<std::byte> buffer
   msghdr message{};
   message.msg_iov = &part;
   message.msg_iovlen = 1;
-  alignas(cmsghdr) char control[CMSG_SPACE(kMaxPassedFds * sizeof(int))];
+  alignas(cmsghdr) char control[CMSG_SPACE(limits::kMaxPassedFds * sizeof(int))];
   message.msg_control = control;
   message.msg_controllen = sizeof control;
   ssize_t received;

@@ -2,9 +2,11 @@
 import os
 import socket
 import threading
+import time
 
 import pytest
 from support import hello, sandbox
+from support.processes import descendants_of, uids_of
 from support.redis_server import Redis
 
 LISTEN = "127.0.0.1:6379"
@@ -135,6 +137,36 @@ try: result = through(('127.0.0.1', 6379), b'x').decode()
 except OSError: result = ''
 """) == ""
         assert worker.do("result = 1") == 1
+
+
+def test_sessions_whose_dials_hang_leave_a_neighbour_its_own(broker, echo):
+    """An upstream with a full backlog keeps a dialer for as long as a dial may take. Two sessions with every connection
+    that they may have waiting for it would once take all the dialers there are."""
+    hanging, first = socket.socket(socket.AF_UNIX), socket.socket(socket.AF_UNIX)
+    path = f"{broker.directory}/hanging.sock"
+    hanging.bind(path)
+    os.chmod(path, 0o777)
+    hanging.listen(0)
+    first.connect(path)
+    broker.profile("hanging", forwards=[{"listen": LISTEN, "to": f"unix:{path}"}])
+    broker.profile("forward", forwards=[{"listen": LISTEN, "to": echo.address}])
+    try:
+        with sandbox.Worker(broker, "hanging") as one, sandbox.Worker(broker, "hanging") as other, sandbox.Worker(broker, "forward") as neighbour:
+            neighbour.do(THROUGH)
+            for hostile in (one, other):
+                hostile.do("""
+import socket
+held = [socket.create_connection(('127.0.0.1', 6379), 5) for _ in range(256)]
+""")
+            bad = {one.uid_base + 5, other.uid_base + 5}
+            assert sum(not bad.isdisjoint(uids_of(pid)) for pid in descendants_of(broker.spawner_pid)) > 20, "the attack must be real"
+            begin = time.monotonic()
+            assert neighbour.do("result = through(('127.0.0.1', 6379), b'hello').decode()") == "hello"
+            assert time.monotonic() - begin < 2
+    finally:
+        first.close()
+        hanging.close()
+        os.unlink(path)
 
 
 def test_connect_with_AF_UNSPEC_turns_no_connection_into_one_that_dials(broker, echo):

@@ -9,6 +9,7 @@
 #include <fstream>
 
 #include "broker/audit/lines.hpp"
+#include "sallyport/limits.hpp"
 
 namespace sallyport::audit {
 namespace {
@@ -120,7 +121,8 @@ TEST_F(Trail, DoesNotWaitForAFifo) {
 
 TEST_F(Trail, KeepsLinesWholeAtTheEdgesOfTheBuffer) {
   constexpr std::size_t kBuffer = 64 * 1024;
-  for (const std::size_t size : {kBuffer - 1, kBuffer, kBuffer + 1, kMaxLineBytes, kMaxLineBytes + 1}) {
+  for (const std::size_t size :
+       {kBuffer - 1, kBuffer, kBuffer + 1, limits::kMaxAuditLineBytes, limits::kMaxAuditLineBytes + 1}) {
     write("audit.jsonl", std::string(size, 'a') + "\nb\n");
     auto files = open_files({directory_ + "/audit.jsonl"});
     ASSERT_TRUE(files);
@@ -128,7 +130,7 @@ TEST_F(Trail, KeepsLinesWholeAtTheEdgesOfTheBuffer) {
     const auto first = reader.next();
     ASSERT_TRUE(first && first->has_value());
     EXPECT_EQ((*first)->size, size);
-    EXPECT_EQ((*first)->text.size(), std::min(size, kMaxLineBytes));
+    EXPECT_EQ((*first)->text.size(), std::min(size, limits::kMaxAuditLineBytes));
     const auto second = reader.next();
     ASSERT_TRUE(second && second->has_value());
     EXPECT_EQ((*second)->text, "b");

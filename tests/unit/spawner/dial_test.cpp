@@ -175,5 +175,59 @@ TEST_F(Dialing, ManyAtOnceAllArrive) {
   EXPECT_TRUE(eventually([&] { return harness.children().size() == 1; })) << "every dialer is reaped";
 }
 
+// An upstream that takes no connection for as long as this lives: its backlog is full.
+struct HangingUpstream {
+  explicit HangingUpstream(const std::string& path) {
+    bind_to(listener.get(), path);
+    EXPECT_EQ(::listen(listener.get(), 0), 0);
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    std::strncpy(address.sun_path, path.c_str(), sizeof address.sun_path - 1);
+    EXPECT_EQ(::connect(first.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+  }
+  UniqueFd listener = UniqueFd::adopt(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  UniqueFd first = UniqueFd::adopt(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+};
+
+TEST_F(Dialing, SessionsWhoseDialsHangLeaveTheOthersTheirPlaces) {
+  const UniqueFd upstream = unix_listener_at(directory + "/up", 0666);
+  const HangingUpstream hanging(directory + "/hang");
+  std::vector<RunningSession> hostile;
+  for (int i = 0; i < 6; ++i) {  // more than the common places are for
+    hostile.push_back(start_session(harness));
+    for (std::uint32_t number = 0; number < limits::kMaxForwardConnections; ++number)
+      harness.send({messages::Dial{hostile.back().id, number, false, directory + "/hang", 0, -1}});
+  }
+  // The answer to the dial of a session; what the others hear before is of their own dials.
+  const auto error_before_hanging_ones_end = [&](const SessionId& id) {
+    for (;;) {
+      const auto done = harness.hear_one<messages::DialDone>();
+      if (done.session == id) return done.error_code;
+      EXPECT_EQ(done.error_code, ETIMEDOUT);
+    }
+  };
+  harness.send(to_path(directory + "/up"));
+  EXPECT_EQ(error_before_hanging_ones_end(session.id), 0);
+  EXPECT_LE(harness.children().size(), limits::kMaxDialers + hostile.size() + 1);
+  const RunningSession late = start_session(harness);
+  harness.send(messages::Dial{late.id, 1, false, directory + "/up", 0, -1});
+  EXPECT_EQ(error_before_hanging_ones_end(late.id), 0) << "a session that opens meanwhile";
+}
+
+TEST_F(Dialing, DialsBeyondASessionsPlacesWaitUpToItsConnectionsAndEndWithIt) {
+  const HangingUpstream hanging(directory + "/hang");
+  const std::uint32_t most = limits::kMaxForwardConnections;
+  for (std::uint32_t number = 0; number <= most; ++number) harness.send(to_path(directory + "/hang", number));
+  const auto refused = harness.hear_one<messages::DialDone>();
+  EXPECT_EQ(refused.connection, most);
+  EXPECT_EQ(refused.error_code, EAGAIN);
+  EXPECT_EQ(error_of(to_path(directory + "/hang", most - 1)), EEXIST) << "one that waits has its number too";
+  EXPECT_EQ(harness.children().size(), 1 + limits::kMaxSessionDialers);
+  harness.send(messages::KillProcesses{session.id});
+  harness.hear_one<messages::ProcessesDead>();
+  EXPECT_TRUE(harness.children().empty());
+  EXPECT_FALSE(harness.hear(std::chrono::milliseconds(50)));
+}
+
 }  // namespace
 }  // namespace sallyport::spawner_test

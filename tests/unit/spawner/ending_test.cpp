@@ -39,17 +39,6 @@ std::size_t processes_in(const std::string& cgroup) {
   return lines;
 }
 
-std::string cgroup_of(const SessionId& session) {
-  std::string own = read_file("/proc/self/cgroup");
-  own = own.substr(own.find("0::") + 3);
-  own = own.substr(0, own.find('\n'));
-  for (const char* root : {"/sys/fs/cgroup/unified", "/sys/fs/cgroup"}) {
-    const std::string full = root + (own == "/" ? "" : own) + "/sallyport-" + session.text();
-    if (std::filesystem::exists(full)) return full;
-  }
-  return "";
-}
-
 TEST(Kill, EndsInitGateAndRelayAndWhateverInitLeftBehind) {
   Harness harness;
   RunningSession session = start_session(harness, {.tcp_listeners = 1});

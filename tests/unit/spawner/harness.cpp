@@ -208,6 +208,17 @@ std::string read_file(const std::string& path) {
   return text.str();
 }
 
+std::string cgroup_of(const SessionId& session) {
+  std::string own = read_file("/proc/self/cgroup");
+  own = own.substr(own.find("0::") + 3);
+  own = own.substr(0, own.find('\n'));
+  for (const char* root : {"/sys/fs/cgroup/unified", "/sys/fs/cgroup"}) {
+    const std::string full = root + (own == "/" ? "" : own) + "/sallyport-" + session.text();
+    if (std::filesystem::exists(full)) return full;
+  }
+  return "";
+}
+
 bool eventually(const std::function<bool()>& condition, std::chrono::milliseconds limit) {
   const auto deadline = std::chrono::steady_clock::now() + limit;
   while (!condition()) {

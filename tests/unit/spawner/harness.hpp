@@ -95,6 +95,7 @@ std::string ask_probe(int channel, const std::string& question);
 std::string hear_probe(int channel);
 
 std::string read_file(const std::string& path);
+std::string cgroup_of(const SessionId& session);  // "" where it has none
 // True once `condition` holds, polled for `limit`.
 bool eventually(const std::function<bool()>& condition, std::chrono::milliseconds limit = std::chrono::seconds(5));
 

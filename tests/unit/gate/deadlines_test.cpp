@@ -1,0 +1,162 @@
+// What a client may keep the gate waiting for, against a clock that runs ahead when a test says so.
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+#include <boost/asio/io_context.hpp>
+#include <optional>
+#include <string>
+
+#include "broker/async/tasks.hpp"
+#include "broker/gate/http_session.hpp"
+#include "sallyport/limits.hpp"
+#include "sallyport/seqpacket.hpp"
+
+namespace sallyport::gate {
+namespace {
+
+using namespace std::chrono_literals;
+
+const std::string kPing = "GET /_ping HTTP/1.1\r\nHost: d\r\n\r\n";
+const std::string kHalfAHead = "GET /_ping HTTP/1.1\r\nHost: d\r\nX: ";
+const std::string kHalfABody = "POST /containers/create HTTP/1.1\r\nHost: d\r\nContent-Length: 100\r\n\r\n{";
+
+class Deadline : public testing::Test {
+ protected:
+  Deadline() {
+    auto [ours, theirs] = seqpacket_pair().value();
+    keeper_end_ = std::move(ours);
+    keeper_.emplace(context_.get_executor(), std::move(theirs), [](std::string_view) {});
+    claims_.emplace(*keeper_, ticker_);
+    tasks_.spawn("receive replies", keeper_->receive());
+  }
+  ~Deadline() override {  // the session ends while what it uses is there
+    tasks_.cancel();
+    for (int i = 0; i < 100 && tasks_.running() > 0; ++i) context_.run_one_for(50ms);
+    EXPECT_EQ(tasks_.running(), 0U);
+  }
+  void connect(ClientKind kind = ClientKind::Socket) {
+    int ends[2];
+    ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends), 0);
+    client_ = UniqueFd::adopt(ends[0]);
+    const auto session = std::make_shared<HttpSession>(context_.get_executor(), UniqueFd::adopt(ends[1]), kind,
+                                                       Services{*keeper_, *claims_, ticker_});
+    tasks_.spawn("serve", session->serve());
+    context_.poll();
+  }
+  void send(const std::string& bytes) {
+    ASSERT_EQ(::send(client_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL), static_cast<ssize_t>(bytes.size()));
+    context_.poll();
+  }
+  // To the one request that the gate has sent.
+  void reply(protocol::Reply reply) {
+    std::array<std::byte, 4096> buffer;
+    const auto size = receive_datagram(keeper_end_.get(), buffer).value().size;
+    const auto id = decode_message<protocol::RequestEnvelope>(std::span(buffer).first(size)).value().id;
+    ASSERT_TRUE(send_datagram(keeper_end_.get(), encode_message(protocol::ReplyEnvelope{id, std::move(reply)})));
+  }
+  // What the client has received once the gate has looked at its deadlines when `passed` was over.
+  std::string heard_after(Clock::duration passed) {
+    ahead_ = passed;
+    context_.run_for(1200ms);
+    std::string heard;
+    std::array<char, 4096> buffer;
+    ssize_t size;
+    while ((size = ::recv(client_.get(), buffer.data(), buffer.size(), 0)) > 0)
+      heard.append(buffer.data(), static_cast<std::size_t>(size));
+    has_ended_ = size == 0;
+    return heard;
+  }
+
+  bool has_ended_ = false;
+
+ private:
+  net::io_context context_{1};
+  Clock::duration ahead_{};
+  Ticker ticker_{context_.get_executor(), [this] { return Clock::now() + ahead_; }};
+  UniqueFd keeper_end_;
+  std::optional<KeeperClient> keeper_;
+  std::optional<Claims> claims_;
+  UniqueFd client_;
+  async::TaskGroup tasks_{context_.get_executor(), [](const std::string&, const std::string& what) { FAIL() << what; }};
+};
+
+constexpr auto kBefore = -4s;  // ticks of a second, and a machine that may be slow
+constexpr auto kAfter = 1s;
+
+TEST_F(Deadline, OfABodyEndsARequestWhoseBodyDoesNotCome) {
+  connect();
+  send(kHalfABody);
+  EXPECT_EQ(heard_after(limits::kBodyDeadline + kBefore), "");
+  EXPECT_FALSE(has_ended_);
+  const std::string answer = heard_after(limits::kBodyDeadline + kAfter);
+  EXPECT_TRUE(answer.starts_with("HTTP/1.1 408 ")) << answer;
+  EXPECT_NE(answer.find("the body did not come in time"), std::string::npos) << answer;
+  EXPECT_NE(answer.find("Connection: close"), std::string::npos) << answer;
+  EXPECT_TRUE(has_ended_);
+}
+
+TEST_F(Deadline, OfABodyIsNotPutOffByABodyThatTrickles) {
+  connect();
+  send(kHalfABody);
+  EXPECT_EQ(heard_after(limits::kBodyDeadline + kBefore), "");
+  send(" ");
+  EXPECT_TRUE(heard_after(limits::kBodyDeadline + kAfter).starts_with("HTTP/1.1 408 "));
+}
+
+TEST_F(Deadline, OfAHeadEndsAConnectionWhoseHeadTrickles) {
+  connect();
+  send(kHalfAHead);
+  EXPECT_EQ(heard_after(limits::kHeaderDeadline + kBefore), "");
+  EXPECT_FALSE(has_ended_);
+  send("y");
+  const std::string answer = heard_after(limits::kHeaderDeadline + kAfter);
+  EXPECT_TRUE(answer.starts_with("HTTP/1.1 408 ")) << answer;
+  EXPECT_NE(answer.find("the request head did not come in time"), std::string::npos) << answer;
+  EXPECT_TRUE(has_ended_);
+}
+
+TEST_F(Deadline, OfAHeadHoldsForOneThatBeganWithTheRequestBefore) {
+  connect();
+  send(kPing + kHalfAHead);
+  EXPECT_TRUE(heard_after(limits::kHeaderDeadline + kBefore).starts_with("HTTP/1.1 200 "));
+  EXPECT_FALSE(has_ended_);
+  EXPECT_TRUE(heard_after(limits::kHeaderDeadline + kAfter).starts_with("HTTP/1.1 408 "));
+}
+
+TEST_F(Deadline, OfAnIdleConnectionClosesItWithoutAWord) {
+  connect();
+  EXPECT_EQ(heard_after(limits::kIdleDeadline + kBefore), "");
+  EXPECT_FALSE(has_ended_);
+  EXPECT_EQ(heard_after(limits::kIdleDeadline + kAfter), "");
+  EXPECT_TRUE(has_ended_);
+}
+
+TEST_F(Deadline, OfAnIdleConnectionHoldsBetweenRequestsToo) {
+  connect();
+  send(kPing);
+  EXPECT_TRUE(heard_after(limits::kIdleDeadline + kBefore).starts_with("HTTP/1.1 200 "));
+  EXPECT_FALSE(has_ended_);
+  EXPECT_EQ(heard_after(limits::kIdleDeadline + kAfter), "");
+  EXPECT_TRUE(has_ended_);
+}
+
+TEST_F(Deadline, OfAnIdleConnectionIsNotTheLastingStreams) {
+  connect(ClientKind::LastingStream);
+  send(kPing);
+  EXPECT_TRUE(heard_after(2 * limits::kIdleDeadline).starts_with("HTTP/1.1 200 "));
+  EXPECT_FALSE(has_ended_);
+}
+
+TEST_F(Deadline, IsNoneWhileTheKeeperHasTheRequest) {
+  connect();
+  send("GET /containers/json HTTP/1.1\r\nHost: d\r\n\r\n");
+  EXPECT_EQ(heard_after(2 * limits::kIdleDeadline), "");
+  EXPECT_FALSE(has_ended_);
+  reply(protocol::Succeeded{});
+  EXPECT_TRUE(heard_after(2 * limits::kIdleDeadline).starts_with("HTTP/1.1 200 "));
+}
+
+}  // namespace
+}  // namespace sallyport::gate
