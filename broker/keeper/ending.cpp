@@ -95,13 +95,16 @@ void write_closing_records(Services& services, Session& session) {
 }
 
 net::awaitable<void> run_ending(Services& services, SessionPtr session) {
+  // What could not be killed is killed, or found dead, with the cgroup's removal below.
   const auto killed = co_await services.spawner.ask(spawner::KillProcesses{session->id});
   if (!killed) log::error("session " + session->id.text() + ": " + killed.error().text());
   co_await remove_known_containers(services, session);
   co_await settle_creates(session);
   Leftovers intents = co_await remove_all_containers(services, session);
-  const auto removed = co_await services.spawner.ask(spawner::RemoveCgroup{session->id, session->systemd_cgroups});
-  if (!removed) log::error("session " + session->id.text() + ": " + removed.error().text());
+  co_await services.spawner.remove_cgroup({session->id, session->systemd_cgroups}, [&](const std::string& why) {
+    log::error("session " + session->id.text() + " keeps its uids: " + why);
+    tell_launcher(*session);  // it need not wait for what it cannot help
+  });
   write_closing_records(services, *session);
   let_go_of_ledger(services, session->id, std::exchange(session->ledger_file, {}), std::move(intents));
   session->uid_lock.reset();

@@ -28,9 +28,9 @@ net::awaitable<Leftovers> remove_left(Services& services, const LedgerRecord& re
 }
 
 net::awaitable<void> finish_ending(Services& services, const LedgerRecord& record) {
-  const protocol::spawner::ToSpawner remove_cgroup =
-      protocol::spawner::RemoveCgroup{record.session, record.systemd_cgroups};
-  if (const auto removed = co_await services.spawner.ask(remove_cgroup); !removed) log::error(removed.error().text());
+  co_await services.spawner.remove_cgroup({record.session, record.systemd_cgroups}, [&](const std::string& why) {
+    log::error("session " + record.session.text() + " of an earlier broker: " + why);
+  });
   AuditRecord entry;
   entry.event = Event::Reap;
   entry.weight = Weight::Closing;

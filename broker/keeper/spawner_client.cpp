@@ -4,6 +4,11 @@ namespace sallyport::keeper {
 
 namespace spawner = protocol::spawner;
 
+namespace {
+// Rarely: the spawner has tried for seconds, in which its answers to others wait behind this one.
+constexpr std::chrono::seconds kAskAgain{5};
+}  // namespace
+
 SpawnerClient::SpawnerClient(net::any_io_executor executor, UniqueFd channel)
     : executor_(executor),
       channel_(executor, std::move(channel), limits::kMaxSmallMessageBytes, async::Sending::WithSendmsg) {}
@@ -62,6 +67,19 @@ net::awaitable<Result<SpawnerClient::Answer>> SpawnerClient::ask(spawner::ToSpaw
   const std::shared_ptr<Answer> answer = *waiting->value();
   if (!answer) co_return fail("ask the spawner: it has ended");
   co_return std::move(*answer);
+}
+
+net::awaitable<void> SpawnerClient::remove_cgroup(spawner::RemoveCgroup request,
+                                                  std::function<void(const std::string& why)> on_failure) {
+  std::string said;
+  for (;;) {
+    const auto answer = co_await ask(request);
+    if (!answer) co_return on_failure(answer.error().text());
+    const auto* failed = std::get_if<spawner::SpawnFailed>(&answer->message);
+    if (failed == nullptr) co_return;
+    if (said != failed->reason.value) on_failure(said = failed->reason.value);
+    co_await async::sleep_for(kAskAgain);
+  }
 }
 
 net::awaitable<Result<>> SpawnerClient::dial(spawner::Dial request) {

@@ -168,6 +168,20 @@ TEST(Session, IsCleanedUpWhenDockerdComesBack) {
   expect_everything_gone(keeper, "launcher.closed");
 }
 
+TEST(Session, HasNotEndedWhileItsCgroupIsStillInUse) {
+  KeeperUnderTest keeper;
+  ASSERT_TRUE(keeper.open());
+  keeper.let_cgroups_stay(1);
+  keeper.close_control();
+  ASSERT_TRUE(keeper.spawner_saw("remove-cgroup " + keeper.session()));
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  EXPECT_FALSE(keeper.ledger_of(keeper.session()).empty()) << "the next broker would still reap it";
+  const auto records = keeper.audit();
+  EXPECT_TRUE(std::ranges::none_of(records, [](const std::string& line) { return line.contains("session-end"); }));
+  EXPECT_TRUE(eventually([&] { return keeper.audit_has("session-end"); }, 10'000)) << "it is asked for again";
+  EXPECT_TRUE(keeper.ledger_of(keeper.session()).empty());
+}
+
 TEST(Stopping, EndsWithZero) {
   KeeperUnderTest keeper;
   ASSERT_TRUE(keeper.open());

@@ -168,7 +168,9 @@ void KeeperUnderTest::run_spawner() {
       (void)send_datagram(spawner_end_.get(), encode_message(spawner::FromSpawner(spawner::ProcessesDead{})));
     } else if (const auto* remove = std::get_if<spawner::RemoveCgroup>(&*message)) {
       events_.push_back("remove-cgroup " + remove->session.text());
-      (void)send_datagram(spawner_end_.get(), encode_message(spawner::FromSpawner(spawner::CgroupRemoved{})));
+      spawner::FromSpawner answer = spawner::CgroupRemoved{};
+      if (stubborn_cgroups_ > 0 && stubborn_cgroups_-- > 0) answer = spawner::SpawnFailed{"still in use"};
+      (void)send_datagram(spawner_end_.get(), encode_message(answer));
     }
   }
 }

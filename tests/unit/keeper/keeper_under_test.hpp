@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <atomic>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -94,6 +95,9 @@ class KeeperUnderTest {
   void kill_init();
   std::string directory() const { return directory_; }
 
+  // The next so many removals of a cgroup fail.
+  void let_cgroups_stay(int times) { stubborn_cgroups_ = times; }
+
   FakeDockerd& dockerd() { return *dockerd_; }
   const FakeDockerd& dockerd() const { return *dockerd_; }
 
@@ -112,6 +116,7 @@ class KeeperUnderTest {
   UniqueFd next_gate_;
   std::string session_;
   std::string refusal_;
+  std::atomic<int> stubborn_cgroups_ = 0;
   mutable std::mutex mutex_;
   std::vector<std::string> events_;
   std::multimap<protocol::RequestId, protocol::ReplyEnvelope> kept_;
