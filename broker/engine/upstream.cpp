@@ -66,6 +66,7 @@ Upstream::~Upstream() = default;
 void Upstream::begin() {
   parser_ = std::make_unique<Parser>();
   parsed_ = filled_ = 0;
+  starved_ = {};
 }
 
 Result<std::size_t> Upstream::send_now(std::string_view request) {
@@ -93,9 +94,12 @@ net::awaitable<Result<>> Upstream::send(std::string_view request) {
 }
 
 Result<bool> Upstream::parse(Until until) {
-  while (parsed_ < filled_ && !parser_->is_done()) {
+  while (parsed_ < filled_ && !parser_->is_done() && starved_.may_put(filled_ - parsed_)) {
     error_code error;
-    parsed_ += parser_->put(net::buffer(input_.data() + parsed_, filled_ - parsed_), error);
+    const std::size_t size = filled_ - parsed_;
+    const std::size_t used = parser_->put(net::buffer(input_.data() + parsed_, size), error);
+    starved_.has_put(size, used);
+    parsed_ += used;
     if (error == http::error::need_more) break;
     if (error) return fail_errno("read dockerd's answer: " + error.message(), EPROTO);
   }

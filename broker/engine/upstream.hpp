@@ -11,6 +11,7 @@
 #include <string>
 #include <string_view>
 
+#include "broker/async/starved.hpp"
 #include "sallyport/result.hpp"
 #include "sallyport/unique_fd.hpp"
 
@@ -75,6 +76,7 @@ class Upstream {
   std::string input_;  // read from the socket, not yet parsed: [parsed_, filled_)
   std::size_t parsed_ = 0;
   std::size_t filled_ = 0;
+  async::Starved starved_;
   std::unique_ptr<Parser> parser_;
   std::string handed_out_;  // what read_part() returned last
   int ended_by_ = 0;

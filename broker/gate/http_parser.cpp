@@ -5,6 +5,7 @@
 #include <boost/beast/http/error.hpp>
 #include <optional>
 
+#include "broker/async/starved.hpp"
 #include "sallyport/limits.hpp"
 
 namespace sallyport::gate {
@@ -55,6 +56,7 @@ class Reader final : public http::basic_parser<true> {
 struct HttpParser::Parser {
   std::string body;
   std::optional<Reader> reader;
+  async::Starved starved;  // within the body
 };
 
 HttpParser::HttpParser() : parser_(std::make_unique<Parser>()) {}
@@ -62,6 +64,7 @@ HttpParser::~HttpParser() = default;
 
 Outcome<> HttpParser::begin(std::string_view head_bytes, const Head& head, std::size_t max_body_bytes) {
   parser_->body.clear();
+  parser_->starved = {};
   Reader& reader = parser_->reader.emplace(parser_->body);
   reader.header_limit(static_cast<std::uint32_t>(limits::kMaxHeadBytes));
   reader.body_limit(max_body_bytes);
@@ -81,8 +84,10 @@ Outcome<> HttpParser::begin(std::string_view head_bytes, const Head& head, std::
 }
 
 Outcome<std::size_t> HttpParser::feed(std::string_view bytes) {
+  if (!parser_->starved.may_put(bytes.size())) return 0;
   error_code code;
   const std::size_t used = parser_->reader->put(boost::asio::const_buffer(bytes.data(), bytes.size()), code);
+  parser_->starved.has_put(bytes.size(), used);
   if (code == http::error::body_limit) return refuse(413, "http", "the body is larger than is served");
   if (code && code != http::error::need_more) return refuse(400, "http", "the body's framing is not valid");
   return used;

@@ -16,6 +16,9 @@ if(SALLYPORT_ASAN)
   target_link_options(sallyport_flags INTERFACE -fsanitize=address,undefined)
   target_compile_definitions(sallyport_flags INTERFACE SALLYPORT_ASAN=1)
 else()
+  # Release programs are link-time optimised; what sallyport_cfi_program() links with must be split as CFI splits it.
+  # The presets name GNU ar, which stores any object: llvm-ar, which CMake would take, is LLVM 14's on Debian 12 and
+  # refuses those of LLVM 19.
   target_compile_options(sallyport_flags INTERFACE $<$<CONFIG:Release>:-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3 -flto=thin -fsplit-lto-unit>)
   target_link_options(sallyport_flags INTERFACE $<$<CONFIG:Release>:-flto=thin -fsplit-lto-unit>)
 endif()

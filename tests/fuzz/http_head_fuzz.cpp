@@ -26,9 +26,21 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   std::string_view rest = bytes.substr(scan.end);
   while (!parser.done() && !rest.empty()) {
     const auto used = parser.feed(rest);
-    if (!used || *used == 0) return 0;
+    if (!used) return 0;
+    if (*used == 0) break;
     rest.remove_prefix(*used);
   }
+  // The body too is the same however its bytes arrive.
+  gate::HttpParser dripped;
+  if (!dripped.begin(head_bytes, *head, limits::kMaxCreateBodyBytes)) std::abort();
+  const std::string_view body = bytes.substr(scan.end);
+  std::size_t taken = 0;
+  for (std::size_t end = 1; end <= body.size() && !dripped.done(); ++end) {
+    const auto used = dripped.feed(body.substr(taken, end - taken));
+    if (!used) return 0;
+    taken += *used;
+  }
+  if (dripped.done() != parser.done() || (parser.done() && dripped.body() != parser.body())) std::abort();
   if (parser.body().size() > limits::kMaxCreateBodyBytes) std::abort();
   if (head->content_length && parser.body().size() > *head->content_length) std::abort();
   return 0;

@@ -2,6 +2,9 @@
 // the keeper as nothing, and leaves the gate serving.
 #include <sys/socket.h>
 
+#include <chrono>
+#include <thread>
+
 #include "gate_harness.hpp"
 
 namespace sallyport::test {
@@ -125,6 +128,19 @@ TEST(GateHttp, ServesChunkedBodiesByteByByte) {
       kChunked + "\r\n20\r\n" + kBody.substr(0, 32) + "\r\n26\r\n" + kBody.substr(32) + "\r\n0\r\n\r\n";
   for (char c : bytes) send_all(client, std::string(1, c));
   EXPECT_EQ(status_of(read_response(client)), 201);
+}
+
+// Beast asserts five bytes where it has seen the line of a last chunk.
+TEST(GateHttp, TakesALastChunkByteByByte) {
+  GateHarness gate(created);
+  const UniqueFd client = gate.connect();
+  send_all(client, kChunked + "\r\n");
+  for (const char* bytes : {"0\r\n", "\r", "\n"}) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));  // so that each is read alone
+    send_all(client, bytes);
+  }
+  EXPECT_EQ(status_of(read_response(client)), 400);  // an empty body is no create
+  EXPECT_TRUE(gate.gate_runs());
 }
 
 TEST(GateHttp, SaysContinueToWhoeverExpectsIt) {
