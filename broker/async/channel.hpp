@@ -1,6 +1,6 @@
 // BOTH SIDES. One SOCK_SEQPACKET channel between two of our processes under Asio: bounded datagrams with descriptors.
-// receive() suspends until a datagram is there; send() never suspends: a full socket buffer is an error of the peer
-// that does not read (SEQPACKET's own buffer is the bound), to be answered by ending it.
+// receive() suspends until a datagram is there; send() never suspends: EAGAIN where the socket's buffer is full, which
+// its user answers by ending the peer, or by waiting (Outbox, and whoever may wait).
 // A process whose filter has no sendmsg (the gate, the relay) uses Sending::WithWrite, which cannot pass descriptors.
 #pragma once
 

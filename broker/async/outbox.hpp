@@ -34,28 +34,38 @@ class Outbox {
 
   // Into the channel, as far as it takes them. EAGAIN: it is full, and the rest stays.
   Result<> flush() {
-    while (sent_ < writer_.size()) {
+    std::size_t sent = 0;
+    Result<> outcome;
+    while (outcome && sent < writer_.size()) {
       const std::size_t end = ends_.empty() ? writer_.size() : ends_.front();
-      const auto sent = channel_.send(writer_.bytes().subspan(sent_, end - sent_));
-      is_full_ = !sent;
-      if (!sent) return sent;
-      sent_ = end;
+      outcome = channel_.send(writer_.bytes().subspan(sent, end - sent));
+      if (!outcome) break;
+      sent = end;
       if (!ends_.empty()) ends_.erase(ends_.begin());
     }
-    writer_.clear();
-    sent_ = last_begin_ = gathered_ = 0;
-    return {};
+    is_full_ = !outcome;
+    gathered_ = 0;
+    if (outcome) {
+      writer_.clear();
+      last_begin_ = 0;
+    } else if (sent > 0) {  // what has gone takes no room, however long the peer stays behind
+      writer_.drop_front(sent);
+      for (std::size_t& end : ends_) end -= sent;
+      last_begin_ -= sent;
+    }
+    return outcome;
   }
   bool is_full() const { return is_full_; }  // the last flush left something
+  std::size_t held_bytes() const { return writer_.size(); }
 
  private:
-  static constexpr std::size_t kWorthAFlush = 4;  // measured (scripts/bench --only inspect-fake): 2 and 16 are slower
+  static constexpr std::size_t kWorthAFlush =
+      4;  // measured (scripts/bench --only inspect-fake): 2, or no limit, is slower
   Channel& channel_;
-  Writer writer_;                  // [sent_, its end) is to be sent
+  Writer writer_;                  // what is to be sent
   std::vector<std::size_t> ends_;  // of all datagrams but the last
   std::size_t last_begin_ = 0;     // of the last datagram
-  std::size_t sent_ = 0;
-  std::size_t gathered_ = 0;  // messages since the last flush
+  std::size_t gathered_ = 0;       // messages since the last flush
   bool is_full_ = false;
 };
 

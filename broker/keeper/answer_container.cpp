@@ -19,7 +19,10 @@ AnswerTask act(const Call& call, engine::Operation operation, const Owned& owned
   if (!reply) co_return engine::explain_transport(reply.error().code);
   if (reply->status >= 200 && reply->status < 300) co_return Succeeded{};
   if (reply->status == 304) co_return Succeeded{.not_modified = true};
-  if (reply->status == 404 && operation != engine::Operation::Start) forget(*call.session, owned);
+  // Only of a removal does it prove that the container is gone: others mean its task, or its image, as well.
+  if (reply->status == 404 && operation == engine::Operation::Remove) forget(*call.session, owned);
+  else if (reply->status == 404)
+    (void)co_await refresh_ledger(call.services, call.session, call.in_flight->exchange);  // else it stays as it was
   const std::string text = engine::read_error_message(reply->body);
   log::debug("dockerd refused an action on " + owned->id.text() + ": " + text);
   co_return engine::explain(operation, reply->status, text, reference.text());
@@ -31,7 +34,8 @@ net::awaitable<void> kill_after_lifetime(Services& services, SessionPtr session,
                                          std::chrono::seconds lifetime) {
   co_await async::sleep_for(lifetime);
   if (session->is_ending || owned->is_gone) co_return;
-  owned->has_lifetime = false;  // before the kill: a start that crosses it gets a timer of its own
+  owned->has_lifetime =
+      false;  // before the kill: a start that crosses it gets a timer of its own, now or when it is done
   AuditRecord record;
   record.event = Event::Reap;
   record.weight = Weight::Closing;
@@ -49,6 +53,12 @@ net::awaitable<void> kill_after_lifetime(Services& services, SessionPtr session,
                  (reply ? "dockerd answered " + std::to_string(reply->status) : reply.error().text()));
     co_await async::sleep_for(kKillAgain);
   }
+}
+
+void limit_lifetime(const Call& call, const Owned& owned) {
+  const auto lifetime = call.session->profile.docker->budget.lifetime;
+  if (lifetime && !std::exchange(owned->has_lifetime, true))
+    call.session->tasks.spawn("lifetime", kill_after_lifetime(call.services, call.session, owned, *lifetime));
 }
 
 // Never leave a client waiting for the removal of a container that will not start (docker run --rm).
@@ -76,10 +86,11 @@ AnswerTask answer(Call call, protocol::StartContainer ask) {
   }
   (*owned)->was_started = true;
   // From the grant on: an answer that never comes may hide a container that runs.
-  const auto lifetime = call.session->profile.docker->budget.lifetime;
-  if (lifetime && !std::exchange((*owned)->has_lifetime, true))
-    call.session->tasks.spawn("lifetime", kill_after_lifetime(call.services, call.session, *owned, *lifetime));
-  co_return co_await act(call, engine::Operation::Start, *owned, ask.container, engine::render_start((*owned)->id));
+  limit_lifetime(call, *owned);
+  Answer outcome =
+      co_await act(call, engine::Operation::Start, *owned, ask.container, engine::render_start((*owned)->id));
+  limit_lifetime(call, *owned);  // again: the end of an earlier lifetime may have reached dockerd before this start
+  co_return outcome;
 }
 
 AnswerTask answer(Call call, protocol::KillContainer ask) {

@@ -54,6 +54,33 @@ net::awaitable<void> feed(std::shared_ptr<LogStream> logs, std::function<void()>
   drop();
 }
 
+// The gate's end of a stream that we feed; or why there is none.
+net::awaitable<std::expected<UniqueFd, Answer>> open_logs(const Call& call, Owned owned, protocol::ReadLogs ask,
+                                                          engine::Operation operation) {
+  engine::Exchange& exchange = call.in_flight->exchange;
+  const auto stream = co_await call.services.docker.open_stream(engine::render_logs(owned->id, ask), exchange);
+  if (!stream) co_return std::unexpected<Answer>(engine::explain_transport(stream.error().code));
+  if (stream->head.status != 200) co_return std::unexpected(co_await explain_head(*stream, operation, ask.container));
+  auto made = LogStream::make(call.services.executor, call.services.hangups, stream->upstream);
+  if (!made || call.session->is_ending) co_return std::unexpected<Answer>(engine::explain_transport(EPROTO));
+  const auto [number, drop] = number_stream(call);
+  call.session->streams[number] = {call.id, made->first};
+  call.session->tasks.spawn("logs", feed(made->first, drop));
+  co_return std::move(made->second);
+}
+
+// What an attach without stream shows. It is never sent as an attach: dockerd 20.10 would give a running container a
+// pipe for its output that nobody reads (containerAttach in daemon/attach.go returns before it copies), and then hang
+// with it in every later call on that container, its removal too.
+protocol::ReadLogs logs_so_far(const protocol::AttachContainer& ask) {
+  protocol::ReadLogs logs;
+  logs.container = ask.container;
+  logs.use_stdout = ask.use_stdout;
+  logs.use_stderr = ask.use_stderr;
+  if (!ask.logs) logs.tail = 0;
+  return logs;
+}
+
 }  // namespace
 
 AnswerTask answer(Call call, protocol::WaitContainer ask) {
@@ -90,6 +117,11 @@ AnswerTask answer(Call call, protocol::AttachContainer ask) {
   if (const Refused refused = too_many_streams(call, ask.container)) co_return *refused;
   const Opening opening(call.session);
   if (const Refused refused = grant(call, ask.container.text(), Weight::Change)) co_return *refused;
+  if (!ask.stream && (ask.use_stdout || ask.use_stderr)) {
+    auto logs = co_await open_logs(call, *owned, logs_so_far(ask), engine::Operation::Attach);
+    if (!logs) co_return std::move(logs.error());
+    co_return Answer(protocol::Hijacked{(*owned)->tty, {}}, std::move(*logs));
+  }
   engine::Exchange& exchange = call.in_flight->exchange;
   const auto stream = co_await call.services.docker.open_stream(engine::render_attach((*owned)->id, ask), exchange);
   if (!stream) co_return engine::explain_transport(stream.error().code);
@@ -116,16 +148,9 @@ AnswerTask answer(Call call, protocol::ReadLogs ask) {
   if (const Refused refused = too_many_streams(call, ask.container)) co_return *refused;
   const Opening opening(call.session);
   if (const Refused refused = grant(call, ask.container.text(), Weight::Read)) co_return *refused;
-  engine::Exchange& exchange = call.in_flight->exchange;
-  const auto stream = co_await call.services.docker.open_stream(engine::render_logs((*owned)->id, ask), exchange);
-  if (!stream) co_return engine::explain_transport(stream.error().code);
-  if (stream->head.status != 200) co_return co_await explain_head(*stream, engine::Operation::Logs, ask.container);
-  auto made = LogStream::make(call.services.executor, call.services.hangups, stream->upstream);
-  if (!made || call.session->is_ending) co_return engine::explain_transport(EPROTO);
-  const auto [number, drop] = number_stream(call);
-  call.session->streams[number] = {call.id, made->first};
-  call.session->tasks.spawn("logs", feed(made->first, drop));
-  co_return Answer(protocol::Streaming{(*owned)->tty}, std::move(made->second));
+  auto logs = co_await open_logs(call, *owned, std::move(ask), engine::Operation::Logs);
+  if (!logs) co_return std::move(logs.error());
+  co_return Answer(protocol::Streaming{(*owned)->tty}, std::move(*logs));
 }
 
 }  // namespace sallyport::keeper

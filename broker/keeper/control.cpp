@@ -64,7 +64,9 @@ net::awaitable<void> kill_session(Services& services, async::Channel& control, c
   if (co_await session->ended.wait(limits::kKilledWithin)) {
     (void)control.send(encode_message(FromKeeper(handshake::Done{})));
   } else {
-    refuse(services, control, nullptr, "its processes are ended; its containers will be removed when dockerd answers");
+    refuse(services, control, nullptr,
+           "it ends, and has not ended yet: its containers, or processes, are still being removed; the broker's log "
+           "says why");
   }
 }
 

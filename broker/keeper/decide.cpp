@@ -13,7 +13,8 @@ using protocol::CreateContainer;
 
 namespace {
 
-constexpr std::int64_t kMinMemory = 6 << 20;  // dockerd's own (daemon/daemon_unix.go)
+constexpr std::int64_t kLeastQuota = engine::kCpuPeriod / 10;  // less would only make its end slow
+constexpr std::int64_t kMinMemory = 6 << 20;                   // dockerd's own (daemon/daemon_unix.go)
 // A container has to fit into one inspection: arguments stand there twice.
 constexpr std::size_t kMaxDescriptionBytes = limits::kMaxMessageBytes - 24 * 1024;
 
@@ -206,8 +207,9 @@ engine::ContainerPlan plan_container(const CreateContainer& ask, const Container
   plan.tmpfs_bytes = section.tmp_bytes;
   plan.memory_bytes = clamp(ask.memory, section.memory_bytes);
   const auto most_quota = static_cast<std::uint64_t>(std::llround(section.cpus * engine::kCpuPeriod));
+  const std::int64_t least_quota = std::clamp<std::int64_t>(static_cast<std::int64_t>(most_quota), 1000, kLeastQuota);
   plan.cpu_quota =
-      std::max<std::int64_t>(clamp(ask.nano_cpus / (1'000'000'000 / engine::kCpuPeriod), most_quota), 1000);
+      std::max<std::int64_t>(clamp(ask.nano_cpus / (1'000'000'000 / engine::kCpuPeriod), most_quota), least_quota);
   plan.pids = clamp(ask.pids, section.pids);
   plan.shm_bytes = clamp(ask.shm_bytes, section.shm_bytes);
   plan.log_bytes = section.log_bytes;

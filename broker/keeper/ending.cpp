@@ -101,10 +101,12 @@ net::awaitable<void> run_ending(Services& services, SessionPtr session) {
   co_await remove_known_containers(services, session);
   co_await settle_creates(session);
   Leftovers intents = co_await remove_all_containers(services, session);
-  co_await services.spawner.remove_cgroup({session->id, session->systemd_cgroups}, [&](const std::string& why) {
-    log::error("session " + session->id.text() + " keeps its uids: " + why);
-    tell_launcher(*session);  // it need not wait for what it cannot help
-  });
+  const auto removed =
+      co_await services.spawner.remove_cgroup({session->id, session->systemd_cgroups}, [&](const std::string& why) {
+        log::error("session " + session->id.text() + " keeps its uids: " + why);
+        tell_launcher(*session);  // it need not wait for what it cannot help
+      });
+  if (!removed) co_return log::error("session " + session->id.text() + ": " + removed.error().text());
   write_closing_records(services, *session);
   let_go_of_ledger(services, session->id, std::exchange(session->ledger_file, {}), std::move(intents));
   session->uid_lock.reset();

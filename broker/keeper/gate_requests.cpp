@@ -1,5 +1,7 @@
 #include "broker/keeper/gate_requests.hpp"
 
+#include <boost/asio/post.hpp>
+
 #include "broker/keeper/answers.hpp"
 #include "broker/keeper/ending.hpp"
 #include "broker/protocol/verbs.hpp"
@@ -14,6 +16,7 @@ namespace {
 
 using limits::kSlowDown;
 constexpr std::uint16_t kTooManyRequests = 429;
+constexpr std::size_t kHandledInARow = 64;
 
 static_assert(
     [] {
@@ -44,8 +47,9 @@ net::awaitable<void> answer_request(Call call, AnswerTask task) {
   Session& session = *call.session;
   // A refusal costs the asker nothing but this wait: without it one session could keep us busy with refusals alone.
   if (is_over_its_rate(*outcome.reply)) co_await async::sleep_for(kSlowDown);
-  // In flight until its last reply is in the channel, so that a gate that does not read cannot make us hold ever more
-  // of them. Nothing suspends between that and the erase, so the gate may use the id again as soon as it has the reply.
+  // In flight until its last reply is in the outbox, which takes none while the channel is full: so a gate that does
+  // not read cannot make us hold ever more of them. Nothing suspends between that and the erase, so the gate may use
+  // the id again as soon as it has the reply.
   if (outcome.fd || !send_reply_now(call.services, call.session, call.id, *outcome.reply))
     co_await send_reply(call.services, call.session, call.id, *outcome.reply, outcome.fd);
   session.in_flight.erase(call.id);
@@ -126,7 +130,8 @@ net::awaitable<void> serve_gate(Services& services, SessionPtr session) {
     };
     if (message->fds_refused) co_return misconduct("it sent descriptors");
     Reader requests(message->bytes);
-    while (requests.left() > 0 && !session->is_ending) {
+    for (std::size_t count = 1; requests.left() > 0 && !session->is_ending; ++count) {
+      if (count % kHandledInARow == 0) co_await net::post(net::use_awaitable);  // it is others' turn
       protocol::RequestEnvelope envelope;
       if (const auto decoded = decode_next(requests, envelope); !decoded) co_return misconduct(decoded.error().text());
       if (const std::string what = breach(*session, envelope); !what.empty()) co_return misconduct(what);

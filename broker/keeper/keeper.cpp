@@ -143,7 +143,7 @@ class Keeper {
   }
   net::awaitable<void> give_up() {
     co_await async::sleep_for(kReapOnlyWithin);
-    log::error("dockerd does not answer: what an earlier broker left is still there");
+    log::error("what an earlier broker left is still there: dockerd does not answer, or processes do not end");
     leave(1);
   }
 

@@ -52,6 +52,11 @@ void read_line(const std::vector<std::string_view>& words, LedgerRecord& into) {
     into.containers[std::string(words[1])] = words[2];
 }
 
+std::string first_line(const LedgerRecord& head) {
+  return "session " + head.session.text() + " " + head.profile.text() + " " + std::to_string(head.uid_base) +
+         (head.systemd_cgroups ? " systemd" : " cgroupfs");
+}
+
 Result<std::string> read_whole(const std::string& path) {
   const UniqueFd file = UniqueFd::adopt(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
   if (!file) return fail_errno("open the ledger " + path);
@@ -88,8 +93,9 @@ Result<LedgerFile> LedgerFile::create(const std::string& state_directory, const 
   ledger.file_ = UniqueFd::adopt(
       ::open(ledger.path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (!ledger.file_) return fail_errno("make the ledger " + ledger.path_);
-  TRY(ledger.append("session " + head.session.text() + " " + head.profile.text() + " " + std::to_string(head.uid_base) +
-                    (head.systemd_cgroups ? " systemd" : " cgroupfs")));
+  ledger.record_ = head;
+  ledger.is_own_ = true;
+  TRY(ledger.write(first_line(head)));
   return ledger;
 }
 
@@ -101,16 +107,52 @@ Result<LedgerFile> LedgerFile::open_left(std::string path) {
   return ledger;
 }
 
-Result<> LedgerFile::append(std::string line) {
-  line += '\n';
+Result<> LedgerFile::append(const std::string& line) {
+  if (bytes_ > grows_to_ && is_own_) {
+    if (const auto compacted = compact(); !compacted) log::warning(compacted.error().text());
+    grows_to_ = bytes_ + limits::kLedgerGrowsTo;
+  }
+  if (bytes_ > limits::kMaxLedgerBytes / 2) return fail("write the ledger " + path_ + ": it has grown too large");
+  TRY(write(line));
+  read_line(words_of(line), record_);
+  return {};
+}
+
+Result<> LedgerFile::write(const std::string& line) {
+  const std::string text = line + "\n";
   ssize_t size;
-  do size = ::write(file_.get(), line.data(), line.size());
+  do size = ::write(file_.get(), text.data(), text.size());
   while (size < 0 && errno == EINTR);
   if (size < 0) return fail_errno("write the ledger " + path_);
-  if (static_cast<std::size_t>(size) != line.size()) {
+  bytes_ += static_cast<std::size_t>(size);
+  if (static_cast<std::size_t>(size) != text.size()) {
     (void)!::write(file_.get(), "\n", 1);  // so that a later line is not joined to the half one
     return fail("write the ledger " + path_ + ": no space left");
   }
+  return {};
+}
+
+// The new file takes the old one's place only when it is whole: whatever happens here, one of them is read.
+Result<> LedgerFile::compact() {
+  const std::string successor = path_ + ".next";  // no session's name: never read
+  (void)::unlink(successor.c_str());
+  LedgerFile next;
+  next.path_ = successor;
+  next.file_ =
+      UniqueFd::adopt(::open(successor.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (!next.file_) return fail_errno("make the ledger " + successor);
+  Result<> written = next.write(first_line(record_));
+  for (const auto& [name, id] : record_.containers) {
+    if (written) written = next.write("intent " + name);
+    if (written && !id.empty()) written = next.write("made " + name + " " + id);
+  }
+  if (!written || ::rename(successor.c_str(), path_.c_str()) != 0) {
+    if (written) written = fail_errno("replace the ledger " + path_);
+    (void)::unlink(successor.c_str());
+    return written;
+  }
+  file_ = std::move(next.file_);
+  bytes_ = next.bytes_;
   return {};
 }
 

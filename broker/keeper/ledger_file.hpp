@@ -1,6 +1,6 @@
 // TRUSTED SIDE. The ledger of one session in the state directory: append-only lines, each written before what it tells
-// of, so that the next broker can reap what this one leaves. Not synced to disk: containers do not survive the host
-// either.
+// of, so that the next broker can reap what this one leaves; written anew, without what is gone, when it has grown. Not
+// synced to disk: containers do not survive the host either.
 #pragma once
 
 #include <cstdint>
@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "sallyport/ids.hpp"
+#include "sallyport/limits.hpp"
 #include "sallyport/result.hpp"
 #include "sallyport/unique_fd.hpp"
 
@@ -39,9 +40,16 @@ class LedgerFile {
   void remove();
 
  private:
-  Result<> append(std::string line);
+  Result<> append(const std::string& line);
+  Result<> write(const std::string& line);
+  Result<> compact();
   std::string path_;
   UniqueFd file_;
+  // What the file says, so that it can be written anew when it has grown.
+  LedgerRecord record_;
+  bool is_own_ = false;  // made by this broker; one of an earlier broker only gets its `ended`
+  std::size_t bytes_ = 0;
+  std::size_t grows_to_ = limits::kLedgerGrowsTo;
 };
 
 std::string ledger_directory(const std::string& state_directory);

@@ -48,7 +48,9 @@ net::awaitable<Result<>> wait_until_reaped(Services& services) {
   const auto give_up = Clock::now() + limits::kReapedWithin;
   while (!services.reaped && Clock::now() < give_up) co_await async::sleep_for(std::chrono::milliseconds(50));
   if (!services.reaped)
-    co_return fail("containers of an earlier broker have not been removed yet: is dockerd running?");
+    co_return fail(
+        "what an earlier broker left, containers or processes, has not been removed yet: is dockerd running? The "
+        "broker's log says more");
   co_return Result<>{};
 }
 
@@ -58,8 +60,8 @@ std::unexpected<Error> ended_meanwhile(const Session& session) {
 
 // Everything that is written before the first process of the session exists.
 net::awaitable<Result<>> prepare(Services& services, Session& session, const Hello& hello) {
+  CO_TRY(co_await wait_until_reaped(services));  // the uids of what is left must not be used again
   if (session.profile.docker) {
-    CO_TRY(co_await wait_until_reaped(services));
     const auto facts = co_await services.docker.facts();
     if (!facts) co_return fail("dockerd cannot be used: " + facts.error().text());
     session.systemd_cgroups = facts->systemd_cgroups;

@@ -27,10 +27,10 @@ net::awaitable<Leftovers> remove_left(Services& services, const LedgerRecord& re
   co_return leftovers;
 }
 
-net::awaitable<void> finish_ending(Services& services, const LedgerRecord& record) {
-  co_await services.spawner.remove_cgroup({record.session, record.systemd_cgroups}, [&](const std::string& why) {
+net::awaitable<Result<>> finish_ending(Services& services, const LedgerRecord& record) {
+  CO_TRY(co_await services.spawner.remove_cgroup({record.session, record.systemd_cgroups}, [&](const std::string& why) {
     log::error("session " + record.session.text() + " of an earlier broker: " + why);
-  });
+  }));
   AuditRecord entry;
   entry.event = Event::Reap;
   entry.weight = Weight::Closing;
@@ -41,12 +41,15 @@ net::awaitable<void> finish_ending(Services& services, const LedgerRecord& recor
       "left by an earlier broker; " + std::to_string(record.containers.size()) + " containers were on its ledger";
   if (const auto written = services.audit.write(entry); !written) log::error(written.error().text());
   log::info("reaped what session " + record.session.text() + " of an earlier broker left");
+  co_return Result<>{};
 }
 
 net::awaitable<void> reap_one(Services& services, const LeftLedger& left) {
   const LedgerRecord& record = left.record;
   Leftovers intents = co_await remove_left(services, record);
-  if (!record.ended) co_await finish_ending(services, record);
+  if (!record.ended)
+    if (const auto finished = co_await finish_ending(services, record); !finished)
+      co_return log::error(finished.error().text());
   auto ledger = LedgerFile::open_left(left.path);
   if (!ledger) co_return log::error(ledger.error().text());
   let_go_of_ledger(services, record.session, std::move(*ledger), std::move(intents), record.ended);

@@ -5,8 +5,7 @@ namespace sallyport::keeper {
 namespace spawner = protocol::spawner;
 
 namespace {
-// Rarely: the spawner has tried for seconds, in which its answers to others wait behind this one.
-constexpr std::chrono::seconds kAskAgain{5};
+constexpr std::chrono::seconds kAskAgain{5};  // the spawner tries for its deadline once, and then once each time
 }  // namespace
 
 SpawnerClient::SpawnerClient(net::any_io_executor executor, UniqueFd channel)
@@ -69,14 +68,13 @@ net::awaitable<Result<SpawnerClient::Answer>> SpawnerClient::ask(spawner::ToSpaw
   co_return std::move(*answer);
 }
 
-net::awaitable<void> SpawnerClient::remove_cgroup(spawner::RemoveCgroup request,
-                                                  std::function<void(const std::string& why)> on_failure) {
+net::awaitable<Result<>> SpawnerClient::remove_cgroup(spawner::RemoveCgroup request,
+                                                      std::function<void(const std::string& why)> on_failure) {
   std::string said;
   for (;;) {
-    const auto answer = co_await ask(request);
-    if (!answer) co_return on_failure(answer.error().text());
-    const auto* failed = std::get_if<spawner::SpawnFailed>(&answer->message);
-    if (failed == nullptr) co_return;
+    const Answer answer = CO_TRY(co_await ask(request));
+    const auto* failed = std::get_if<spawner::SpawnFailed>(&answer.message);
+    if (failed == nullptr) co_return Result<>{};
     if (said != failed->reason.value) on_failure(said = failed->reason.value);
     co_await async::sleep_for(kAskAgain);
   }

@@ -32,9 +32,10 @@ class SpawnerClient {
   // `fds` are borrowed until this returns.
   net::awaitable<Result<Answer>> ask(protocol::spawner::ToSpawner request, std::vector<int> fds = {});
   // Asks until the session's processes have ended and its cgroup is gone: so long its uids must not be used again.
-  // `on_failure` hears each new reason why not. Returns too when the spawner has ended: the broker ends then.
-  net::awaitable<void> remove_cgroup(protocol::spawner::RemoveCgroup request,
-                                     std::function<void(const std::string& why)> on_failure);
+  // `on_failure` hears each new reason why not. Error: the spawner has ended, and the broker is about to; what is left
+  // is the next one's.
+  net::awaitable<Result<>> remove_cgroup(protocol::spawner::RemoveCgroup request,
+                                         std::function<void(const std::string& why)> on_failure);
   net::awaitable<Result<>> dial(protocol::spawner::Dial request);  // answered by on_dial_done
 
  private:

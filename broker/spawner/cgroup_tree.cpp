@@ -114,6 +114,17 @@ Result<bool> kill_processes_below(int directory, int depth) {
   return was_empty;
 }
 
+// Where a hierarchy has no such file nothing is to be lifted in it.
+void lift_cpu_limits_below(int directory, int depth) {
+  write_word(directory, "cpu.cfs_quota_us", "-1");
+  write_word(directory, "cpu.max", "max");
+  const auto names = list_children(directory);
+  if (!names || depth == limits::kMaxCgroupDepth) return;
+  for (const std::string& name : *names)
+    if (const auto child = open_cgroup(directory, name); child && *child)
+      lift_cpu_limits_below(child->get(), depth + 1);
+}
+
 Result<bool> remove_below(int parent, const std::string& name, int depth) {
   if (::unlinkat(parent, name.c_str(), AT_REMOVEDIR) == 0 || is_gone(errno)) return true;
   const UniqueFd directory = TRY(open_cgroup(parent, name));
@@ -169,6 +180,8 @@ Result<bool> is_cgroup_empty(int directory) {
   if (events->find("populated 1") != std::string::npos) return false;
   return fail("read cgroup.events: it does not say whether there are processes");
 }
+
+void lift_cpu_limits(int directory) { lift_cpu_limits_below(directory, 0); }
 
 Result<bool> kill_cgroup_tree(const CgroupMount& mount, int directory) {
   if (mount.version == CgroupVersion::Two) {

@@ -32,6 +32,8 @@ Result<UniqueFd> open_cgroup(int parent, const std::string& name);
 Result<bool> is_cgroup_empty(int directory);
 
 // Kills every process in the tree. True if there was none.
+// Of it and all below. A process gives its memory back while it dies, and one of a small share would take long over it.
+void lift_cpu_limits(int directory);
 Result<bool> kill_cgroup_tree(const CgroupMount& mount, int directory);
 
 // Removes the tree; true once it is gone, false while it is in use.

@@ -50,6 +50,9 @@ Result<ContainerCgroups> ContainerCgroups::find() {
 
 // All are tried, whatever is wrong with one.
 Result<bool> ContainerCgroups::kill(const SessionId& session) const {
+  for (const CgroupMount& mount : mounts_)
+    for (const std::string& name : {directory_of(session), slice_path_of(session)})
+      if (const auto directory = open_below(mount, name); directory && *directory) lift_cpu_limits(directory->get());
   Result<bool> none = true;
   for (const CgroupMount& mount : mounts_)
     for (const std::string& name : {directory_of(session), slice_path_of(session)}) {

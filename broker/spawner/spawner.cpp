@@ -10,6 +10,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 
 #include "broker/privileges.hpp"
 #include "broker/spawner/container_cgroups.hpp"
@@ -64,6 +65,7 @@ class Spawner {
   ContainerCgroups containers_;
   KeeperLink keeper_;
   std::map<SessionId, std::unique_ptr<Session>> sessions_;
+  std::set<SessionId> stuck_;  // whose cgroup could not be removed yet
   Dialing dialing_;
   std::optional<int> exit_code_;
   Watch keeper_watch_;
@@ -195,7 +197,8 @@ struct Spawner::Removal {
   KeeperLink::Slot slot;
   Poller::Clock::time_point deadline;
   bool slice_asked = false;
-  bool is_hopeless = false;  // trying again is no use
+  bool is_hopeless = false;  // waiting is no use
+  bool is_repeated = false;  // tried for the whole of its deadline before: others do not wait for it again
   std::optional<Child> systemctl;
 };
 
@@ -220,12 +223,14 @@ void Spawner::remove_until(const std::shared_ptr<Removal>& removal) {
   const Result<bool> done = remove_once(*removal);
   if (done && *done) {
     sessions_.erase(removal->id);  // with it goes our hold on the uid range
+    stuck_.erase(removal->id);
     return keeper_.answer(removal->slot, {messages::CgroupRemoved{}, {}});
   }
-  if (removal->is_hopeless || Poller::Clock::now() >= removal->deadline) {
+  if (removal->is_hopeless || removal->is_repeated || Poller::Clock::now() >= removal->deadline) {
     // The session stays, and its uid range with it: nobody may share a uid with what is still there.
     const std::string reason = done ? "the session's cgroup is still in use" : done.error().text();
-    log::error("session " + removal->id.text() + ": " + reason);
+    if (!removal->is_repeated) log::error("session " + removal->id.text() + ": " + reason);
+    stuck_.insert(removal->id);
     return keeper_.answer(removal->slot, {messages::SpawnFailed{reason.substr(0, limits::kMaxReasonBytes)}, {}});
   }
   poller_.after(kRetryLater, [this, removal] { remove_until(removal); });
@@ -233,8 +238,10 @@ void Spawner::remove_until(const std::shared_ptr<Removal>& removal) {
 
 void Spawner::answer(const messages::RemoveCgroup& request, std::vector<UniqueFd>) {
   const auto limit = request.systemd_driver ? limits::kSliceDeadline : limits::kCgroupDeadline;
-  remove_until(std::make_shared<Removal>(Removal{request.session, request.systemd_driver, keeper_.next_answer(),
-                                                 Poller::Clock::now() + limit, false, false, std::nullopt}));
+  const bool is_repeated = stuck_.contains(request.session);  // then systemd has been asked, too
+  remove_until(
+      std::make_shared<Removal>(Removal{request.session, request.systemd_driver, keeper_.next_answer(),
+                                        Poller::Clock::now() + limit, is_repeated, false, is_repeated, std::nullopt}));
 }
 
 // --- the broker's own life ---
@@ -276,6 +283,7 @@ int Spawner::keeper_exit_code() {
 void Spawner::end_everything() {
   keeper_.close();
   const auto deadline = Poller::Clock::now() + limits::kKillDeadline;
+  for (const auto& [id, session] : sessions_) session->waiting_dials.clear();  // killing makes places for them
   Result<bool> dead = false;
   while (!(dead && *dead) && Poller::Clock::now() < deadline) {
     dead = true;

@@ -14,6 +14,7 @@
 #include <string_view>
 #include <tuple>
 #include <type_traits>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -50,8 +51,12 @@ class Writer {
   std::size_t size() const { return size_; }
   std::span<const std::byte> bytes() const { return std::span(room_).first(size_); }
   std::vector<std::byte> take() {
-    room_.resize(size_);
-    return std::move(room_);
+    room_.resize(std::exchange(size_, 0));
+    return std::exchange(room_, {});
+  }
+  void drop_front(std::size_t size) {
+    std::memmove(room_.data(), room_.data() + size, size_ - size);
+    size_ -= size;
   }
   void cut(std::size_t size) { size_ = size; }  // forgets what was written beyond
   void clear() {                                // an unusual amount of room is given back

@@ -76,6 +76,7 @@ inline constexpr std::size_t kMaxDialers = 512;            // of all sessions at
 inline constexpr std::size_t kMaxSessionDialers = 64;      // of one session at one time; its other dials wait
 inline constexpr std::chrono::minutes kHalfClosedIdle{5};  // a forward whose one end has gone and the other is silent
 inline constexpr std::size_t kForwardBufferBytes = 32 * 1024;     // each direction; 16 MiB for the most connections
+inline constexpr std::size_t kLedgerGrowsTo = 1024 * 1024;        // then it is written anew, without what is gone
 inline constexpr std::size_t kMaxLedgerBytes = 64 * 1024 * 1024;  // of one session, read after a crash
 inline constexpr std::size_t kMaxGreeting = 16;  // of one uid, before they say what they want; root has no bound
 inline constexpr std::chrono::seconds kHelloWithin{5};

@@ -19,6 +19,20 @@ void round_trip(std::span<const std::byte> bytes) {
   if (again.size() != bytes.size() || std::memcmp(again.data(), bytes.data(), bytes.size()) != 0) std::abort();
 }
 
+// A datagram of several messages, as gate and keeper send them.
+template <class T>
+void round_trips(std::span<const std::byte> bytes) {
+  Reader reader(bytes);
+  Writer writer;
+  while (reader.left() > 0) {
+    T message;
+    if (!decode_next(reader, message)) return;
+    codec::encode(writer, message);
+  }
+  const auto again = writer.bytes();
+  if (again.size() != bytes.size() || std::memcmp(again.data(), bytes.data(), bytes.size()) != 0) std::abort();
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -26,8 +40,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const auto bytes = std::as_bytes(std::span(data + 1, size - 1));
   switch (data[0] % 8) {
     case 0:
-    case 1: round_trip<protocol::RequestEnvelope>(bytes); break;
-    case 2: round_trip<protocol::ReplyEnvelope>(bytes); break;
+    case 1: round_trips<protocol::RequestEnvelope>(bytes); break;
+    case 2: round_trips<protocol::ReplyEnvelope>(bytes); break;
     case 3: round_trip<protocol::relay::ToKeeper>(bytes); break;
     case 4: round_trip<protocol::spawner::ToSpawner>(bytes); break;
     case 5: round_trip<protocol::spawner::FromSpawner>(bytes); break;

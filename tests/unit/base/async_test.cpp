@@ -197,6 +197,36 @@ TEST(Outbox, AMessageThatNoDatagramHoldsIsRefusedAndTheOthersGo) {
   EXPECT_EQ(words_of(*channels.receive_right()), (std::vector<std::string>{"good", "too"}));
 }
 
+// A peer that reads steadily and is never quite done: nothing of what has gone is kept, and nothing is lost or twice.
+TEST(Outbox, APartialFlushKeepsOnlyTheRestAndItsOrder) {
+  ChannelPair channels(seqpacket_pair().value(), 64 * 1024);
+  Outbox outbox(channels.left);
+  using Large = Text<64 * 1024>;
+  std::vector<char> put, heard;
+  char next = 'a';
+  const auto put_one = [&] {
+    put.push_back(next);
+    ASSERT_TRUE(outbox.put(Large(std::string(40'000, next))));
+    next = next == 'z' ? 'a' : static_cast<char>(next + 1);
+  };
+  for (int i = 0; i < 12; ++i) put_one();
+  bool was_partial = false;
+  for (int round = 0; round < 100; ++round) {
+    const auto flushed = outbox.flush();
+    was_partial |= !flushed;
+    const auto message = channels.receive_right();
+    ASSERT_TRUE(message);
+    Large large;
+    ASSERT_TRUE(decode_message<Large>(message->bytes));
+    heard.push_back(decode_message<Large>(message->bytes)->value[0]);
+    put_one();
+  }
+  EXPECT_TRUE(was_partial);
+  EXPECT_LT(outbox.held_bytes(), 13U * 41'000) << "what was sent is not kept";
+  put.resize(heard.size());
+  EXPECT_EQ(heard, put);
+}
+
 TEST(Outbox, AFullChannelKeepsTheRestForTheNextFlush) {
   ChannelPair channels(seqpacket_pair().value(), 64 * 1024);
   Outbox outbox(channels.left);

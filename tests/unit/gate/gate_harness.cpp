@@ -84,6 +84,7 @@ GateHarness::~GateHarness() {
 void GateHarness::serve() {
   std::vector<std::byte> buffer(limits::kMaxMessageBytes);
   for (;;) {
+    while (is_stopped_) std::this_thread::sleep_for(std::chrono::milliseconds(1));
     auto datagram = receive_datagram(keeper_.get(), buffer);
     if (!datagram || datagram->size == 0) return;
     if (!datagram->fds.empty()) return;
@@ -102,7 +103,12 @@ void GateHarness::answer(const protocol::RequestEnvelope& envelope) {
     if (const auto* claim = std::get_if<protocol::GateClaim>(&envelope.request)) return claims_.push_back(*claim);
     requests_.push_back(envelope);
   }
-  for (KeeperReply& one : answer_(envelope.id, envelope.request)) reply(envelope.id, std::move(one));
+  Writer joined;
+  for (KeeperReply& one : answer_(envelope.id, envelope.request)) {
+    if (joins_replies_) codec::encode(joined, protocol::ReplyEnvelope{envelope.id, std::move(one.reply)});
+    else reply(envelope.id, std::move(one));
+  }
+  if (joined.size() > 0) (void)send_datagram(keeper_.get(), joined.bytes());
 }
 
 void GateHarness::reply(protocol::RequestId id, KeeperReply reply) {

@@ -1,6 +1,7 @@
 // Runs the real sallyport-gate on descriptors of ours and plays its keeper from a thread.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <map>
 #include <mutex>
@@ -30,6 +31,8 @@ class GateHarness {
   UniqueFd connect() const;               // a client of docker.sock
   UniqueFd& stream() { return stream_; }  // the worker's fd 3
   void reply(protocol::RequestId id, KeeperReply reply);
+  void join_replies() { joins_replies_ = true; }  // those to one request share a datagram; none may have descriptors
+  void stop_reading(bool stopped) { is_stopped_ = stopped; }  // so that the gate's channel fills up
   std::vector<protocol::RequestEnvelope> requests();
   // All that the gate claimed, with repetitions.
   std::size_t claims(bool allowed);
@@ -51,6 +54,8 @@ class GateHarness {
   UniqueFd stream_;
   Child gate_;
   pid_t pid_ = 0;
+  std::atomic<bool> joins_replies_ = false;
+  std::atomic<bool> is_stopped_ = false;
   std::mutex mutex_;
   std::vector<protocol::RequestEnvelope> requests_;
   std::vector<protocol::GateClaim> claims_;

@@ -1,6 +1,9 @@
 // The real gate, its filter installed, between a client that may be hostile and a keeper played by the test.
 #include <sys/socket.h>
 
+#include <chrono>
+#include <thread>
+
 #include "gate_harness.hpp"
 
 namespace sallyport::test {
@@ -72,6 +75,35 @@ TEST(GateProgram, MakesTypedRequestsOfTheWholeLifeOfAContainer) {
   EXPECT_EQ(std::get<protocol::KillContainer>(requests[3].request).signal, 15);
   EXPECT_EQ(std::get<protocol::StopContainer>(requests[4].request).timeout, limits::kMaxStopSeconds);
   EXPECT_TRUE(std::get<protocol::RemoveContainer>(requests[8].request).force);
+}
+
+TEST(GateProgram, TakesSeveralRepliesOutOfOneDatagram) {
+  GateHarness gate(obliging);
+  gate.join_replies();
+  const UniqueFd client = gate.connect();
+  const std::string listed = ask(client, get("/v1.41/containers/json?all=1"));
+  EXPECT_NE(listed.find("/job"), std::string::npos);
+  EXPECT_NE(listed.find("/old"), std::string::npos);
+  EXPECT_NE(ask(client, post("/v1.41/containers/job/wait?condition=next-exit")).find(R"("StatusCode":3)"),
+            std::string::npos);
+}
+
+TEST(GateProgram, LosesNoRequestWhereTheKeeperDoesNotReadForAWhile) {
+  GateHarness gate(obliging);
+  gate.stop_reading(true);
+  std::vector<UniqueFd> clients;
+  const std::string variable(90'000, 'x');  // a channel holds two such requests
+  for (int i = 0; i < 60; ++i) {
+    clients.push_back(gate.connect());
+    send_all(clients.back(),
+             post("/v1.41/containers/create", R"({"Image":"busybox","Cmd":["true"],"Env":["A=)" + variable +
+                                                  R"("],"HostConfig":{"NetworkMode":"none"}})"));
+  }
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  EXPECT_LT(gate.requests().size(), 10U);
+  gate.stop_reading(false);
+  for (const UniqueFd& client : clients) EXPECT_EQ(status_of(read_response(client)), 201);
+  EXPECT_EQ(gate.requests().size(), 60U);
 }
 
 TEST(GateProgram, EndsQuietlyWhenTheKeeperCloses) {

@@ -182,6 +182,34 @@ TEST(Session, HasNotEndedWhileItsCgroupIsStillInUse) {
   EXPECT_TRUE(keeper.ledger_of(keeper.session()).empty());
 }
 
+TEST(Session, LeavesItsLedgerToTheNextBrokerWhenTheSpawnerDies) {
+  KeeperUnderTest keeper;
+  ASSERT_TRUE(keeper.open());
+  keeper.let_spawner_die_after_a_kill();
+  keeper.signal_keeper(SIGSTOP);  // so that it finds the end of its channel where it asks, not where it reads
+  keeper.close_control();
+  keeper.signal_keeper(SIGCONT);
+  EXPECT_EQ(keeper.exit_code(5000), 1);
+  EXPECT_FALSE(keeper.ledger_of(keeper.session()).empty());
+  const auto records = keeper.audit();
+  EXPECT_TRUE(std::ranges::none_of(records, [](const std::string& line) { return line.contains("session-end"); }));
+}
+
+TEST(Reaper, WhileACgroupOfAnEarlierBrokerStaysNoSessionBegins) {
+  KeeperUnderTest::Options options;
+  options.ledger_session = "0123456789ab";
+  options.ledger_text = "session 0123456789ab worker 300000 cgroupfs\n";
+  options.start = false;
+  KeeperUnderTest keeper(options);
+  keeper.let_cgroups_stay(1000);
+  keeper.start();
+  EXPECT_FALSE(keeper.open());
+  EXPECT_NE(keeper.refusal().find("what an earlier broker left, containers or processes"), std::string::npos)
+      << keeper.refusal();
+  keeper.let_cgroups_stay(0);
+  EXPECT_TRUE(eventually([&] { return keeper.open(); }, 10'000)) << keeper.refusal();
+}
+
 TEST(Stopping, EndsWithZero) {
   KeeperUnderTest keeper;
   ASSERT_TRUE(keeper.open());

@@ -166,6 +166,7 @@ void KeeperUnderTest::run_spawner() {
     } else if (std::holds_alternative<spawner::KillProcesses>(*message)) {
       events_.emplace_back("kill");
       (void)send_datagram(spawner_end_.get(), encode_message(spawner::FromSpawner(spawner::ProcessesDead{})));
+      if (spawner_dies_after_kill_) return spawner_end_.reset();
     } else if (const auto* remove = std::get_if<spawner::RemoveCgroup>(&*message)) {
       events_.push_back("remove-cgroup " + remove->session.text());
       spawner::FromSpawner answer = spawner::CgroupRemoved{};

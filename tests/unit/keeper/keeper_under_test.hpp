@@ -97,6 +97,7 @@ class KeeperUnderTest {
 
   // The next so many removals of a cgroup fail.
   void let_cgroups_stay(int times) { stubborn_cgroups_ = times; }
+  void let_spawner_die_after_a_kill() { spawner_dies_after_kill_ = true; }
 
   FakeDockerd& dockerd() { return *dockerd_; }
   const FakeDockerd& dockerd() const { return *dockerd_; }
@@ -117,6 +118,7 @@ class KeeperUnderTest {
   std::string session_;
   std::string refusal_;
   std::atomic<int> stubborn_cgroups_ = 0;
+  std::atomic<bool> spawner_dies_after_kill_ = false;
   mutable std::mutex mutex_;
   std::vector<std::string> events_;
   std::multimap<protocol::RequestId, protocol::ReplyEnvelope> kept_;

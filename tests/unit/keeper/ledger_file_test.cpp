@@ -77,5 +77,37 @@ TEST(LedgerFile, IsReadBackByTheNextBroker) {
   std::filesystem::remove_all(state);
 }
 
+TEST(LedgerFile, IsWrittenAnewWhenItHasGrownAndStillTellsWhatIsThere) {
+  char made[] = "/tmp/sallyport-ledger-XXXXXX";
+  const std::string state = ::mkdtemp(made);
+  ASSERT_TRUE(make_ledger_directory(state));
+  LedgerRecord head;
+  head.session = *SessionId::parse("0123456789ab");
+  head.profile = *ProfileName::parse("worker");
+  auto file = LedgerFile::create(state, head);
+  ASSERT_TRUE(file);
+  ASSERT_TRUE(file->uid_base(300'000));
+  const auto name = [&](const std::string& text) { return dockerd_name(head.session, *ContainerName::parse(text)); };
+  ASSERT_TRUE(file->intent(name("made")));
+  ASSERT_TRUE(file->made(name("made"), *ContainerId::parse(kId)));
+  ASSERT_TRUE(file->intent(name("intended")));
+  const std::string passing = name(std::string(100, 'x'));
+  for (int i = 0; i < 10'000; ++i) {  // four times what it may grow to
+    ASSERT_TRUE(file->intent(passing));
+    ASSERT_TRUE(file->made(passing, *ContainerId::parse(kId)));
+    ASSERT_TRUE(file->gone(passing));
+  }
+  EXPECT_LT(std::filesystem::file_size(ledger_directory(state) + "/0123456789ab"), limits::kLedgerGrowsTo * 11 / 10);
+  const auto left = read_left_ledgers(state);
+  ASSERT_TRUE(left);
+  ASSERT_EQ(left->size(), 1U);
+  EXPECT_EQ(left->front().record.uid_base, 300'000U);
+  EXPECT_THAT(left->front().record.containers,
+              testing::ElementsAre(testing::Pair(name("intended"), ""), testing::Pair(name("made"), kId)));
+  file->remove();
+  EXPECT_TRUE(std::filesystem::is_empty(ledger_directory(state)));
+  std::filesystem::remove_all(state);
+}
+
 }  // namespace
 }  // namespace sallyport::keeper

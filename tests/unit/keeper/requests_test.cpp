@@ -148,6 +148,80 @@ TEST(Attach, HandsOverTheConnectionAfter101AndItsEarlyBytes) {
   EXPECT_EQ(::recv(fds[0].get(), &byte, 1, 0), 0) << "a stream is shut down with its session";
 }
 
+// dockerd 20.10 hangs with a running container for good once it was attached to without stream (daemon/attach.go).
+TEST(Attach, WithoutStreamIsNeverSentAndShowsTheLogsSoFar) {
+  KeeperUnderTest keeper;
+  ASSERT_TRUE(keeper.open());
+  keeper.expect<protocol::Created>(keeper.create_request("db"));
+  keeper.dockerd().behave([](const std::string& request) {
+    if (request.find("/logs?") == std::string::npos) return FakeDockerd::Answer{};
+    return FakeDockerd::Answer{.bytes =
+                                   FakeDockerd::reply(200, request.find("tail=0") == std::string::npos ? "said" : "")};
+  });
+  for (const bool with_logs : {true, false}) {
+    keeper.expect<protocol::Hijacked>(protocol::AttachContainer{named("db"), with_logs, false, false, true, true, {}});
+    auto fds = keeper.take_fds();
+    ASSERT_EQ(fds.size(), 1U);
+    std::string heard(16, ' ');
+    const ssize_t size = ::recv(fds[0].get(), heard.data(), heard.size(), MSG_WAITALL);
+    EXPECT_EQ(heard.substr(0, static_cast<std::size_t>(size)), with_logs ? "said" : "");
+  }
+  EXPECT_TRUE(keeper.dockerd().saw("GET /v1.41/containers/" + FakeDockerd::id('c') + "/logs?"));
+  EXPECT_FALSE(keeper.dockerd().saw("POST /v1.41/containers/" + FakeDockerd::id('c') + "/attach"));
+}
+
+FakeDockerd::Behaviour without_a_task(bool is_listed) {
+  return [is_listed](const std::string& request) {
+    if (request.find("/resize") != std::string::npos)
+      return FakeDockerd::Answer{.bytes = FakeDockerd::reply(404, R"({"message":"No such task"})")};
+    if (request.find("/containers/json") != std::string::npos && is_listed)
+      return FakeDockerd::Answer{
+          .bytes = FakeDockerd::reply(200, R"([{"Id":")" + FakeDockerd::id('c') + R"(","Names":["/sp-x"]}])")};
+    if (request.find("/containers/json") != std::string::npos)
+      return FakeDockerd::Answer{.bytes = FakeDockerd::reply(200, "[]")};
+    return FakeDockerd::Answer{};
+  };
+}
+
+TEST(Ledger, KeepsAContainerWhoseTaskAloneIsGone) {
+  KeeperUnderTest keeper;
+  ASSERT_TRUE(keeper.open());
+  keeper.expect<protocol::Created>(keeper.create_request("db"));
+  keeper.dockerd().behave(without_a_task(true));
+  EXPECT_EQ(keeper.expect<Failed>(protocol::ResizeContainer{named("db"), 10, 10}).http_status, 404);
+  keeper.expect<protocol::Inspected>(protocol::InspectContainer{named("db")});
+}
+
+TEST(Ledger, ForgetsAContainerThatDockerdDoesNotListEither) {
+  KeeperUnderTest keeper;
+  ASSERT_TRUE(keeper.open());
+  keeper.expect<protocol::Created>(keeper.create_request("db"));
+  keeper.dockerd().behave(without_a_task(false));
+  EXPECT_EQ(keeper.expect<Failed>(protocol::ResizeContainer{named("db"), 10, 10}).http_status, 404);
+  EXPECT_EQ(keeper.expect<Failed>(protocol::InspectContainer{named("db")}).http_status, 404);
+}
+
+TEST(Lifetime, OfAStartThatCrossesTheKillIsLimitedToo) {
+  KeeperUnderTest::Options options;
+  options.profile = std::string(kProfileText) + "lifetime = \"1s\"\n";
+  KeeperUnderTest keeper(options);
+  ASSERT_TRUE(keeper.open()) << keeper.refusal();
+  keeper.expect<protocol::Created>(keeper.create_request("db"));
+  keeper.expect<protocol::Succeeded>(protocol::StartContainer{named("db")});
+  keeper.dockerd().behave([](const std::string& request) {
+    if (request.find("/kill?") != std::string::npos)
+      return FakeDockerd::Answer{.bytes = FakeDockerd::reply(409, R"({"message":"is not running"})")};
+    if (request.find("/start") != std::string::npos)  // takes effect after the first lifetime's kill
+      return FakeDockerd::Answer{.bytes = "HTTP/1.1 204 No Content\r\n\r\n", .delay_milliseconds = 1500};
+    return FakeDockerd::Answer{};
+  });
+  keeper.expect<protocol::Succeeded>(protocol::StartContainer{named("db")});
+  EXPECT_TRUE(eventually([&] {
+    const auto requests = keeper.dockerd().requests();
+    return std::ranges::count_if(requests, [](const std::string& request) { return request.contains("/kill?"); }) == 2;
+  }));
+}
+
 TEST(Streams, ThatAreOpenOrBeingOpenedAreBoundedTogether) {
   KeeperUnderTest keeper;
   ASSERT_TRUE(keeper.open());

@@ -233,5 +233,30 @@ TEST(UnreadableCgroup, OfASessionKnownOrNotIsSaidToBeSoAndNeverToBeEmpty) {
   EXPECT_FALSE(fs::exists(of_unknown));
 }
 
+std::string read_line(const std::string& path) {
+  std::ifstream file(path);
+  std::string line;
+  std::getline(file, line);
+  return line;
+}
+
+TEST(CpuLimits, OfContainersAreLiftedBeforeTheKillSoThatTheirEndIsQuick) {
+  const std::string hierarchy = "/sys/fs/cgroup/cpu";
+  if (!fs::exists(hierarchy + "/cgroup.procs")) GTEST_SKIP() << "no cpu hierarchy of cgroup v1 at " << hierarchy;
+  const SessionId session = *SessionId::parse("00c0ffee0001");
+  const std::string parent = hierarchy + "/sallyport-" + session.text();
+  const std::string container = parent + "/container";
+  fs::create_directories(container);
+  std::ofstream(container + "/cpu.cfs_quota_us") << "1000" << std::flush;
+  ASSERT_EQ(read_line(container + "/cpu.cfs_quota_us"), "1000");
+  const ContainerCgroups cgroups({CgroupMount{CgroupVersion::One, hierarchy, "/", false}});
+  const auto dead = cgroups.kill(session);
+  EXPECT_TRUE(dead && *dead);
+  EXPECT_EQ(read_line(container + "/cpu.cfs_quota_us"), "-1");
+  const auto removed = cgroups.remove(session);
+  EXPECT_TRUE(removed && *removed);
+  EXPECT_FALSE(fs::exists(parent));
+}
+
 }  // namespace
 }  // namespace sallyport::spawner_test
