@@ -1,6 +1,8 @@
 """When `sallyport run` has returned, nothing of its worker is left: whatever the worker did to outlive it."""
+import time
+
 import pytest
-from support import leaks, sandbox
+from support import leaks, raw_http, sandbox
 
 PARK = """
 import array, socket
@@ -34,3 +36,30 @@ def test_nothing_outlives_the_run(broker, dockerd, code, door):
     done = sandbox.run_python(broker, "ends", code, seconds=20)
     assert done.code in (0, 1), done
     assert not set(leaks._processes(broker.uid_first, broker.uid_last)) - before, "of the worker, at the moment the launcher ended"
+
+
+def test_an_attach_without_stream_cannot_make_dockerd_hang_with_the_container(broker, dockerd):
+    """dockerd would give it a pipe that nobody reads: then kill, stop and remove wait for good, and so would the session's end."""
+    broker.profile("attaching", docker={})
+    with sandbox.Worker(broker, "attaching") as worker, raw_http.Connection(worker.docker_socket) as api:
+        assert api.request("POST", "/v1.41/containers/create?name=loud", {"Image": "busybox", "Cmd": ["yes", "x" * 1000]}).status == 201
+        assert api.request("POST", "/v1.41/containers/loud/start").status == 204
+        with raw_http.Connection(worker.docker_socket, timeout=5) as attached:
+            attached.send_request("POST", "/v1.41/containers/loud/attach?stream=0&logs=0&stdout=1&stderr=1",
+                                  headers={"Connection": "Upgrade", "Upgrade": "tcp"})
+            assert attached.socket.recv(200).startswith(b"HTTP/1.1 101 ")
+        time.sleep(2)  # more than a pipe holds
+    leaks.wait_until_clean(broker, dockerd)
+
+
+def test_a_session_with_the_smallest_share_of_the_cpu_ends_as_quickly_as_any(broker, dockerd):
+    """Processes give their memory back while they die: at a hundredth of a CPU that took 20 s, and neighbours waited."""
+    broker.profile("slow", docker={}, container={"memory": "512MiB"}, budget={"containers": 8})
+    hoarder = "i=0; while [ $i -lt 10 ]; do (dd if=/dev/zero of=/dev/null bs=45M count=1000000) & i=$((i+1)); done; wait"
+    with sandbox.Worker(broker, "slow") as worker, raw_http.Connection(worker.docker_socket, timeout=60) as api:
+        for number in range(4):
+            body = {"Image": "busybox", "Cmd": ["sh", "-c", hoarder], "HostConfig": {"NanoCpus": 10_000_000}}
+            assert api.request("POST", f"/v1.41/containers/create?name=slow{number}", body).status == 201
+            assert api.request("POST", f"/v1.41/containers/slow{number}/start").status == 204
+        time.sleep(10)  # while they take their memory
+    leaks.wait_until_clean(broker, dockerd)
