@@ -17,8 +17,6 @@ if(SALLYPORT_ASAN)
   target_compile_definitions(sallyport_flags INTERFACE SALLYPORT_ASAN=1)
 else()
   # Release programs are link-time optimised; what sallyport_cfi_program() links with must be split as CFI splits it.
-  # The presets name GNU ar, which stores any object: llvm-ar, which CMake would take, is LLVM 14's on Debian 12 and
-  # refuses those of LLVM 19.
   target_compile_options(sallyport_flags INTERFACE $<$<CONFIG:Release>:-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3 -flto=thin -fsplit-lto-unit>)
   target_link_options(sallyport_flags INTERFACE $<$<CONFIG:Release>:-flto=thin -fsplit-lto-unit>)
 endif()
@@ -26,6 +24,11 @@ if(SALLYPORT_FUZZ)
   target_compile_options(sallyport_flags INTERFACE -fsanitize=fuzzer-no-link)
 endif()
 set(CMAKE_CXX_FLAGS_RELEASE "-O2 -DNDEBUG")
+# Archives without an index, which lld does without: for one, ar would have to read the objects, and Debian 12's are of
+# LLVM 14 (llvm-ar, and the plugin of GNU ar), which does not know those of LLVM 19.
+set(CMAKE_CXX_ARCHIVE_CREATE "<CMAKE_AR> qcS <TARGET> <LINK_FLAGS> <OBJECTS>")
+set(CMAKE_CXX_ARCHIVE_APPEND "<CMAKE_AR> qS <TARGET> <LINK_FLAGS> <OBJECTS>")
+set(CMAKE_CXX_ARCHIVE_FINISH "")
 
 # sallyport_library(NAME SOURCES... [LINK targets...])
 function(sallyport_library name)
