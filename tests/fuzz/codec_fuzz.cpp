@@ -1,5 +1,6 @@
 // Every message that crosses a trust line, decoded from arbitrary bytes. The first byte chooses the channel. What
 // decodes must encode to the same bytes: one message has one spelling.
+#include <algorithm>
 #include <cstdlib>
 
 #include "broker/protocol/messages.hpp"
@@ -16,7 +17,7 @@ void round_trip(std::span<const std::byte> bytes) {
   const auto message = decode_message<T>(bytes);
   if (!message) return;
   const std::vector<std::byte> again = encode_message(*message);
-  if (again.size() != bytes.size() || std::memcmp(again.data(), bytes.data(), bytes.size()) != 0) std::abort();
+  if (!std::ranges::equal(again, bytes)) std::abort();
 }
 
 // A datagram of several messages, as gate and keeper send them.
@@ -30,7 +31,7 @@ void round_trips(std::span<const std::byte> bytes) {
     codec::encode(writer, message);
   }
   const auto again = writer.bytes();
-  if (again.size() != bytes.size() || std::memcmp(again.data(), bytes.data(), bytes.size()) != 0) std::abort();
+  if (!std::ranges::equal(again, bytes)) std::abort();
 }
 
 }  // namespace
