@@ -61,11 +61,15 @@ TEST(Timestamp, IsUtcWithMilliseconds) {
   EXPECT_EQ(utc_timestamp(1'773'483'825'123), "2026-03-14T10:23:45.123Z");
 }
 
-TEST_F(Audit, RotatesBySizeAndKeepsSoManyFiles) {
+AuditTrail::Bounds three_small_files() {
   AuditTrail::Bounds bounds;
   bounds.file_bytes = 1000;
   bounds.files = 3;
-  auto trail = AuditTrail::open(directory_, "bb", bounds);
+  return bounds;
+}
+
+TEST_F(Audit, RotatesBySizeAndKeepsSoManyFiles) {
+  auto trail = AuditTrail::open(directory_, "bb", three_small_files());
   ASSERT_TRUE(trail);
   for (int i = 0; i < 40; ++i) ASSERT_TRUE(trail->write(record()));
   std::size_t files = 0;
@@ -78,10 +82,7 @@ TEST_F(Audit, RotatesBySizeAndKeepsSoManyFiles) {
 }
 
 TEST_F(Audit, LosesNoOlderFileWhereNoNewOneCanBeMade) {
-  AuditTrail::Bounds bounds;
-  bounds.file_bytes = 1000;
-  bounds.files = 3;
-  auto trail = AuditTrail::open(directory_, "bb", bounds);
+  auto trail = AuditTrail::open(directory_, "bb", three_small_files());
   ASSERT_TRUE(trail);
   for (int i = 0; i < 20; ++i) ASSERT_TRUE(trail->write(record()));
   const auto whole = [this] {

@@ -34,6 +34,8 @@ UniqueFd connect_to(const KeeperUnderTest& keeper) {
   return socket;
 }
 
+const std::string kMadeA1 = "intent sp-0123456789ab-a1\nmade sp-0123456789ab-a1 " + FakeDockerd::id('a') + "\n";
+
 struct Cause {
   const char* sentence;
   std::function<void(KeeperUnderTest&)> act;
@@ -126,10 +128,7 @@ FakeDockerd::Behaviour unknown_at_first(const std::string& listed_name, char dig
   };
 }
 std::size_t removals_of(const KeeperUnderTest& keeper, char digit) {
-  const auto requests = keeper.dockerd().requests();
-  return static_cast<std::size_t>(std::ranges::count_if(requests, [digit](const std::string& request) {
-    return request.starts_with("DELETE /v1.41/containers/" + FakeDockerd::id(digit));
-  }));
+  return keeper.dockerd().times("DELETE /v1.41/containers/" + FakeDockerd::id(digit));
 }
 
 TEST(Session, KeepsTheNameOfACreateThatDockerdStillMakes) {
@@ -196,11 +195,7 @@ TEST(Session, LeavesItsLedgerToTheNextBrokerWhenTheSpawnerDies) {
 }
 
 TEST(Reaper, WhileACgroupOfAnEarlierBrokerStaysNoSessionBegins) {
-  KeeperUnderTest::Options options;
-  options.ledger_session = "0123456789ab";
-  options.ledger_text = "session 0123456789ab worker 300000 cgroupfs\n";
-  options.start = false;
-  KeeperUnderTest keeper(options);
+  KeeperUnderTest keeper(after_a_broker_that_left(""));
   keeper.let_cgroups_stay(1000);
   keeper.start();
   EXPECT_FALSE(keeper.open());
@@ -265,13 +260,7 @@ TEST(Control, ThatSendsNoHelloIsClosedAndTheKeeperLives) {
 }
 
 TEST(Reaper, RemovesByRecordAndNeverByLabelAlone) {
-  KeeperUnderTest::Options options;
-  options.ledger_session = "0123456789ab";
-  options.ledger_text =
-      "session 0123456789ab worker 300000 cgroupfs\nintent sp-0123456789ab-a1\nmade sp-0123456789ab-a1 " +
-      FakeDockerd::id('a') + "\nintent sp-0123456789ab-b1\n";
-  options.start = false;
-  KeeperUnderTest keeper(options);
+  KeeperUnderTest keeper(after_a_broker_that_left(kMadeA1 + "intent sp-0123456789ab-b1\n"));
   keeper.dockerd().behave([](const std::string& request) {
     if (request.find("/containers/json") == std::string::npos) return FakeDockerd::Answer{};
     return FakeDockerd::Answer{.bytes =
@@ -289,11 +278,7 @@ TEST(Reaper, RemovesByRecordAndNeverByLabelAlone) {
 }
 
 TEST(Reaper, AsksAgainForAListedContainerThatDockerdDoesNotKnowYet) {
-  KeeperUnderTest::Options options;
-  options.ledger_session = "0123456789ab";
-  options.ledger_text = "session 0123456789ab worker 300000 cgroupfs\nintent sp-0123456789ab-b1\n";
-  options.start = false;
-  KeeperUnderTest keeper(options);
+  KeeperUnderTest keeper(after_a_broker_that_left("intent sp-0123456789ab-b1\n"));
   keeper.dockerd().behave(unknown_at_first("sp-0123456789ab-b1", 'b', 2));
   keeper.start();
   EXPECT_TRUE(keeper.spawner_saw("remove-cgroup 0123456789ab", 10'000));
@@ -301,13 +286,7 @@ TEST(Reaper, AsksAgainForAListedContainerThatDockerdDoesNotKnowYet) {
 }
 
 TEST(Reaper, TakesTheWordOfDockerdForAContainerWhoseCreateWasAnswered) {
-  KeeperUnderTest::Options options;
-  options.ledger_session = "0123456789ab";
-  options.ledger_text =
-      "session 0123456789ab worker 300000 cgroupfs\nintent sp-0123456789ab-a1\nmade sp-0123456789ab-a1 " +
-      FakeDockerd::id('a') + "\n";
-  options.start = false;
-  KeeperUnderTest keeper(options);
+  KeeperUnderTest keeper(after_a_broker_that_left(kMadeA1));
   keeper.dockerd().behave([](const std::string& request) {
     return FakeDockerd::Answer{.bytes = request.starts_with("DELETE ") ? FakeDockerd::reply(404, "{}") : ""};
   });

@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
+#include <algorithm>
 
 #include <chrono>
 
@@ -50,11 +51,10 @@ std::vector<std::string> FakeDockerd::requests() const {
   const std::lock_guard lock(mutex_);
   return requests_;
 }
-bool FakeDockerd::saw(std::string_view start) const {
+std::size_t FakeDockerd::times(std::string_view start) const {
   const std::lock_guard lock(mutex_);
-  for (const std::string& request : requests_)
-    if (request.starts_with(start)) return true;
-  return false;
+  return static_cast<std::size_t>(
+      std::ranges::count_if(requests_, [&](const std::string& request) { return request.starts_with(start); }));
 }
 
 std::string FakeDockerd::reply(int status, const std::string& json, const std::string& headers) {

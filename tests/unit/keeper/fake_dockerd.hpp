@@ -30,7 +30,8 @@ class FakeDockerd {
   // Asked first; an answer without bytes that is not `never` means: as an honest dockerd would.
   void behave(Behaviour behaviour);
   std::vector<std::string> requests() const;  // in full, in the order of arrival
-  bool saw(std::string_view start) const;
+  bool saw(std::string_view start) const { return times(start) > 0; }
+  std::size_t times(std::string_view start) const;  // requests that begin so
 
   static std::string reply(int status, const std::string& json, const std::string& headers = "");
   static std::string id(char digit) { return std::string(64, digit); }

@@ -104,10 +104,12 @@ TEST(HostileGateDescriptors, AreRefusedWhateverTheMessageIs) {
   EXPECT_TRUE(keeper.spawner_saw("kill"));
 }
 
+FakeDockerd::Answer never_answers(const std::string&) { return {.never = true}; }  // so that all stay in flight
+
 TEST(HostileGatePermits, EndAGateThatUsesAnIdTwice) {
   KeeperUnderTest keeper;
   ASSERT_TRUE(keeper.open());
-  keeper.dockerd().behave([](const std::string&) { return FakeDockerd::Answer{.never = true}; });
+  keeper.dockerd().behave(never_answers);
   keeper.send(1, protocol::ListContainers{});
   keeper.send(1, protocol::ListContainers{});
   EXPECT_TRUE(keeper.audit_has("a request id that is in flight"));
@@ -140,7 +142,7 @@ TEST(HostileGateDatagram, IsJudgedToItsEnd) {
 TEST(HostileGateDatagram, EndsAGateThatUsesAnIdTwiceInIt) {
   KeeperUnderTest keeper;
   ASSERT_TRUE(keeper.open());
-  keeper.dockerd().behave([](const std::string&) { return FakeDockerd::Answer{.never = true}; });
+  keeper.dockerd().behave(never_answers);
   keeper.send_raw(together({list_request(1), list_request(1)}));
   EXPECT_TRUE(keeper.audit_has("a request id that is in flight"));
 }
@@ -148,7 +150,7 @@ TEST(HostileGateDatagram, EndsAGateThatUsesAnIdTwiceInIt) {
 TEST(HostileGateDatagram, HoldsNoMoreRequestsThanTheirPermit) {
   KeeperUnderTest keeper;
   ASSERT_TRUE(keeper.open());
-  keeper.dockerd().behave([](const std::string&) { return FakeDockerd::Answer{.never = true}; });
+  keeper.dockerd().behave(never_answers);
   std::vector<std::byte> bytes;
   for (std::size_t i = 0; i <= protocol::kPermit<protocol::ListContainers>.in_flight_at_most; ++i) {
     const auto one = list_request(static_cast<protocol::RequestId>(i + 1));
@@ -162,7 +164,7 @@ TEST(HostileGateDatagram, HoldsNoMoreRequestsThanTheirPermit) {
 TEST(HostileGatePermits, AllowSoManyInFlightAndEndTheGateAtOneMore) {
   KeeperUnderTest keeper;
   ASSERT_TRUE(keeper.open());
-  keeper.dockerd().behave([](const std::string&) { return FakeDockerd::Answer{.never = true}; });
+  keeper.dockerd().behave(never_answers);
   const std::size_t most = protocol::kPermit<protocol::CreateContainer>.in_flight_at_most;
   for (std::size_t i = 0; i < most; ++i) keeper.send(static_cast<protocol::RequestId>(i + 1), keeper.create_request());
   EXPECT_FALSE(keeper.spawner_saw("kill", 300)) << "so many are allowed";

@@ -126,6 +126,17 @@ class KeeperUnderTest {
   protocol::RequestId last_id_ = 1000;
 };
 
+inline const std::string kLeftSession = "0123456789ab";
+// For a keeper that is not started yet, so that the test says first how dockerd behaves. `lines`: of the ledger that an
+// earlier broker left, after its head.
+inline KeeperUnderTest::Options after_a_broker_that_left(const std::string& lines) {
+  KeeperUnderTest::Options options;
+  options.ledger_session = kLeftSession;
+  options.ledger_text = "session " + kLeftSession + " worker 300000 cgroupfs\n" + lines;
+  options.start = false;
+  return options;
+}
+
 // True as soon as the condition holds, within the time.
 template <class Condition>
 bool eventually(Condition&& condition, int milliseconds = 5000) {

@@ -10,8 +10,6 @@
 namespace sallyport::testing_support {
 namespace {
 
-const std::string kSession = "0123456789ab";
-
 // Cuts every create off; lists the container that came of it as soon as that has been made.
 class SlowDockerd {
  public:
@@ -38,21 +36,13 @@ class SlowDockerd {
   std::shared_ptr<std::atomic<int>> unknown_for_ = std::make_shared<std::atomic<int>>(0);
 };
 
-std::size_t asked(const KeeperUnderTest& keeper, const std::string& start) {
-  const auto requests = keeper.dockerd().requests();
-  return static_cast<std::size_t>(
-      std::ranges::count_if(requests, [&](const std::string& request) { return request.starts_with(start); }));
-}
-std::size_t lists(const KeeperUnderTest& keeper) { return asked(keeper, "GET /v1.41/containers/json"); }
+std::size_t lists(const KeeperUnderTest& keeper) { return keeper.dockerd().times("GET /v1.41/containers/json"); }
 std::size_t removals(const KeeperUnderTest& keeper) {
-  return asked(keeper, "DELETE /v1.41/containers/" + FakeDockerd::id('c'));
+  return keeper.dockerd().times("DELETE /v1.41/containers/" + FakeDockerd::id('c'));
 }
 
 KeeperUnderTest::Options left_behind(const std::string& more, bool reap_only = false) {
-  KeeperUnderTest::Options options;
-  options.ledger_session = kSession;
-  options.ledger_text = "session " + kSession + " worker 300000 cgroupfs\nintent sp-" + kSession + "-db\n" + more;
-  options.start = false;
+  auto options = after_a_broker_that_left("intent sp-" + kLeftSession + "-db\n" + more);
   options.reap_only = reap_only;
   return options;
 }
@@ -107,44 +97,44 @@ TEST(LateCreate, IsLeftToTheNextBrokerByOneThatStops) {
 TEST(LateCreate, IsRemovedLongAfterTheReaperHasSettled) {
   KeeperUnderTest keeper(left_behind(""));
   SlowDockerd dockerd;
-  dockerd.make("sp-" + kSession + "-db");
+  dockerd.make("sp-" + kLeftSession + "-db");
   keeper.dockerd().behave(dockerd.behaviour());
   keeper.start();
-  EXPECT_TRUE(keeper.spawner_saw("remove-cgroup " + kSession));
+  EXPECT_TRUE(keeper.spawner_saw("remove-cgroup " + kLeftSession));
   EXPECT_TRUE(keeper.audit_has(R"("event":"reap")"));
   EXPECT_TRUE(keeper.open()) << keeper.refusal();
-  EXPECT_THAT(keeper.ledger_of(kSession), testing::HasSubstr("\nended "));
+  EXPECT_THAT(keeper.ledger_of(kLeftSession), testing::HasSubstr("\nended "));
   EXPECT_EQ(removals(keeper), 0U);
   dockerd.appear();
   EXPECT_TRUE(eventually([&] { return removals(keeper) == 1; }, 8000));
-  EXPECT_TRUE(eventually([&] { return keeper.ledger_of(kSession).empty(); }));
+  EXPECT_TRUE(eventually([&] { return keeper.ledger_of(kLeftSession).empty(); }));
 }
 
 TEST(LateCreate, IsLookedForAgainAndAgainUntilItsTimeIsUp) {
   KeeperUnderTest keeper(left_behind("ended " + std::to_string(std::time(nullptr) - 596) + "\n"));
   keeper.start();
   EXPECT_TRUE(eventually([&] { return lists(keeper) >= 2; }, 8000));
-  EXPECT_NE(keeper.ledger_of(kSession), "");
-  EXPECT_TRUE(eventually([&] { return keeper.ledger_of(kSession).empty(); }, 12'000));
+  EXPECT_NE(keeper.ledger_of(kLeftSession), "");
+  EXPECT_TRUE(eventually([&] { return keeper.ledger_of(kLeftSession).empty(); }, 12'000));
   EXPECT_EQ(removals(keeper), 0U);
 }
 
 TEST(LateCreate, IsGivenUpAtOnceWhereItsTimeIsUp) {
   KeeperUnderTest keeper(left_behind("ended 1000\n"));
   keeper.start();
-  EXPECT_TRUE(eventually([&] { return keeper.ledger_of(kSession).empty(); }, 2000));
+  EXPECT_TRUE(eventually([&] { return keeper.ledger_of(kLeftSession).empty(); }, 2000));
   EXPECT_EQ(lists(keeper), 1U);
 }
 
 TEST(LateCreate, IsNotGivenUpWhileDockerdListsIt) {
   KeeperUnderTest keeper(left_behind("ended 1000\n"));
   SlowDockerd dockerd;
-  dockerd.make("sp-" + kSession + "-db");
+  dockerd.make("sp-" + kLeftSession + "-db");
   dockerd.is_unknown_for(2);
   dockerd.appear();
   keeper.dockerd().behave(dockerd.behaviour());
   keeper.start();
-  EXPECT_TRUE(eventually([&] { return keeper.ledger_of(kSession).empty(); }, 12'000));
+  EXPECT_TRUE(eventually([&] { return keeper.ledger_of(kLeftSession).empty(); }, 12'000));
   EXPECT_EQ(removals(keeper), 3U);
 }
 
@@ -152,10 +142,10 @@ TEST(LateCreate, DelaysNoBrokerThatOnlyReaps) {
   KeeperUnderTest keeper(left_behind("", true));
   keeper.start();
   EXPECT_EQ(keeper.exit_code(5000), 0) << "after the ordinary settling";
-  EXPECT_THAT(keeper.ledger_of(kSession), testing::HasSubstr("\nended "));
+  EXPECT_THAT(keeper.ledger_of(kLeftSession), testing::HasSubstr("\nended "));
   keeper.restart();
   EXPECT_EQ(keeper.exit_code(1500), 0) << "and the next one at once";
-  EXPECT_NE(keeper.ledger_of(kSession), "") << "it stays for the next";
+  EXPECT_NE(keeper.ledger_of(kLeftSession), "") << "it stays for the next";
 }
 
 }  // namespace

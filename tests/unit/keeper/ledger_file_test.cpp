@@ -45,13 +45,21 @@ TEST(LedgerText, WithoutItsHeadIsRefused) {
     EXPECT_FALSE(parse_ledger(text)) << text;
 }
 
-TEST(LedgerFile, IsReadBackByTheNextBroker) {
-  char made[] = "/tmp/sallyport-ledger-XXXXXX";
-  const std::string state = ::mkdtemp(made);
-  ASSERT_TRUE(make_ledger_directory(state));
+class LedgerFileTest : public testing::Test {
+ protected:
+  LedgerFileTest() {
+    char made[] = "/tmp/sallyport-ledger-XXXXXX";
+    state = ::mkdtemp(made);
+    head.session = *SessionId::parse("0123456789ab");
+    head.profile = *ProfileName::parse("worker");
+  }
+  ~LedgerFileTest() override { std::filesystem::remove_all(state); }
+  void SetUp() override { ASSERT_TRUE(make_ledger_directory(state)); }
+  std::string state;
   LedgerRecord head;
-  head.session = *SessionId::parse("0123456789ab");
-  head.profile = *ProfileName::parse("worker");
+};
+
+TEST_F(LedgerFileTest, IsReadBackByTheNextBroker) {
   head.systemd_cgroups = true;
   auto file = LedgerFile::create(state, head);
   ASSERT_TRUE(file);
@@ -74,16 +82,9 @@ TEST(LedgerFile, IsReadBackByTheNextBroker) {
   again->remove();
   EXPECT_TRUE(read_left_ledgers(state)->empty());
   EXPECT_FALSE(LedgerFile::open_left(left->front().path));
-  std::filesystem::remove_all(state);
 }
 
-TEST(LedgerFile, IsWrittenAnewWhenItHasGrownAndStillTellsWhatIsThere) {
-  char made[] = "/tmp/sallyport-ledger-XXXXXX";
-  const std::string state = ::mkdtemp(made);
-  ASSERT_TRUE(make_ledger_directory(state));
-  LedgerRecord head;
-  head.session = *SessionId::parse("0123456789ab");
-  head.profile = *ProfileName::parse("worker");
+TEST_F(LedgerFileTest, IsWrittenAnewWhenItHasGrownAndStillTellsWhatIsThere) {
   auto file = LedgerFile::create(state, head);
   ASSERT_TRUE(file);
   ASSERT_TRUE(file->uid_base(300'000));
@@ -106,7 +107,6 @@ TEST(LedgerFile, IsWrittenAnewWhenItHasGrownAndStillTellsWhatIsThere) {
               testing::ElementsAre(testing::Pair(name("intended"), ""), testing::Pair(name("made"), kId)));
   file->remove();
   EXPECT_TRUE(std::filesystem::is_empty(ledger_directory(state)));
-  std::filesystem::remove_all(state);
 }
 
 }  // namespace

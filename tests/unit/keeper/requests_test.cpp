@@ -216,10 +216,8 @@ TEST(Lifetime, OfAStartThatCrossesTheKillIsLimitedToo) {
     return FakeDockerd::Answer{};
   });
   keeper.expect<protocol::Succeeded>(protocol::StartContainer{named("db")});
-  EXPECT_TRUE(eventually([&] {
-    const auto requests = keeper.dockerd().requests();
-    return std::ranges::count_if(requests, [](const std::string& request) { return request.contains("/kill?"); }) == 2;
-  }));
+  EXPECT_TRUE(eventually(
+      [&] { return keeper.dockerd().times("POST /v1.41/containers/" + FakeDockerd::id('c') + "/kill?") == 2; }));
 }
 
 TEST(Streams, ThatAreOpenOrBeingOpenedAreBoundedTogether) {
