@@ -22,29 +22,6 @@ std::vector<std::byte>& receive_buffer() {
   static std::vector<std::byte> buffer(limits::kMaxMessageBytes);
   return buffer;
 }
-
-struct Received {
-  Datagram datagram;
-  bool fds_refused = false;
-};
-
-// Without room for control messages, so that no descriptor becomes ours.
-Result<Received> receive_bytes(int socket, std::span<std::byte> buffer) {
-  iovec part{buffer.data(), buffer.size()};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  ssize_t size;
-  do size = ::recvmsg(socket, &message, 0);
-  while (size < 0 && errno == EINTR);
-  if (size < 0) return fail_errno("receive a message");
-  if (message.msg_flags & MSG_TRUNC) return fail("receive a message: larger than this protocol allows");
-  return Received{{static_cast<std::size_t>(size), {}}, (message.msg_flags & MSG_CTRUNC) != 0};
-}
-
-Result<Received> receive_with_fds(int socket, std::span<std::byte> buffer) {
-  return Received{TRY(receive_datagram(socket, buffer)), false};
-}
 }  // namespace
 
 Channel::Channel(net::any_io_executor executor, UniqueFd socket, std::size_t max_message_bytes, Sending sending)
@@ -60,13 +37,12 @@ net::awaitable<Result<Message>> Channel::receive(Descriptors descriptors) {
     auto [error] = co_await socket_.async_wait(net::posix::stream_descriptor::wait_read, kUseTuple);
     if (error) co_return fail("receive a message: " + error.message());
     const std::span<std::byte> buffer = std::span(receive_buffer()).first(max_message_bytes_);
-    auto received = descriptors == Descriptors::Taken ? receive_with_fds(socket_.native_handle(), buffer)
-                                                      : receive_bytes(socket_.native_handle(), buffer);
+    auto received = receive_datagram(socket_.native_handle(), buffer, descriptors);
     if (received) {
-      const auto bytes = buffer.first(received->datagram.size);
+      const auto bytes = buffer.first(received->size);
       if (received_.size() < bytes.size()) received_.resize(bytes.size());
       std::ranges::copy(bytes, received_.begin());
-      co_return Message{std::span<const std::byte>(received_).first(bytes.size()), std::move(received->datagram.fds),
+      co_return Message{std::span<const std::byte>(received_).first(bytes.size()), std::move(received->fds),
                         received->fds_refused};
     }
     if (received.error().code != EAGAIN) co_return std::unexpected(received.error());

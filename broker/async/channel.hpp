@@ -27,9 +27,6 @@ struct Message {
 };
 
 enum class Sending { WithSendmsg, WithWrite };
-// Refused: the kernel drops them unseen. Closing one of a stranger's could hang, where its filesystem is his own
-// program.
-enum class Descriptors { Taken, Refused };
 
 class Channel {
  public:

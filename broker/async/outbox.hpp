@@ -36,7 +36,7 @@ class Outbox {
   Result<> flush() {
     std::size_t sent = 0;
     Result<> outcome;
-    while (outcome && sent < writer_.size()) {
+    while (sent < writer_.size()) {
       const std::size_t end = ends_.empty() ? writer_.size() : ends_.front();
       outcome = channel_.send(writer_.bytes().subspan(sent, end - sent));
       if (!outcome) break;

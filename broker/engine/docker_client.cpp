@@ -16,7 +16,6 @@ using async::kUseTuple;
 
 namespace {
 constexpr std::chrono::milliseconds kDeadlineGrain{500};
-constexpr std::size_t kMaxConnections = limits::kMaxDockerdConnections;
 }  // namespace
 
 // Registers a connection for deadlines, and with its exchange for cancelling, for the length of a scope.
@@ -47,7 +46,8 @@ DockerClient::DockerClient(net::any_io_executor executor, std::string socket_pat
 DockerClient::~DockerClient() = default;
 
 Result<std::shared_ptr<Upstream>> DockerClient::connect() {
-  if (busy_.size() >= kMaxConnections) return fail_errno("connect to dockerd: too many connections", EAGAIN);
+  if (busy_.size() >= limits::kMaxDockerdConnections)
+    return fail_errno("connect to dockerd: too many connections", EAGAIN);
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (socket_path_.size() >= sizeof address.sun_path)

@@ -13,8 +13,6 @@ using protocol::Inspected;
 
 namespace {
 
-constexpr std::size_t kMaxListed = limits::kMaxListedContainers;
-
 std::unexpected<Error> malformed(const char* what) {
   return fail_errno(std::string("read dockerd's answer to ") + what, EPROTO);
 }
@@ -236,7 +234,7 @@ Result<std::vector<ListedContainer>> read_list(std::string_view body) {
   json.array([&] {
     ListedContainer entry;
     read_listed(json, entry);
-    if (entry.id.empty() || list.size() >= kMaxListed) whole = false;
+    if (entry.id.empty() || list.size() >= limits::kMaxListedContainers) whole = false;
     else list.push_back(std::move(entry));
   });
   if (!json.finished() || !whole) return malformed("a list of containers");

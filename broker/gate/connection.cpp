@@ -15,8 +15,6 @@ namespace sallyport::gate {
 namespace {
 constexpr auto kUseTuple = net::as_tuple(net::use_awaitable);
 constexpr std::size_t kReadBytes = 8 * 1024;
-using limits::kDrainTime;
-using limits::kWriteStall;
 }  // namespace
 
 Connection::Connection(net::any_io_executor executor, UniqueFd fd, Ticker& ticker)
@@ -103,7 +101,7 @@ net::awaitable<bool> Connection::write(std::string_view first, std::string_view 
     const Written written = write_now(first, second);
     if (written == Written::Failed) co_return false;
     if (written != Written::Nothing) continue;
-    if (!patient_) set_deadline(kWriteStall);
+    if (!patient_) set_deadline(limits::kWriteStall);
     auto [error] = co_await descriptor_.async_wait(net::posix::stream_descriptor::wait_write, kUseTuple);
     no_deadline();
     if (error) co_return false;
@@ -116,7 +114,7 @@ void Connection::finish_writing() {
 }
 
 net::awaitable<void> Connection::drain() {
-  set_deadline(kDrainTime);
+  set_deadline(limits::kDrainTime);
   std::size_t budget = 4 * 1024 * 1024;
   while (budget > 0) {
     begin_ = end_ = 0;

@@ -10,8 +10,6 @@ using protocol::Failed;
 
 namespace {
 
-using limits::kMaxStreams;
-
 // A reply that should have been a stream: its cause, in our words.
 AnswerTask explain_head(const engine::DockerClient::Stream& stream, engine::Operation operation,
                         const ContainerName& reference) {
@@ -23,10 +21,10 @@ AnswerTask explain_head(const engine::DockerClient::Stream& stream, engine::Oper
 }
 
 Refused too_many_streams(const Call& call, const ContainerName& reference) {
-  if (call.session->streams.size() + call.session->streams_opening < kMaxStreams) return {};
-  return deny(
-      call, reference.text(),
-      {429, "streams", "sallyport: the session has " + std::to_string(kMaxStreams) + " open streams; close one", 1});
+  if (call.session->streams.size() + call.session->streams_opening < limits::kMaxStreams) return {};
+  return deny(call, reference.text(),
+              {429, "streams",
+               "sallyport: the session has " + std::to_string(limits::kMaxStreams) + " open streams; close one", 1});
 }
 
 // The place of a stream that is being opened: taken where there is one, before anything suspends.

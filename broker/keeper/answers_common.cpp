@@ -12,8 +12,6 @@ using protocol::Failed;
 
 namespace {
 
-using limits::kGateReadsWithin;
-
 AuditRecord record_of(const Call& call, std::string_view object) {
   AuditRecord record;
   record.session = call.session->id.text();
@@ -104,7 +102,7 @@ bool can_be_answered(const Session& session) { return !session.is_ending && sess
 // Until the gate's channel takes it. A gate that does not read is ended with its session.
 template <class Send>
 net::awaitable<void> send_when_there_is_room(Services& services, SessionPtr session, Send send) {
-  const auto give_up = Clock::now() + kGateReadsWithin;
+  const auto give_up = Clock::now() + limits::kGateReadsWithin;
   while (can_be_answered(*session)) {
     const Result<> sent = send(*session);
     if (sent) co_return;

@@ -36,7 +36,7 @@ void refuse(Services& services, async::Channel& control, const Hello* hello, con
 
 // The launcher may say that its worker has ended; its closing the connection, or anything else, ends the session.
 net::awaitable<void> listen_to_launcher(Services& services, SessionPtr session) {
-  const auto message = co_await session->control->receive(async::Descriptors::Refused);
+  const auto message = co_await session->control->receive(Descriptors::Refused);
   if (session->is_ending) co_return;
   if (!message || message->bytes.empty())
     co_return end_session(services, session, "launcher.closed", "the launcher closed its connection");
@@ -111,8 +111,7 @@ class Greeting {
   std::uint32_t uid_;
 };
 
-net::awaitable<Result<async::Message>> hear_hello(async::Channel& control, std::uint32_t uid,
-                                                  async::Descriptors descriptors) {
+net::awaitable<Result<async::Message>> hear_hello(async::Channel& control, std::uint32_t uid, Descriptors descriptors) {
   const Greeting greeting(uid);
   if (greeting.is_one_too_many()) co_return fail("too many connections that say nothing");
   co_return co_await async::within(limits::kHelloWithin, control.receive(descriptors));
@@ -126,7 +125,7 @@ net::awaitable<void> converse(Services& services, UniqueFd connection) {
   auto control = std::make_unique<async::Channel>(services.executor, std::move(connection),
                                                   limits::kMaxSmallMessageBytes, async::Sending::WithSendmsg);
   const bool is_stranger = !may_open_any(*peer, services.config);
-  const auto descriptors = is_stranger ? async::Descriptors::Refused : async::Descriptors::Taken;
+  const auto descriptors = is_stranger ? Descriptors::Refused : Descriptors::Taken;
   auto message = co_await hear_hello(*control, peer->uid, descriptors);
   if (!message || message->bytes.empty()) co_return;
   if (is_stranger)

@@ -104,7 +104,7 @@ void finish_dial(Services& services, const SessionPtr& session, const protocol::
 
 net::awaitable<void> serve_relay(Services& services, SessionPtr session) {
   while (!session->is_ending) {
-    const auto message = co_await session->relay->receive(async::Descriptors::Refused);
+    const auto message = co_await session->relay->receive(Descriptors::Refused);
     if (session->is_ending) co_return;
     const auto end = [&](const std::string& what) {
       end_session(services, session, "relay.misconduct", "the relay: " + what);

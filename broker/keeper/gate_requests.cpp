@@ -14,7 +14,6 @@ using protocol::GateClaim;
 
 namespace {
 
-using limits::kSlowDown;
 constexpr std::uint16_t kTooManyRequests = 429;
 constexpr std::size_t kHandledInARow = 64;
 
@@ -46,7 +45,7 @@ net::awaitable<void> answer_request(Call call, AnswerTask task) {
   const Answer outcome = co_await std::move(task);
   Session& session = *call.session;
   // A refusal costs the asker nothing but this wait: without it one session could keep us busy with refusals alone.
-  if (is_over_its_rate(*outcome.reply)) co_await async::sleep_for(kSlowDown);
+  if (is_over_its_rate(*outcome.reply)) co_await async::sleep_for(limits::kSlowDown);
   // In flight until its last reply is in the outbox, which takes none while the channel is full: so a gate that does
   // not read cannot make us hold ever more of them. Nothing suspends between that and the erase, so the gate may use
   // the id again as soon as it has the reply.
@@ -92,7 +91,7 @@ net::awaitable<void> handle_untold(Services& services, SessionPtr session, proto
   if (const auto* claim = std::get_if<GateClaim>(&request))
     if (const auto written = record_claim(services, *session, *claim); !written) log::error(written.error().text());
   // No answer holds a flood of these back: so we read more slowly, and the channel fills up.
-  if (session->untold_rate.take(Clock::now())) co_await async::sleep_for(kSlowDown);
+  if (session->untold_rate.take(Clock::now())) co_await async::sleep_for(limits::kSlowDown);
 }
 
 // What the permit table says against this request; "" where it is allowed.
@@ -120,7 +119,7 @@ void begin(Services& services, const SessionPtr& session, protocol::RequestEnvel
 
 net::awaitable<void> serve_gate(Services& services, SessionPtr session) {
   while (!session->is_ending) {
-    const auto message = co_await session->gate->receive(async::Descriptors::Refused);
+    const auto message = co_await session->gate->receive(Descriptors::Refused);
     if (session->is_ending) co_return;
     if (!message)
       co_return end_session(services, session, "gate.misconduct", "the gate's channel: " + message.error().text());

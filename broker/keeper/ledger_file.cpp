@@ -57,6 +57,11 @@ std::string first_line(const LedgerRecord& head) {
          (head.systemd_cgroups ? " systemd" : " cgroupfs");
 }
 
+std::string intent_line(std::string_view name) { return std::string("intent ").append(name); }
+std::string made_line(std::string_view name, std::string_view id) {
+  return std::string("made ").append(name).append(" ").append(id);
+}
+
 Result<std::string> read_whole(const std::string& path) {
   const UniqueFd file = UniqueFd::adopt(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
   if (!file) return fail_errno("open the ledger " + path);
@@ -143,8 +148,8 @@ Result<> LedgerFile::compact() {
   if (!next.file_) return fail_errno("make the ledger " + successor);
   Result<> written = next.write(first_line(record_));
   for (const auto& [name, id] : record_.containers) {
-    if (written) written = next.write("intent " + name);
-    if (written && !id.empty()) written = next.write("made " + name + " " + id);
+    if (written) written = next.write(intent_line(name));
+    if (written && !id.empty()) written = next.write(made_line(name, id));
   }
   if (!written || ::rename(successor.c_str(), path_.c_str()) != 0) {
     if (written) written = fail_errno("replace the ledger " + path_);
@@ -156,10 +161,8 @@ Result<> LedgerFile::compact() {
   return {};
 }
 
-Result<> LedgerFile::intent(std::string_view name) { return append(std::string("intent ").append(name)); }
-Result<> LedgerFile::made(std::string_view name, const ContainerId& id) {
-  return append(std::string("made ").append(name).append(" ").append(id.text()));
-}
+Result<> LedgerFile::intent(std::string_view name) { return append(intent_line(name)); }
+Result<> LedgerFile::made(std::string_view name, const ContainerId& id) { return append(made_line(name, id.text())); }
 Result<> LedgerFile::gone(std::string_view name) { return append(std::string("gone ").append(name)); }
 Result<> LedgerFile::uid_base(std::uint32_t base) { return append("uid " + std::to_string(base)); }
 Result<> LedgerFile::ended(std::int64_t at) { return append("ended " + std::to_string(at)); }

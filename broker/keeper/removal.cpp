@@ -13,8 +13,6 @@ namespace sallyport::keeper {
 
 namespace {
 
-constexpr std::size_t kRemovedAtOnce = limits::kMaxRemovedAtOnce;
-
 // Shared with the removals: whoever waits for them may be cancelled, and is gone before they have ended.
 struct Removals {
   std::vector<std::string> gone;  // names
@@ -86,7 +84,7 @@ net::awaitable<Result<>> remove_containers(engine::DockerClient& docker, std::st
                            removals->outcome = fail(task + ": " + what);
                          });
   for (const ToRemove& container : containers) {
-    while (tasks.running() >= kRemovedAtOnce) co_await async::sleep_for(std::chrono::milliseconds(5));
+    while (tasks.running() >= limits::kMaxRemovedAtOnce) co_await async::sleep_for(std::chrono::milliseconds(5));
     tasks.spawn("remove a container", remove_one(docker, container, removals));
   }
   co_await tasks.wait_until_empty();

@@ -36,8 +36,9 @@ struct KillProcesses {
   SessionId session;
   auto fields() { return std::tie(session); }
 };
-// Removes the session's cgroup in every hierarchy, or its slice; the uid lock is released. Last request of a session.
-// Also asked for sessions of an earlier broker, which the spawner does not know.
+// Removes the session's cgroup in every hierarchy, or its slice; the uid lock is released. Last request of a session,
+// asked again where the answer is SpawnFailed: tried once then, where the first was tried for its whole deadline. Also
+// asked for sessions of an earlier broker, which the spawner does not know.
 struct RemoveCgroup {
   SessionId session;
   bool systemd_driver = false;
@@ -50,6 +51,7 @@ struct Started {
   std::uint32_t uid_base = 0;
   auto fields() { return std::tie(uid_base); }
 };
+// To any of the requests but Dial: why not.
 struct SpawnFailed {
   Text<limits::kMaxReasonBytes> reason;
   auto fields() { return std::tie(reason); }

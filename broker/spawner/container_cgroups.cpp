@@ -48,19 +48,26 @@ Result<ContainerCgroups> ContainerCgroups::find() {
   return ContainerCgroups(std::move(mounts));
 }
 
-// All are tried, whatever is wrong with one.
-Result<bool> ContainerCgroups::kill(const SessionId& session) const {
-  for (const CgroupMount& mount : mounts_)
-    for (const std::string& name : {directory_of(session), slice_path_of(session)})
-      if (const auto directory = open_below(mount, name); directory && *directory) lift_cpu_limits(directory->get());
-  Result<bool> none = true;
+// What `visit` says of all of them together. All are tried, whatever is wrong with one.
+template <class Visit>
+Result<bool> ContainerCgroups::visit_all(const SessionId& session, Visit visit) const {
+  Result<bool> done = true;
   for (const CgroupMount& mount : mounts_)
     for (const std::string& name : {directory_of(session), slice_path_of(session)}) {
       const auto directory = open_below(mount, name);
-      if (!directory) none = both(std::move(none), std::unexpected(directory.error()));
-      if (directory && *directory) none = both(std::move(none), kill_cgroup_tree(mount, directory->get()));
+      if (!directory) done = both(std::move(done), std::unexpected(directory.error()));
+      if (directory && *directory) done = both(std::move(done), visit(mount, directory->get()));
     }
-  return none;
+  return done;
+}
+
+Result<bool> ContainerCgroups::kill(const SessionId& session) const {
+  // In every hierarchy before the first kill. What cannot be opened now is told by the kill.
+  (void)visit_all(session, [](const CgroupMount&, int directory) -> Result<bool> {
+    lift_cpu_limits(directory);
+    return true;
+  });
+  return visit_all(session, kill_cgroup_tree);
 }
 
 Result<bool> ContainerCgroups::remove(const SessionId& session) const {

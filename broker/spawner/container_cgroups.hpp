@@ -25,6 +25,8 @@ class ContainerCgroups {
   static Result<Child> stop_slice(const SessionId& session, int systemctl, int null_device);
 
  private:
+  template <class Visit>
+  Result<bool> visit_all(const SessionId& session, Visit visit) const;
   std::vector<CgroupMount> mounts_;
 };
 

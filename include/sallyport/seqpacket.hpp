@@ -20,7 +20,11 @@ namespace sallyport {
 struct Datagram {
   std::size_t size = 0;       // 0 means the peer has closed
   std::vector<UniqueFd> fds;  // everything that came with it
+  bool fds_refused = false;   // some came, and the kernel dropped them
 };
+// Refused: the kernel drops them unseen. Closing one of a stranger's could hang, where its filesystem is his own
+// program.
+enum class Descriptors { Taken, Refused };
 
 inline Result<std::pair<UniqueFd, UniqueFd>> seqpacket_pair() {
   int ends[2];
@@ -53,14 +57,16 @@ inline Result<> send_datagram(int socket, std::span<const std::byte> bytes, std:
 }
 
 // A datagram larger than `buffer` is an error, not a truncation. EAGAIN comes back as an Error with that code.
-inline Result<Datagram> receive_datagram(int socket, std::span<std::byte> buffer) {
+inline Result<Datagram> receive_datagram(int socket, std::span<std::byte> buffer,
+                                         Descriptors descriptors = Descriptors::Taken) {
   iovec part{buffer.data(), buffer.size()};
   msghdr message{};
   message.msg_iov = &part;
   message.msg_iovlen = 1;
   alignas(cmsghdr) char control[CMSG_SPACE(limits::kMaxPassedFds * sizeof(int))];
-  message.msg_control = control;
-  message.msg_controllen = sizeof control;
+  const bool takes_fds = descriptors == Descriptors::Taken;
+  message.msg_control = takes_fds ? control : nullptr;
+  message.msg_controllen = takes_fds ? sizeof control : 0;
   ssize_t received;
   do received = ::recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
   while (received < 0 && errno == EINTR);
@@ -76,7 +82,9 @@ inline Result<Datagram> receive_datagram(int socket, std::span<std::byte> buffer
       datagram.fds.push_back(UniqueFd::adopt(fd));
     }
   }
-  if (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) return fail("receive a message: larger than this protocol allows");
+  datagram.fds_refused = !takes_fds && (message.msg_flags & MSG_CTRUNC) != 0;
+  if (message.msg_flags & (takes_fds ? MSG_TRUNC | MSG_CTRUNC : MSG_TRUNC))
+    return fail("receive a message: larger than this protocol allows");
   return datagram;
 }
 
