@@ -2,18 +2,46 @@
 import os
 import pathlib
 import shutil
+import signal
 import sys
 
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
-from support import leaks, sandbox  # noqa: E402
+from support import leaks, sandbox, thorough  # noqa: E402
 from support.broker import Broker  # noqa: E402
 from support.dockerd import Dockerd  # noqa: E402
 
+LEFT_OUT = pytest.StashKey()
+
 if os.getuid() != 0:
     pytest.exit("the integration tests need root: they start dockerd, a broker and sandboxes", returncode=1)
+
+
+def pytest_sessionstart(session):
+    """`scripts/test` cuts a stage by SIGTERM: the test that runs then fails, what ran by then is counted, all is torn down."""
+    def cut(_number, _frame):
+        session.shouldstop = "SIGTERM: the time of this run is up"
+        raise pytest.fail.Exception("SIGTERM: the time of this run was up in this test")
+    signal.signal(signal.SIGTERM, cut)
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "long: takes long, so it runs only in `scripts/test all` (SALLYPORT_TEST_ALL=1)")
+
+
+def pytest_collection_modifyitems(config, items):
+    left_out = [] if thorough.IN_ALL else [item for item in items if item.get_closest_marker("long")]
+    if left_out:
+        items[:] = [item for item in items if not item.get_closest_marker("long")]
+        config.hook.pytest_deselected(items=left_out)
+        config.stash[LEFT_OUT] = len(left_out)
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    if left_out := config.stash.get(LEFT_OUT, 0):
+        terminalreporter.write_line(f"{left_out} long tests left out: scripts/test all runs them")
 
 
 @pytest.fixture(scope="session")
