@@ -66,12 +66,12 @@ net::awaitable<std::expected<engine::ContainerPlan, Failed>> plan(const Call& ca
 net::awaitable<void> clear_up(Services& services, SessionPtr session, Owned owned) {
   Leftovers leftovers{{dockerd_name(session->id, owned->name), owned->id.text()}};
   const auto settled = Clock::now() + kLateCreate;
-  while (!session->is_ending && !leftovers.empty()) {
+  while (!leftovers.empty()) {
     co_await async::sleep_for(std::chrono::seconds(1));
-    if (session->is_ending) co_return;
+    if (session->is_ending) co_return;  // which looks for it itself
     (void)co_await remove_containers(services.docker, services.broker, session->id, leftovers, Clock::now() > settled);
   }
-  if (!session->is_ending) forget(*session, owned);
+  forget(*session, owned);
 }
 
 // From here on a container may exist. Not cancelled at the end of the session, which waits for the answer instead.

@@ -1,5 +1,7 @@
 #include "broker/keeper/ending.hpp"
 
+#include <algorithm>
+
 #include "broker/keeper/late_creates.hpp"
 #include "broker/keeper/removal.hpp"
 #include "broker/protocol/verbs.hpp"
@@ -13,6 +15,7 @@ namespace spawner = protocol::spawner;
 namespace {
 
 constexpr std::chrono::milliseconds kRetry{200};
+constexpr std::chrono::seconds kCancelled{1};  // a cancelled task ends with the next turn of the loop
 
 // Everything that the session could still do or wait for. A create that dockerd has is not among it
 // (answer_create.cpp): its answer says what there is to remove.
@@ -30,11 +33,17 @@ bool creates_are_in_flight(const Session& session) {
   return false;
 }
 
+// After it nothing of the session's runs any more, so nothing but its ending changes its ledger.
 net::awaitable<void> settle_creates(const SessionPtr& session) {
-  const auto give_up = Clock::now() + limits::kUpstreamDeadline + std::chrono::seconds(5);
+  using namespace net::experimental::awaitable_operators;
+  const auto give_up = Clock::now() + limits::kCreatesSettle;
   while (creates_are_in_flight(*session) && Clock::now() < give_up)
     co_await async::sleep_for(std::chrono::milliseconds(20));
   session->tasks.cancel();
+  co_await (session->tasks.wait_until_empty() || async::sleep_for(kCancelled));
+  if (session->tasks.running() > 0)
+    log::error("session " + session->id.text() + ": " + std::to_string(session->tasks.running()) +
+               " of its tasks do not end");
 }
 
 void tell_launcher(Session& session) {
@@ -44,30 +53,44 @@ void tell_launcher(Session& session) {
   session.control->close();
 }
 
-Leftovers leftovers_of(const Session& session) {
+enum class Which : bool { OnlyKnown, All };
+
+// One round over what the ledger has now. What changes while it runs is the next round's: a create may be answered
+// between the first removal and the last, and only what was asked for can be known to have gone.
+net::awaitable<Result<>> remove_once(Services& services, const SessionPtr& session, Which which) {
+  std::vector<Owned> asked;
   Leftovers leftovers;
-  for (const Owned& owned : session.ledger.all()) leftovers[dockerd_name(session.id, owned->name)] = owned->id.text();
-  return leftovers;
+  for (const Owned& owned : session->ledger.all()) {
+    if (which == Which::OnlyKnown && owned->id.empty()) continue;
+    asked.push_back(owned);
+    leftovers[dockerd_name(session->id, owned->name)] = owned->id.text();
+  }
+  const auto removed = co_await remove_containers(services.docker, services.broker, session->id, leftovers, false);
+  for (const Owned& owned : asked)
+    if (!leftovers.contains(dockerd_name(session->id, owned->name))) session->ledger.forget(owned);
+  co_return removed;
 }
 
-// What is known already does not wait for a create that dockerd is slow to answer.
-net::awaitable<void> remove_known_containers(Services& services, const SessionPtr& session) {
-  Leftovers known = leftovers_of(*session);
-  std::erase_if(known, [](const auto& entry) { return entry.second.empty(); });
-  (void)co_await remove_containers(services.docker, services.broker, session->id, known, false);
-  for (const Owned& owned : session->ledger.all())
-    if (!owned->id.empty() && !known.contains(dockerd_name(session->id, owned->name))) session->ledger.forget(owned);
+Leftovers intents_of(const Session& session) {
+  Leftovers intents;
+  for (const Owned& owned : session.ledger.all())
+    if (owned->id.empty()) intents[dockerd_name(session.id, owned->name)];
+  return intents;
 }
 
-// All but the intents of which dockerd shows nothing for kIntentsSettle: they are what it returns.
-net::awaitable<Leftovers> remove_all_containers(Services& services, const SessionPtr& session) {
-  Leftovers leftovers = leftovers_of(*session);
+bool only_intents_are_left(const Session& session) {
+  return std::ranges::all_of(session.ledger.all(), [](const Owned& owned) { return owned->id.empty(); });
+}
+
+// All but the intents of which dockerd shows nothing for kIntentsSettle.
+net::awaitable<void> remove_all_containers(Services& services, const SessionPtr& session) {
   const auto settled = Clock::now() + kIntentsSettle;
   bool said = false;
-  while (!leftovers.empty()) {
+  while (session->ledger.count() > 0) {
     const bool has_settled = Clock::now() > settled;
-    const auto removed = co_await remove_containers(services.docker, services.broker, session->id, leftovers, false);
-    if (leftovers.empty() || (removed && has_settled)) break;
+    const auto removed = co_await remove_once(services, session, Which::All);
+    if (removed && has_settled && only_intents_are_left(*session)) break;
+    if (session->ledger.count() == 0) break;
     if (!removed && !said && Clock::now() > settled) {
       said = true;
       log::warning("session " + session->id.text() + ": " + removed.error().text() + "; trying until it is done");
@@ -75,7 +98,6 @@ net::awaitable<Leftovers> remove_all_containers(Services& services, const Sessio
     }
     co_await async::sleep_for(kRetry);
   }
-  co_return leftovers;
 }
 
 void write_closing_records(Services& services, Session& session) {
@@ -98,9 +120,10 @@ net::awaitable<void> run_ending(Services& services, SessionPtr session) {
   // What could not be killed is killed, or found dead, with the cgroup's removal below.
   const auto killed = co_await services.spawner.ask(spawner::KillProcesses{session->id});
   if (!killed) log::error("session " + session->id.text() + ": " + killed.error().text());
-  co_await remove_known_containers(services, session);
+  // What is known already does not wait for a create that dockerd is slow to answer.
+  (void)co_await remove_once(services, session, Which::OnlyKnown);  // what of it fails is tried again below
   co_await settle_creates(session);
-  Leftovers intents = co_await remove_all_containers(services, session);
+  co_await remove_all_containers(services, session);
   const auto removed =
       co_await services.spawner.remove_cgroup({session->id, session->systemd_cgroups}, [&](const std::string& why) {
         log::error("session " + session->id.text() + " keeps its uids: " + why);
@@ -108,7 +131,7 @@ net::awaitable<void> run_ending(Services& services, SessionPtr session) {
       });
   if (!removed) co_return log::error("session " + session->id.text() + ": " + removed.error().text());
   write_closing_records(services, *session);
-  let_go_of_ledger(services, session->id, std::exchange(session->ledger_file, {}), std::move(intents));
+  let_go_of_ledger(services, session->id, std::exchange(session->ledger_file, {}), intents_of(*session));
   session->uid_lock.reset();
   tell_launcher(*session);
   log::info("session " + session->id.text() + " has ended: " + session->end_reason);

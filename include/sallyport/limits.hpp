@@ -64,6 +64,7 @@ inline constexpr std::size_t kMaxDockerdConnections = 2048;  // of all sessions;
 inline constexpr std::size_t kMaxListedContainers = 4096;    // in one answer of dockerd's; there are others than ours
 inline constexpr std::size_t kMaxRemovedAtOnce = 8;          // containers of one session that has ended
 inline constexpr std::chrono::seconds kUpstreamDeadline{60};
+inline constexpr std::chrono::seconds kCreatesSettle = kUpstreamDeadline + std::chrono::seconds(5);  // and 2 s to connect
 inline constexpr std::uint32_t kMaxStopSeconds = 30;  // dockerd itself takes any number, -1 is for ever
 inline constexpr std::size_t kMaxImageVolumes = 8;    // each becomes a tmpfs
 
