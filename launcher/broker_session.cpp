@@ -3,6 +3,7 @@
 #include <poll.h>
 #include <sys/un.h>
 
+#include <algorithm>
 #include <array>
 
 #include "sallyport/bytes.hpp"
@@ -76,12 +77,20 @@ Result<handshake::Opened> BrokerSession::open(const Offer& offer, const WaitRead
   return fail("the broker answered the hello with something else: are launcher and broker of the same version?");
 }
 
-std::string BrokerSession::why_it_ended() {
-  auto answer = receive();
-  if (!answer) return answer.error().text();
-  if (const auto* ended = std::get_if<handshake::Ended>(&*answer))
-    return "the broker ended the session: " + ended->reason.value;
-  return "the broker sent something that is not part of a session";
+BrokerSession::Heard BrokerSession::hear() {
+  auto said = receive();
+  if (!said) return {.text = said.error().text()};
+  if (const auto* notice = std::get_if<handshake::Notice>(&*said)) return {false, notice->text.value};
+  if (const auto* ended = std::get_if<handshake::Ended>(&*said))
+    return {.text = "the broker ended the session: " + ended->reason.value};
+  return {.text = "the broker sent something that is not part of a session"};
+}
+
+std::optional<std::string> BrokerSession::says_why(std::chrono::milliseconds at_most) {
+  const auto until = std::chrono::steady_clock::now() + at_most;
+  while (wait_readable(until))
+    if (Heard heard = hear(); heard.has_ended) return std::move(heard.text);
+  return std::nullopt;
 }
 
 void BrokerSession::worker_ended(ExitStatus status, bool time_up) {
@@ -90,9 +99,22 @@ void BrokerSession::worker_ended(ExitStatus status, bool time_up) {
   (void)send_datagram(connection_.get(), encode_message(handshake::ToKeeper(message)));
 }
 
-void BrokerSession::wait_until_done(std::chrono::milliseconds at_most) {
+bool BrokerSession::wait_readable(std::chrono::steady_clock::time_point until) const {
   pollfd readable{connection_.get(), POLLIN, 0};
-  (void)::poll(&readable, 1, static_cast<int>(at_most.count()));
+  int ready;
+  do {
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - std::chrono::steady_clock::now()).count();
+    ready = ::poll(&readable, 1, static_cast<int>(std::max<std::int64_t>(left, 0)));
+  } while (ready < 0 && errno == EINTR);
+  return ready > 0;
+}
+
+void BrokerSession::wait_until_done(std::chrono::milliseconds at_most) {
+  const auto until = std::chrono::steady_clock::now() + at_most;
+  for (bool done = false; !done && wait_readable(until);) {
+    const auto said = receive();
+    done = !said || std::holds_alternative<handshake::Done>(*said);
+  }
   connection_.reset();
 }
 

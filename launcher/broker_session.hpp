@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -36,12 +37,18 @@ class BrokerSession {
   Result<handshake::Opened> open(const Offer& offer, const WaitReadable& wait);
 
   int descriptor() const { return connection_.get(); }
-  std::string why_it_ended();                          // when descriptor() is readable: text for a person
-  void worker_ended(ExitStatus status, bool time_up);  // for the record
+  struct Heard {
+    bool has_ended = true;  // else a notice
+    std::string text;       // for a person
+  };
+  Heard hear();                                                            // when descriptor() is readable
+  std::optional<std::string> says_why(std::chrono::milliseconds at_most);  // it ended, if it does; notices are lost
+  void worker_ended(ExitStatus status, bool time_up);                      // for the record
   void wait_until_done(std::chrono::milliseconds at_most);
 
  private:
   Result<handshake::FromKeeper> receive();
+  bool wait_readable(std::chrono::steady_clock::time_point until) const;
   UniqueFd connection_;
 };
 

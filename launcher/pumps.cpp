@@ -61,6 +61,15 @@ void OutputPump::read_some() {
   const ssize_t size = ::read(source_.get(), waiting_.data(), waiting_.size());
   waiting_.resize(size > 0 ? budget_.take(static_cast<std::size_t>(size)) : 0);
   if (size == 0 || (size < 0 && !would_block(errno))) source_.reset();
+  if (!waiting_.empty()) last_ = waiting_.back();
+}
+
+void OutputPump::say(std::string_view text) {
+  if (nobody_reads_) return;
+  std::string line = last_ == '\n' ? "" : "\n";
+  line.append("sallyport: ").append(text) += '\n';
+  waiting_.insert(waiting_.end(), line.begin(), line.end());
+  last_ = '\n';
 }
 
 // A reader who stops must not stop us from hearing signals and the time limit, and the flags of the caller's descriptor
@@ -87,6 +96,7 @@ void OutputPump::write_some() {
   }
   if (size > 0) waiting_.erase(waiting_.begin(), waiting_.begin() + size);
   if (size >= 0 || would_block(errno)) return;
+  nobody_reads_ = true;
   waiting_.clear();  // nobody reads any more: the worker's next write gets SIGPIPE, as without us
   source_.reset();
 }

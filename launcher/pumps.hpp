@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <string_view>
 #include <vector>
 
 #include "sallyport/unique_fd.hpp"
@@ -47,6 +48,8 @@ class OutputPump {  // worker's pipe -> caller's stdout or stderr
   Wanted wanted() const;
   void step();
   bool done() const { return !source_ && waiting_.empty(); }
+  // A line of ours among the worker's, on a line of its own and on nobody's budget.
+  void say(std::string_view text);
 
  private:
   void read_some();
@@ -58,6 +61,8 @@ class OutputPump {  // worker's pipe -> caller's stdout or stderr
   UniqueFd own_sink_;  // the same pipe or terminal opened again, non-blocking
   bool sink_is_socket_ = false;
   bool sink_is_opened_ = false;
+  bool nobody_reads_ = false;
+  char last_ = '\n';  // that was read to be written
   OutputBudget& budget_;
   std::vector<char> waiting_;
 };

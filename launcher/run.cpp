@@ -1,6 +1,7 @@
 #include "launcher/run.hpp"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -11,6 +12,7 @@
 #include "launcher/private_broker.hpp"
 #include "launcher/status.hpp"
 #include "launcher/supervise.hpp"
+#include "sallyport/limits.hpp"
 #include "sallyport/profile/profile.hpp"
 #include "sallyport/syscalls.hpp"
 
@@ -164,8 +166,11 @@ Result<> Run::go() {
 
 }  // namespace
 
+// A pipe that polls as writable takes PIPE_BUF bytes at once.
 void complain(const std::string& what) {
-  const std::string line = "sallyport: " + what + "\n";
+  const std::string line = ("sallyport: " + what).substr(0, PIPE_BUF - 1) + "\n";
+  pollfd writable{STDERR_FILENO, POLLOUT, 0};
+  if (::poll(&writable, 1, static_cast<int>(limits::kSayWithin.count())) != 1) return;  // its reader does not read
   (void)!::write(STDERR_FILENO, line.data(), line.size());
 }
 
@@ -173,6 +178,8 @@ int run(const Options& options) {
   RunRecord record{.profile = options.subject};
   const auto outcome = Run(options, record).go();
   if (!outcome) record.outcome = Outcome{.ended = Outcome::Ended::NotBuilt, .reason = outcome.error().text()};
+  if (record.outcome.dropped_output_bytes > 0)
+    complain(std::to_string(record.outcome.dropped_output_bytes) + " bytes of the worker's output were dropped");
   if (!record.outcome.reason.empty()) complain(record.outcome.reason);
   if (options.status_fd) write_status(*options.status_fd, record);
   return record.outcome.exit_code();

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "sallyport/limits.hpp"
 
@@ -68,6 +69,7 @@ Supervisor::Supervisor(const Plan& plan, Sandbox& sandbox, Signals& signals, Bro
 Outcome Supervisor::run() {
   start_the_clock();
   while (!outcome_) poll_once();
+  prefer_the_cause();
   if (session_ != nullptr && outcome_->ended == Outcome::Ended::Worker)
     session_->worker_ended(outcome_->worker, time_up_);
   sandbox_.kill_and_wait();  // before the rest of the output: then the pipes have an end
@@ -75,6 +77,16 @@ Outcome Supervisor::run() {
   outcome_->time_up = time_up_;
   outcome_->dropped_output_bytes = budget_.dropped();
   return *outcome_;
+}
+
+// The broker says why it ends a session before it kills: who then sees only a dead init, or a worker killed with it,
+// looks whether it has said so.
+void Supervisor::prefer_the_cause() {
+  const bool killed_worker = outcome_->ended == Outcome::Ended::Worker && outcome_->worker.signalled &&
+                             outcome_->worker.value == SIGKILL && !time_up_;
+  if (session_ == nullptr || (!init_is_gone_ && !killed_worker)) return;
+  if (auto why = session_->says_why(init_is_gone_ ? limits::kBrokerSaysWhy : std::chrono::milliseconds(0)))
+    outcome_ = Outcome{.ended = Outcome::Ended::BrokerGone, .reason = *std::move(why)};
 }
 
 void Supervisor::end(Outcome::Ended how, std::string reason) {
@@ -103,6 +115,7 @@ void Supervisor::poll_once() {
   if (entries[6].revents != 0) hear_init();
   if (entries[0].revents != 0) hear_inits_end();
   if (entries[2].revents != 0 && !outcome_) hear_broker();
+  say_if_dropping();
 }
 
 void Supervisor::hear_inits_end() {
@@ -118,6 +131,7 @@ void Supervisor::hear_init() {
   auto report = sandbox_.next_report();
   if (!report) return end(Outcome::Ended::NotBuilt, report.error().text());
   if (!*report) {
+    init_is_gone_ = true;
     const bool running = static_cast<bool>(worker_);
     return end(running ? Outcome::Ended::InitGone : Outcome::Ended::NotBuilt, "the sandbox's init was killed");
   }
@@ -148,7 +162,18 @@ void Supervisor::signal_worker(int signal) {
   (void)worker_.send_signal(signal);  // it may have ended; init's word follows
 }
 
-void Supervisor::hear_broker() { end(Outcome::Ended::BrokerGone, session_->why_it_ended()); }
+void Supervisor::hear_broker() {
+  BrokerSession::Heard heard = session_->hear();
+  if (heard.has_ended) end(Outcome::Ended::BrokerGone, std::move(heard.text));
+  else error_.say(heard.text);
+}
+
+// At once: whoever reads the output of a worker that runs for days must not take it for silent.
+void Supervisor::say_if_dropping() {
+  if (budget_.dropped() == 0 || std::exchange(said_dropping_, true)) return;
+  error_.say("the worker's output has reached limits.output (" + std::to_string(plan_.output_bytes) +
+             " bytes): all of it from here on is dropped");
+}
 
 void Supervisor::start_the_clock() {
   if (plan_.time) deadline_ = Clock::now() + *plan_.time;
@@ -156,8 +181,10 @@ void Supervisor::start_the_clock() {
 
 void Supervisor::check_the_clock() {
   if (!deadline_ || Clock::now() < *deadline_) return;
-  time_up_ = true;
   signal_worker(next_signal_of_the_clock_);
+  if (!std::exchange(time_up_, true))
+    error_.say("the worker's time is up (limits.time, " + std::to_string(plan_.time->count()) +
+               " s): it gets SIGTERM, and SIGKILL after " + std::to_string(limits::kTermGrace.count()) + " s");
   deadline_ = Clock::now() + limits::kTermGrace;
   next_signal_of_the_clock_ = SIGKILL;
 }

@@ -50,6 +50,8 @@ class Supervisor {
   void find_worker();
   void hear_signals();
   void hear_broker();
+  void prefer_the_cause();
+  void say_if_dropping();
   void start_the_clock();
   void check_the_clock();
   void signal_worker(int signal);
@@ -71,6 +73,8 @@ class Supervisor {
   int next_signal_of_the_clock_ = 15;
   std::optional<Outcome> outcome_;
   bool time_up_ = false;
+  bool said_dropping_ = false;
+  bool init_is_gone_ = false;
 };
 
 }  // namespace sallyport::launcher

@@ -2,6 +2,9 @@
 
 #include <sys/socket.h>
 
+#include <boost/asio/post.hpp>
+
+#include "broker/gate/reply_writer.hpp"
 #include "sallyport/limits.hpp"
 #include "sallyport/log.hpp"
 
@@ -19,6 +22,7 @@ Gate::Gate(GateInputs inputs)
         context_.stop();
       }) {
   listener_.non_blocking(true);
+  ticker_.add(this, [this](Clock::time_point now) { return check_waiting(now); });
 }
 
 void Gate::stop(std::string_view why) {
@@ -37,12 +41,12 @@ net::awaitable<void> Gate::accept_clients() {
   co_await keeper_.wait_for_welcome();  // denials name the profile
   if (stream_) start_client(std::move(stream_), ClientKind::LastingStream);
   for (;;) {
-    // The rest wait in the backlog. One place is the lasting stream's.
-    while (clients_ > limits::kMaxClientConnections) co_await client_left_.wait();
+    // The rest wait in the backlog.
+    while (waiting_.size() + turning_away_ >= limits::kMaxWaitingClients) co_await client_left_.wait();
     UniqueFd client =
         UniqueFd::adopt(::accept4(listener_.native_handle(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (client) {
-      start_client(std::move(client), ClientKind::Socket);
+      take_in(std::move(client));
       continue;
     }
     if (errno == EINTR || errno == ECONNABORTED) continue;
@@ -68,6 +72,55 @@ net::awaitable<void> Gate::serve(UniqueFd fd, ClientKind kind) {
     co_await session->serve();
   }
   --clients_;
+  if (!waiting_.empty()) {
+    UniqueFd next = std::move(waiting_.front().client);
+    waiting_.pop_front();
+    start_client(std::move(next), ClientKind::Socket);
+  }
+  client_left_.wake();
+}
+
+// One place is the lasting stream's.
+void Gate::take_in(UniqueFd fd) {
+  if (clients_ <= limits::kMaxClientConnections) return start_client(std::move(fd), ClientKind::Socket);
+  waiting_.push_back({std::move(fd), Clock::now()});
+  ticker_.start();
+}
+
+// Posted: what is turned away has a deadline of its own, and the ticker is walking through the deadlines.
+bool Gate::check_waiting(Clock::time_point now) {
+  checked_ = now;
+  if (!waiting_.empty() && now - waiting_.front().since >= limits::kPlaceWithin)
+    net::post(context_, [this] { turn_overdue_away(); });
+  return !waiting_.empty();
+}
+
+void Gate::turn_overdue_away() {
+  while (!waiting_.empty() && checked_ - waiting_.front().since >= limits::kPlaceWithin) {
+    UniqueFd client = std::move(waiting_.front().client);
+    waiting_.pop_front();
+    ++turning_away_;
+    tasks_.spawn("turn a client away", turn_away(std::move(client)));
+  }
+}
+
+// Without a look at what it asks: a new connection has room for the answer, and nothing here waits for the client but
+// the time in which it may read it.
+net::awaitable<void> Gate::turn_away(UniqueFd fd) {
+  const std::string why = std::to_string(limits::kMaxClientConnections) +
+                          " connections to this socket are open, and a session may have no more at once: end some of "
+                          "its attach, logs or wait calls";
+  claims_.add(false, 429, "", "", "connections", why);
+  {
+    Connection connection(context_.get_executor(), std::move(fd), ticker_);
+    const std::string answer = error_response(
+        429, "sallyport: " + why + " (profile " + keeper_.welcome().profile.text() + ")", After::Close, 1);
+    std::string_view first = answer, second;
+    (void)connection.write_now(first, second);
+    connection.finish_writing();
+    co_await connection.drain();
+  }
+  --turning_away_;
   client_left_.wake();
 }
 

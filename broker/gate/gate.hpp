@@ -2,6 +2,7 @@
 #pragma once
 
 #include <boost/asio/io_context.hpp>
+#include <deque>
 #include <memory>
 
 #include "broker/async/tasks.hpp"
@@ -27,6 +28,10 @@ class Gate {
   net::awaitable<void> accept_clients();
   net::awaitable<void> serve(UniqueFd fd, ClientKind kind);
   void start_client(UniqueFd fd, ClientKind kind);
+  void take_in(UniqueFd fd);
+  bool check_waiting(Clock::time_point now);
+  void turn_overdue_away();
+  net::awaitable<void> turn_away(UniqueFd fd);
   void stop(std::string_view why);
 
   net::io_context context_{1};
@@ -37,6 +42,13 @@ class Gate {
   Claims claims_;
   Waker client_left_;
   std::size_t clients_ = 0;
+  struct Waiting {
+    UniqueFd client;
+    Clock::time_point since;
+  };
+  std::deque<Waiting> waiting_;   // accepted, and not served while every place is taken
+  std::size_t turning_away_ = 0;  // being told that they are not
+  Clock::time_point checked_{};
   int exit_code_ = 0;
   async::TaskGroup tasks_;
 };

@@ -1,6 +1,7 @@
 #include <utility>
 
 #include "broker/keeper/answers.hpp"
+#include "broker/keeper/notices.hpp"
 #include "sallyport/log.hpp"
 
 namespace sallyport::keeper {
@@ -45,6 +46,7 @@ net::awaitable<void> kill_after_lifetime(Services& services, SessionPtr session,
   record.rule = "docker.budget.lifetime";
   record.reason = "the container has run for " + std::to_string(lifetime.count()) + " s, its lifetime; it is killed";
   if (const auto written = services.audit.write(record); !written) log::error(written.error().text());
+  (void)notice(*session, "docker.budget.lifetime", "container " + owned->name.text() + ": " + record.reason);
   while (!session->is_ending && !owned->is_gone) {
     engine::Exchange exchange;
     const auto reply = co_await services.docker.ask(engine::render_kill(owned->id, 9), exchange);

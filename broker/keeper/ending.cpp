@@ -46,10 +46,15 @@ net::awaitable<void> settle_creates(const SessionPtr& session) {
                " of its tasks do not end");
 }
 
-void tell_launcher(Session& session) {
+// Before the kill: a launcher that sees init die first would take the symptom for the cause.
+void tell_launcher_why(Session& session) {
+  if (!session.control || !session.control->is_open() || session.worker_ended) return;
+  (void)session.control->send(encode_message(handshake::FromKeeper(handshake::Ended{session.end_reason})));
+}
+
+void let_launcher_go(Session& session) {
   if (!session.control || !session.control->is_open()) return;
   if (session.worker_ended) (void)session.control->send(encode_message(handshake::FromKeeper(handshake::Done{})));
-  (void)session.control->send(encode_message(handshake::FromKeeper(handshake::Ended{session.end_reason})));
   session.control->close();
 }
 
@@ -94,7 +99,7 @@ net::awaitable<void> remove_all_containers(Services& services, const SessionPtr&
     if (!removed && !said && Clock::now() > settled) {
       said = true;
       log::warning("session " + session->id.text() + ": " + removed.error().text() + "; trying until it is done");
-      tell_launcher(*session);  // it need not wait for a dockerd that is away
+      let_launcher_go(*session);  // it need not wait for a dockerd that is away
     }
     co_await async::sleep_for(kRetry);
   }
@@ -127,13 +132,13 @@ net::awaitable<void> run_ending(Services& services, SessionPtr session) {
   const auto removed =
       co_await services.spawner.remove_cgroup({session->id, session->systemd_cgroups}, [&](const std::string& why) {
         log::error("session " + session->id.text() + " keeps its uids: " + why);
-        tell_launcher(*session);  // it need not wait for what it cannot help
+        let_launcher_go(*session);  // it need not wait for what it cannot help
       });
   if (!removed) co_return log::error("session " + session->id.text() + ": " + removed.error().text());
   write_closing_records(services, *session);
   let_go_of_ledger(services, session->id, std::exchange(session->ledger_file, {}), intents_of(*session));
   session->uid_lock.reset();
-  tell_launcher(*session);
+  let_launcher_go(*session);
   log::info("session " + session->id.text() + " has ended: " + session->end_reason);
   session->tasks.cancel();
   services.sessions.erase(session->id.text());
@@ -149,6 +154,7 @@ void end_session(Services& services, const SessionPtr& session, std::string rule
   session->end_rule = std::move(rule);
   session->end_reason = reason.substr(0, limits::kMaxReasonBytes);
   log::info("session " + session->id.text() + " ends: " + session->end_reason);
+  tell_launcher_why(*session);
   revoke(*session);
   services.tasks.spawn("end session " + session->id.text(), run_ending(services, session));
 }

@@ -1,6 +1,7 @@
 #include "broker/keeper/forwards.hpp"
 
 #include "broker/keeper/ending.hpp"
+#include "broker/keeper/notices.hpp"
 #include "broker/protocol/relay_messages.hpp"
 #include "sallyport/limits.hpp"
 #include "sallyport/log.hpp"
@@ -62,10 +63,12 @@ std::string breach(const Session& session, const relay::Connect& ask) {
 net::awaitable<void> connect(Services& services, SessionPtr session, relay::Connect ask) {
   const ForwardSection& forward = session->profile.forwards[ask.forward];
   const bool full = session->forwards.size() >= limits::kMaxForwardConnections;
-  const auto written =
-      full ? record(services, *session, forward, Decision::Deny, "forward.connections",
-                    "the session has " + std::to_string(limits::kMaxForwardConnections) + " connections open")
-           : record(services, *session, forward, Decision::Allow, "", "");
+  const std::string bound = "the session has " + std::to_string(limits::kMaxForwardConnections) +
+                            " connections of its forwards open, and may have no more";
+  if (full)
+    (void)notice(*session, "forward.connections", bound + ": a new one to " + text_of(forward.to) + " is closed");
+  const auto written = full ? record(services, *session, forward, Decision::Deny, "forward.connections", bound)
+                            : record(services, *session, forward, Decision::Allow, "", "");
   if (!written) log::error(written.error().text());
   if (full || !written) co_return tell_relay(services, session, relay::Unreachable{ask.connection}, UniqueFd());
   session->forwards.emplace(ask.connection, ForwardConnection{ask.forward, false});
@@ -83,6 +86,18 @@ Result<> close(Services& services, Session& session, const relay::Closed& closed
                 std::to_string(closed.bytes_up) + " bytes up, " + std::to_string(closed.bytes_down) + " bytes down");
 }
 
+// Nothing that is answered holds back who opens connections in a loop: so the relay is read more slowly, and said so.
+net::awaitable<void> hold_back(Services& services, SessionPtr session) {
+  const std::string why = "its forwards open and close more than " + std::to_string(limits::kMaxUntoldPerMinute / 2) +
+                          " connections a minute: what is beyond is held back";
+  if (notice(*session, "forward.rate", why)) {
+    const ForwardSection& first = session->profile.forwards.front();
+    if (const auto written = record(services, *session, first, Decision::Allow, "forward.rate", why); !written)
+      log::error(written.error().text());
+  }
+  co_await async::sleep_for(limits::kSlowDown);
+}
+
 }  // namespace
 
 void finish_dial(Services& services, const SessionPtr& session, const protocol::spawner::DialDone& done,
@@ -94,6 +109,7 @@ void finish_dial(Services& services, const SessionPtr& session, const protocol::
     session->forwards.erase(found);
     // Into the trail, where it counts against the session's share: the worker can make this happen without end.
     const std::string why = fail_errno("dial " + text_of(forward.to), done.error_code).error().text();
+    (void)notice(*session, "forward.unreachable", "a connection of its forward is closed: " + why);
     if (const auto written = record(services, *session, forward, Decision::Allow, "forward.unreachable", why); !written)
       log::error(written.error().text());
     return tell_relay(services, session, relay::Unreachable{done.connection}, UniqueFd());
@@ -121,7 +137,7 @@ net::awaitable<void> serve_relay(Services& services, SessionPtr session) {
       if (closed.error().code == 0) co_return end(closed.error().text());
       log::error(closed.error().text());
     }
-    if (session->untold_rate.take(Clock::now())) co_await async::sleep_for(limits::kSlowDown);
+    if (session->untold_rate.take(Clock::now())) co_await hold_back(services, session);
   }
 }
 

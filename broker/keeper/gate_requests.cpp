@@ -4,6 +4,7 @@
 
 #include "broker/keeper/answers.hpp"
 #include "broker/keeper/ending.hpp"
+#include "broker/keeper/notices.hpp"
 #include "broker/protocol/verbs.hpp"
 #include "sallyport/log.hpp"
 
@@ -91,7 +92,11 @@ net::awaitable<void> handle_untold(Services& services, SessionPtr session, proto
   if (const auto* claim = std::get_if<GateClaim>(&request))
     if (const auto written = record_claim(services, *session, *claim); !written) log::error(written.error().text());
   // No answer holds a flood of these back: so we read more slowly, and the channel fills up.
-  if (session->untold_rate.take(Clock::now())) co_await async::sleep_for(limits::kSlowDown);
+  if (!session->untold_rate.take(Clock::now())) co_return;
+  (void)notice(*session, "gate.rate",
+               "its gate sends more than " + std::to_string(limits::kMaxUntoldPerMinute) +
+                   " cancels and claims a minute: all of its requests are held back");
+  co_await async::sleep_for(limits::kSlowDown);
 }
 
 // What the permit table says against this request; "" where it is allowed.

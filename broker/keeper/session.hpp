@@ -46,6 +46,11 @@ struct ForwardConnection {
   bool connected = false;
 };
 
+struct NoticesOfAKind {
+  std::optional<Clock::time_point> told;
+  std::uint64_t untold = 0;  // since then
+};
+
 class Session {
  public:
   Session(const net::any_io_executor& executor, SessionId session_id, Profile session_profile,
@@ -85,6 +90,8 @@ class Session {
   std::size_t streams_opening = 0;  // those that have their place and are not in `streams` yet
   std::map<std::uint32_t, ForwardConnection> forwards;
   std::vector<std::int32_t> forward_groups;  // one gid a forward of the profile, or -1
+
+  std::map<std::string, NoticesOfAKind> notices;
 
   async::TaskGroup tasks;
   bool is_ending = false;

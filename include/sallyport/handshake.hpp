@@ -55,13 +55,17 @@ struct Refused {
   Text<limits::kMaxReasonBytes> reason;  // for a person: what, where, how to fix it
   auto fields() { return std::tie(reason); }
 };
-struct Ended {  // the session is over; sent before the connection closes where there is still time
+struct Ended {  // the session is over; sent before anything of it is killed. What follows is Done, or the end
   Text<limits::kMaxReasonBytes> reason;
   auto fields() { return std::tie(reason); }
 };
 struct Done {  // answer to KillSession and WorkerEnded
   auto fields() { return std::tie(); }
 };
-using FromKeeper = std::variant<Opened, Refused, Ended, Done>;
+struct Notice {  // a limit that the session has met and that no answer tells of; few, see kNoticeEvery
+  Text<limits::kMaxReasonBytes> text;
+  auto fields() { return std::tie(text); }
+};
+using FromKeeper = std::variant<Opened, Refused, Ended, Done, Notice>;
 
 }  // namespace sallyport::handshake

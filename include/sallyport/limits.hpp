@@ -22,6 +22,8 @@ inline constexpr std::size_t kMaxJsonValues = 20'000;      // values in one body
 inline constexpr std::size_t kMaxJsonMembers = 1024;       // of one object: keys are compared with each other
 inline constexpr std::size_t kMaxClaimKinds = 64;          // of what the gate decided alone; all beyond are one kind
 inline constexpr std::size_t kMaxClientConnections = 128;  // compose and docker-py hold up to 31 each
+inline constexpr std::size_t kMaxWaitingClients = 128;     // beyond these: as many as the listener's backlog held
+inline constexpr std::chrono::seconds kPlaceWithin{1};  // a burst is served when others leave; who waits longer hears
 inline constexpr std::size_t kMaxEarlyStreamBytes = 64 * 1024;  // stdin sent before dockerd answered 101
 inline constexpr std::chrono::seconds kHeaderDeadline{10};
 inline constexpr std::chrono::seconds kBodyDeadline{20};
@@ -64,7 +66,8 @@ inline constexpr std::size_t kMaxDockerdConnections = 2048;  // of all sessions;
 inline constexpr std::size_t kMaxListedContainers = 4096;    // in one answer of dockerd's; there are others than ours
 inline constexpr std::size_t kMaxRemovedAtOnce = 8;          // containers of one session that has ended
 inline constexpr std::chrono::seconds kUpstreamDeadline{60};
-inline constexpr std::chrono::seconds kCreatesSettle = kUpstreamDeadline + std::chrono::seconds(5);  // and 2 s to connect
+inline constexpr std::chrono::seconds kCreatesSettle =
+    kUpstreamDeadline + std::chrono::seconds(5);      // and 2 s to connect
 inline constexpr std::uint32_t kMaxStopSeconds = 30;  // dockerd itself takes any number, -1 is for ever
 inline constexpr std::size_t kMaxImageVolumes = 8;    // each becomes a tmpfs
 
@@ -83,11 +86,15 @@ inline constexpr std::size_t kMaxGreeting = 16;  // of one uid, before they say 
 inline constexpr std::chrono::seconds kHelloWithin{5};
 inline constexpr std::chrono::seconds kReapedWithin{5};            // an earlier broker's containers, before an opening
 inline constexpr std::chrono::milliseconds kLauncherSaysWhy{400};  // how the worker ended, after init's end is seen
-inline constexpr std::chrono::seconds kSessionEndDeadline{5};      // everything of a session is gone by then
-inline constexpr std::chrono::seconds kKillDeadline{4};    // of it the spawner's part, with room for the containers
-inline constexpr std::chrono::seconds kCgroupDeadline{3};  // rmdir is busy until the last process is fully gone
-inline constexpr std::chrono::seconds kSliceDeadline{10};  // systemd answers when the stop job is done
-inline constexpr std::chrono::seconds kKilledWithin{8};    // the keeper, of an operator's kill
+inline constexpr std::chrono::milliseconds kBrokerSaysWhy{200};    // why init is dead, where it was the broker's doing
+static_assert(kBrokerSaysWhy < kLauncherSaysWhy);        // or each would take its own guess back from the other
+inline constexpr std::chrono::seconds kNoticeEvery{60};  // of one kind to one session: what meets a limit does it often
+inline constexpr std::chrono::milliseconds kSayWithin{500};    // a line on stderr, to a reader who does not read
+inline constexpr std::chrono::seconds kSessionEndDeadline{5};  // everything of a session is gone by then
+inline constexpr std::chrono::seconds kKillDeadline{4};        // of it the spawner's part, with room for the containers
+inline constexpr std::chrono::seconds kCgroupDeadline{3};      // rmdir is busy until the last process is fully gone
+inline constexpr std::chrono::seconds kSliceDeadline{10};      // systemd answers when the stop job is done
+inline constexpr std::chrono::seconds kKilledWithin{8};        // the keeper, of an operator's kill
 inline constexpr std::chrono::seconds kEndPatience = 2 * kSessionEndDeadline;  // whoever waits for the keeper to say so
 static_assert(kKillDeadline < kSessionEndDeadline && kSessionEndDeadline < kKilledWithin &&
               kKilledWithin < kEndPatience);
@@ -106,6 +113,7 @@ inline constexpr std::size_t kMaxAuditLineBytes = 256 * 1024;  // for a reader; 
 // A gate holds kMaxClientConnections clients and as many streams; a relay two ends of each connection. Address space:
 // the largest bodies, messages and stream buffers of all of them, and as much again.
 inline constexpr std::size_t kGateOpenFiles = 512;
+static_assert(kMaxClientConnections + kMaxWaitingClients + kMaxStreams + 16 < kGateOpenFiles);
 inline constexpr std::size_t kGateAddressSpace = 256 << 20;
 inline constexpr std::size_t kRelayOpenFiles = 2 * kMaxForwardConnections + 64;
 inline constexpr std::size_t kRelayAddressSpace = 128 << 20;

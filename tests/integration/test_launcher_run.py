@@ -100,7 +100,10 @@ def test_stderr_is_apart_from_stdout_and_can_be_opened_again(own):
 def test_output_beyond_the_budget_is_dropped_and_said_and_hangs_nobody(own):
     own.profile("quiet", limits={"output": "64KiB"})
     done = sandbox.run(own, "quiet", ["/bin/sh", "-c", "head -c 1000000 /dev/zero; head -c 1000000 /dev/zero >&2; exit 3"])
-    assert done.code == 3 and len(done.stdout) + len(done.stderr) == 65536, (done.code, len(done.stdout))
+    said = "".join(line for line in done.stderr.splitlines(True) if "sallyport: " in line)
+    assert "all of it from here on is dropped" in said and f"{2_000_000 - 65536} bytes of the worker's output were dropped" in said, said
+    from_worker = len(done.stdout) + done.stderr.count("\0")
+    assert done.code == 3 and from_worker == 65536, (done.code, from_worker)
     assert done.status[0]["dropped_output_bytes"] == 2_000_000 - 65536
 
 

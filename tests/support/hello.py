@@ -20,7 +20,7 @@ def kill_session(session: str, version=1) -> bytes:
     return bytes([2]) + struct.pack("<I", version) + text(session)
 
 
-ANSWERS = {0: "Opened", 1: "Refused", 2: "Ended", 3: "Done"}
+ANSWERS = {0: "Opened", 1: "Refused", 2: "Ended", 3: "Done", 4: "Notice"}
 
 
 class Control:
@@ -34,7 +34,7 @@ class Control:
         self.socket.sendmsg([message], ancillary)
 
     def receive(self):
-        """(name, text): the text of Refused and Ended, the session of Opened; ("Closed", "") at the end."""
+        """(name, text): the text of Refused, Ended and Notice, the session of Opened; ("Closed", "") at the end."""
         try:
             data = self.socket.recv(65536)
         except ConnectionResetError:

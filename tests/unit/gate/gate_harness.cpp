@@ -10,6 +10,8 @@
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
+#include <ranges>
 #include <stdexcept>
 
 #include "sallyport/seqpacket.hpp"
@@ -115,6 +117,11 @@ void GateHarness::reply(protocol::RequestId id, KeeperReply reply) {
   std::vector<int> fds;
   for (const UniqueFd& fd : reply.fds) fds.push_back(fd.get());
   (void)send_datagram(keeper_.get(), encode_message(protocol::ReplyEnvelope{id, std::move(reply.reply)}), fds);
+}
+
+std::size_t GateHarness::open_descriptors() const {
+  const std::filesystem::directory_iterator all("/proc/" + std::to_string(pid_) + "/fd");
+  return static_cast<std::size_t>(std::ranges::distance(begin(all), end(all)));
 }
 
 UniqueFd GateHarness::connect() const {

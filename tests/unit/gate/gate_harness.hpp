@@ -43,6 +43,7 @@ class GateHarness {
   bool gate_runs() { return !gate_.handle().has_ended(); }
   ExitStatus close_keeper_and_wait();
   pid_t pid() const { return pid_; }
+  std::size_t open_descriptors() const;  // of the gate
 
  private:
   void serve();

@@ -193,6 +193,47 @@ TEST(GateHttp, ServesEveryConnectionUpToTheCeilingAndTheRestWhenOneLeaves) {
   EXPECT_EQ(status_of(read_response(late)), 200);
 }
 
+std::vector<UniqueFd> every_connection_of(const GateHarness& gate) {
+  std::vector<UniqueFd> clients;
+  for (std::size_t i = 0; i < limits::kMaxClientConnections; ++i) {
+    clients.push_back(gate.connect());
+    EXPECT_EQ(status_of(ask(clients.back(), get("/_ping"))), 200) << i;
+  }
+  return clients;
+}
+
+TEST(GateHttp, TellsWhoeverFindsEveryConnectionTakenHowManyThereAre) {
+  GateHarness gate(created);
+  const std::vector<UniqueFd> clients = every_connection_of(gate);
+  const UniqueFd late = gate.connect();
+  const UniqueFd silent = gate.connect();
+  for (const UniqueFd* one : {&late, &silent}) {
+    if (one == &late) send_all(late, get("/containers/json"));
+    const std::string answer = read_to_end(*one);
+    EXPECT_EQ(status_of(answer), 429);
+    EXPECT_NE(answer.find("sallyport: 128 connections to this socket are open, and a session may have no more"),
+              std::string::npos)
+        << answer;
+    EXPECT_NE(answer.find("\r\nRetry-After: 1\r\n"), std::string::npos) << answer;
+  }
+  EXPECT_TRUE(gate.wait_for_claims(false, 2));
+  EXPECT_EQ(status_of(ask(clients.front(), get("/_ping"))), 200);
+  EXPECT_EQ(status_of(ask(gate.stream(), get("/_ping"))), 200);
+  EXPECT_EQ(gate.requests().size(), 0U) << "nothing that a client turned away has asked for is done";
+}
+
+TEST(GateHttp, TurnsAwayAHostOfConnectionsThatNeverReadWithoutHoldingThemAllAndServesAgainAfterwards) {
+  GateHarness gate(created);
+  std::vector<UniqueFd> clients = every_connection_of(gate);
+  std::vector<UniqueFd> stuck;
+  for (std::size_t i = 0; i < limits::kMaxWaitingClients + 100; ++i) stuck.push_back(gate.connect());
+  EXPECT_EQ(status_of(ask(gate.stream(), get("/_ping"))), 200);
+  EXPECT_LE(gate.open_descriptors(), limits::kMaxClientConnections + limits::kMaxWaitingClients + 16);
+  clients.clear();
+  stuck.clear();
+  EXPECT_EQ(status_of(ask(gate.connect(), get("/_ping"))), 200);
+}
+
 TEST(GateHttp, TheLastingStreamSpeaksHttpAtOnceAndIsServedAgainAndAgain) {
   GateHarness gate(created);
   EXPECT_EQ(status_of(ask(gate.stream(), get("/_ping"))), 200);

@@ -158,12 +158,20 @@ void KeeperUnderTest::run_spawner() {
     const std::lock_guard lock(mutex_);
     if (const auto* start = std::get_if<spawner::StartSession>(&*message)) {
       events_.push_back("start " + std::to_string(received->fds.size()));
-      (void)start;
       auto [tests, keepers] = *seqpacket_pair();
+      auto [tests_relay, keepers_relay] = *seqpacket_pair();
       next_gate_ = std::move(tests);
-      const int fds[] = {keepers.get()};
+      next_relay_ = std::move(tests_relay);
+      std::vector<int> fds = {keepers.get()};
+      if (start->forward_listeners > 0) fds.push_back(keepers_relay.get());
       (void)send_datagram(spawner_end_.get(), encode_message(spawner::FromSpawner(spawner::Started{300'000})), fds);
+    } else if (const auto* dial = std::get_if<spawner::Dial>(&*message)) {
+      if (dials_end_with_ != 0)
+        (void)send_datagram(
+            spawner_end_.get(),
+            encode_message(spawner::FromSpawner(spawner::DialDone{dial->session, dial->connection, dials_end_with_})));
     } else if (std::holds_alternative<spawner::KillProcesses>(*message)) {
+      while (holds_kills_) std::this_thread::sleep_for(std::chrono::milliseconds(1));
       events_.emplace_back("kill");
       (void)send_datagram(spawner_end_.get(), encode_message(spawner::FromSpawner(spawner::ProcessesDead{})));
       if (spawner_dies_after_kill_) return spawner_end_.reset();
@@ -196,7 +204,15 @@ bool KeeperUnderTest::open() {
   if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) std::abort();
   const UniqueFd stream = UniqueFd::adopt(ends[0]);
   const UniqueFd other = UniqueFd::adopt(ends[1]);
-  const int fds[] = {launcher.get(), init.get(), listener.get(), stream.get()};
+  std::vector<int> fds = {launcher.get(), init.get(), listener.get(), stream.get()};
+  std::vector<UniqueFd> forwards;
+  for (std::size_t i = 0; i < profile->forwards.size(); ++i) {
+    const std::string path = directory_ + "/forward-" + std::to_string(i) + ".sock";
+    ::unlink(path.c_str());
+    forwards.push_back(listen_at(path, SOCK_STREAM));
+    fds.push_back(forwards.back().get());
+  }
+  hello.forward_listeners = static_cast<std::uint8_t>(forwards.size());
   (void)send_datagram(control_.get(), encode_message(handshake::ToKeeper(hello)), fds);
   const auto received = receive_within(control_.get(), 15'000);
   if (!received) return refusal_ = "no answer", false;
@@ -207,6 +223,7 @@ bool KeeperUnderTest::open() {
   {
     const std::lock_guard lock(mutex_);
     gate_ = std::move(next_gate_);
+    relay_ = std::move(next_relay_);
   }
   kept_.clear();
   const auto welcome = reply(0);

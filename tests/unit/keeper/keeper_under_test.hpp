@@ -60,6 +60,7 @@ class KeeperUnderTest {
   bool open();
   const std::string& refusal() const { return refusal_; }
   int gate() const { return gate_.get(); }
+  int relay() const { return relay_.get(); }
   int control() const { return control_.get(); }
   void close_control() { control_.reset(); }
   void close_gate() { gate_.reset(); }
@@ -97,6 +98,8 @@ class KeeperUnderTest {
 
   // The next so many removals of a cgroup fail.
   void let_cgroups_stay(int times) { stubborn_cgroups_ = times; }
+  void hold_kills(bool held) { holds_kills_ = held; }              // the spawner answers none until it is let go of
+  void let_dials_end_with(int error) { dials_end_with_ = error; }  // 0: they hang
   void let_spawner_die_after_a_kill() { spawner_dies_after_kill_ = true; }
 
   FakeDockerd& dockerd() { return *dockerd_; }
@@ -115,10 +118,14 @@ class KeeperUnderTest {
   UniqueFd control_;
   UniqueFd gate_;
   UniqueFd next_gate_;
+  UniqueFd relay_;
+  UniqueFd next_relay_;
   std::string session_;
   std::string refusal_;
   std::atomic<int> stubborn_cgroups_ = 0;
   std::atomic<bool> spawner_dies_after_kill_ = false;
+  std::atomic<bool> holds_kills_ = false;
+  std::atomic<int> dials_end_with_ = 0;
   mutable std::mutex mutex_;
   std::vector<std::string> events_;
   std::multimap<protocol::RequestId, protocol::ReplyEnvelope> kept_;

@@ -1,0 +1,159 @@
+// What a session meets and no answer tells of: the launcher hears it, the trail has it, and neither is flooded.
+#include <cerrno>
+#include <csignal>
+
+#include "broker/protocol/relay_messages.hpp"
+#include "keeper_under_test.hpp"
+
+namespace sallyport::testing_support {
+namespace {
+
+namespace relay = protocol::relay;
+
+KeeperUnderTest::Options with_a_forward() {
+  KeeperUnderTest::Options options;
+  options.profile = std::string(kProfileText) + "[[forward]]\nlisten = \"unix:/run/sallyport/up.sock\"\n" +
+                    "to = \"unix:/run/upstream.sock\"\n";
+  return options;
+}
+
+void connect(const KeeperUnderTest& keeper, std::uint32_t connection) {
+  const auto bytes = encode_message(relay::ToKeeper(relay::Connect{connection, 0}));
+  for (int tries = 0; tries < 5000; ++tries) {
+    if (send_datagram(keeper.relay(), bytes)) return;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  ADD_FAILURE() << "the keeper does not read its relay";
+}
+
+bool is_unreachable(const KeeperUnderTest& keeper, std::uint32_t connection) {
+  const auto received = receive_within(keeper.relay(), 5000);
+  if (!received) return false;
+  const auto message = decode_message<relay::FromKeeper>(received->bytes);
+  return message && std::holds_alternative<relay::Unreachable>(*message) &&
+         std::get<relay::Unreachable>(*message).connection == connection;
+}
+
+// The next thing that the launcher is told; "" where it is nothing for so long.
+template <class Message>
+std::string told(const KeeperUnderTest& keeper, int milliseconds = 5000) {
+  const auto received = receive_within(keeper.control(), milliseconds);
+  if (!received || received->bytes.empty()) return "";
+  const auto message = decode_message<handshake::FromKeeper>(received->bytes);
+  const auto* of = message ? std::get_if<Message>(&*message) : nullptr;
+  if constexpr (std::is_same_v<Message, handshake::Notice>) return of ? of->text.value : "something else";
+  else return of ? of->reason.value : "something else";
+}
+constexpr auto kNotice = &told<handshake::Notice>;
+
+std::size_t records_of(const KeeperUnderTest& keeper, const std::string& rule) {
+  std::size_t count = 0;
+  for (const std::string& line : keeper.audit()) count += line.find("\"rule\":\"" + rule + "\"") != std::string::npos;
+  return count;
+}
+
+TEST(Notice, OfAnUpstreamThatCannotBeReachedNamesItAndIsGivenOnceWhileEachIsRecorded) {
+  KeeperUnderTest keeper(with_a_forward());
+  keeper.let_dials_end_with(ECONNREFUSED);
+  ASSERT_TRUE(keeper.open()) << keeper.refusal();
+  for (std::uint32_t connection = 1; connection <= 3; ++connection) {
+    connect(keeper, connection);
+    EXPECT_TRUE(is_unreachable(keeper, connection));
+  }
+  EXPECT_EQ(kNotice(keeper, 5000),
+            "a connection of its forward is closed: dial unix:/run/upstream.sock: Connection refused");
+  EXPECT_EQ(kNotice(keeper, 100), "");
+  EXPECT_EQ(records_of(keeper, "forward.unreachable"), 3U);
+}
+
+TEST(Notice, OfForwardConnectionsComesWithTheFirstThatIsOneTooMany) {
+  KeeperUnderTest keeper(with_a_forward());
+  ASSERT_TRUE(keeper.open()) << keeper.refusal();
+  for (std::uint32_t connection = 0; connection < limits::kMaxForwardConnections; ++connection)
+    connect(keeper, connection);
+  EXPECT_EQ(kNotice(keeper, 200), "");
+  connect(keeper, 1000);
+  EXPECT_TRUE(is_unreachable(keeper, 1000));
+  EXPECT_EQ(kNotice(keeper, 5000),
+            "the session has 256 connections of its forwards open, and may have no more: a new one to "
+            "unix:/run/upstream.sock is closed");
+  EXPECT_TRUE(keeper.audit_has(R"("decision":"DENY")"));
+  EXPECT_EQ(records_of(keeper, "forward.connections"), 1U);
+}
+
+TEST(Notice, OfAForwardThatIsHeldBackSaysFromWhichRateOnAndIsInTheTrail) {
+  KeeperUnderTest keeper(with_a_forward());
+  ASSERT_TRUE(keeper.open()) << keeper.refusal();
+  std::thread reader([&] {
+    while (const auto received = receive_within(keeper.relay(), 20'000))
+      if (received->bytes.empty()) return;
+  });
+  // The dials hang, so that nearly all of these are refused at once: what comes back meanwhile is a fraction of this.
+  std::string said;
+  for (std::uint32_t sent = 0; sent < 2 * limits::kMaxUntoldPerMinute; ++sent) {
+    connect(keeper, sent);
+    if (sent == limits::kMaxForwardConnections)
+      EXPECT_THAT(kNotice(keeper, 5000), testing::HasSubstr("may have no more"));
+    if (sent > limits::kMaxForwardConnections) said = kNotice(keeper, 0);
+    if (!said.empty()) {
+      EXPECT_GE(sent + 300, limits::kMaxUntoldPerMinute) << "up to the bound nothing is held back";
+      break;
+    }
+  }
+  EXPECT_EQ(said, "its forwards open and close more than 6000 connections a minute: what is beyond is held back");
+  EXPECT_TRUE(keeper.audit_has(
+      R"("rule":"forward.rate","reason":"its forwards open and close more than 6000 connections a minute: what is beyond is held back")"));
+  keeper.close_control();
+  reader.join();
+}
+
+TEST(Notice, OfAGateThatIsHeldBackSaysSo) {
+  KeeperUnderTest keeper;
+  ASSERT_TRUE(keeper.open());
+  Writer many;
+  for (std::uint32_t i = 0; i < 4000; ++i)
+    codec::encode(many, protocol::RequestEnvelope{i + 1, protocol::CancelRequest{7}});
+  for (std::uint32_t sent = 0; sent < limits::kMaxUntoldPerMinute; sent += 4000) keeper.send_raw(many.bytes());
+  EXPECT_EQ(kNotice(keeper, 100), "") << "up to the bound nothing is held back";
+  keeper.send_raw(many.bytes());
+  EXPECT_EQ(kNotice(keeper, 5000),
+            "its gate sends more than 12000 cancels and claims a minute: all of its requests are held back");
+}
+
+TEST(Notice, OfALifetimeNamesTheContainerThatIsKilled) {
+  KeeperUnderTest::Options options;
+  options.profile = std::string(kProfileText) + "lifetime = \"1s\"\n";
+  KeeperUnderTest keeper(options);
+  ASSERT_TRUE(keeper.open()) << keeper.refusal();
+  keeper.expect<protocol::Created>(keeper.create_request("db"));
+  keeper.expect<protocol::Succeeded>(protocol::StartContainer{*ContainerName::parse("db")});
+  EXPECT_EQ(kNotice(keeper, 5000), "container db: the container has run for 1 s, its lifetime; it is killed");
+  EXPECT_EQ(records_of(keeper, "docker.budget.lifetime"), 1U);
+}
+
+struct End {
+  const char* sentence;
+  std::function<void(KeeperUnderTest&)> act;
+  const char* reason;
+};
+class LauncherIsToldWhy : public testing::TestWithParam<End> {};
+TEST_P(LauncherIsToldWhy, BeforeAnythingIsKilled) {
+  KeeperUnderTest keeper;
+  ASSERT_TRUE(keeper.open());
+  keeper.hold_kills(true);
+  GetParam().act(keeper);
+  EXPECT_THAT(told<handshake::Ended>(keeper), testing::StartsWith(GetParam().reason));
+  keeper.hold_kills(false);
+  EXPECT_TRUE(keeper.spawner_saw("remove-cgroup " + keeper.session()));
+}
+INSTANTIATE_TEST_SUITE_P(
+    Ends, LauncherIsToldWhy,
+    testing::Values(End{"the gate closes", [](auto& keeper) { keeper.close_gate(); }, "the gate closed its channel"},
+                    End{"the gate says what it may not",
+                        [](auto& keeper) { keeper.send_raw(std::vector<std::byte>(3, std::byte{0xff})); },
+                        "the gate broke the protocol: "},
+                    End{"the broker is stopped", [](auto& keeper) { keeper.signal_keeper(SIGTERM); },
+                        "the broker is stopping"}));
+
+}  // namespace
+}  // namespace sallyport::testing_support
