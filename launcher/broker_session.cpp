@@ -81,6 +81,7 @@ BrokerSession::Heard BrokerSession::hear() {
   auto said = receive();
   if (!said) return {.text = said.error().text()};
   if (const auto* notice = std::get_if<handshake::Notice>(&*said)) return {false, notice->text.value};
+  if (const auto* left = std::get_if<handshake::LeftBehind>(&*said)) return {false, left->what.value};
   if (const auto* ended = std::get_if<handshake::Ended>(&*said))
     return {.text = "the broker ended the session: " + ended->reason.value};
   return {.text = "the broker sent something that is not part of a session"};
@@ -109,13 +110,14 @@ bool BrokerSession::wait_readable(std::chrono::steady_clock::time_point until) c
   return ready > 0;
 }
 
-void BrokerSession::wait_until_done(std::chrono::milliseconds at_most) {
-  const auto until = std::chrono::steady_clock::now() + at_most;
-  for (bool done = false; !done && wait_readable(until);) {
-    const auto said = receive();
-    done = !said || std::holds_alternative<handshake::Done>(*said);
-  }
-  connection_.reset();
+BrokerSession::LastWord BrokerSession::last_word() {
+  auto answer = receive();
+  if (!answer) return {Word::Closed, answer.error().text()};
+  if (const auto* left = std::get_if<handshake::LeftBehind>(&*answer)) return {Word::LeftBehind, left->what.value};
+  if (const auto* notice = std::get_if<handshake::Notice>(&*answer)) return {Word::Notice, notice->text.value};
+  if (const auto* ended = std::get_if<handshake::Ended>(&*answer)) return {Word::Ended, ended->reason.value};
+  if (std::holds_alternative<handshake::Done>(*answer)) return {Word::Done, ""};
+  return {Word::Closed, "the broker sent something that is not part of a session"};
 }
 
 }  // namespace sallyport::launcher

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
@@ -44,7 +45,14 @@ class BrokerSession {
   Heard hear();                                                            // when descriptor() is readable
   std::optional<std::string> says_why(std::chrono::milliseconds at_most);  // it ended, if it does; notices are lost
   void worker_ended(ExitStatus status, bool time_up);                      // for the record
-  void wait_until_done(std::chrono::milliseconds at_most);
+
+  // When descriptor() is readable, and the worker has ended: the broker's next word.
+  enum class Word : std::uint8_t { Notice, LeftBehind, Ended, Done, Closed };
+  struct LastWord {
+    Word word = Word::Closed;
+    std::string text;  // for a person; "" with Done
+  };
+  LastWord last_word();
 
  private:
   Result<handshake::FromKeeper> receive();

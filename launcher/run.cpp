@@ -10,6 +10,7 @@
 #include <chrono>
 
 #include "launcher/private_broker.hpp"
+#include "launcher/session_end.hpp"
 #include "launcher/status.hpp"
 #include "launcher/supervise.hpp"
 #include "sallyport/limits.hpp"
@@ -70,7 +71,7 @@ Result<UidRange> take_ids(const BrokerConfig& config) {
   const std::string& directory = config.runtime_directory;
   if (::mkdir(directory.c_str(), 0711) != 0 && errno != EEXIST)
     return fail_errno("make the runtime directory " + directory + " (choose another with --runtime-dir)");
-  return take_uid_range(directory, config.uid_span.first, config.uid_span.last);
+  return take_uid_range(directory, config.uid_span.first, config.uid_span.last, limits::kRangeFreeWithin);
 }
 
 void warn_of_limits(const RunRecord& record) {
@@ -84,6 +85,7 @@ class Run {
  public:
   Run(const Options& options, RunRecord& record) : options_(options), record_(record) {}
   Result<> go();
+  void wait_until_gone();
 
  private:
   Result<> open_session();
@@ -98,6 +100,7 @@ class Run {
   std::optional<PrivateBroker> broker_;  // before the session: it ends after it
   std::optional<Sandbox> sandbox_;
   std::optional<BrokerSession> session_;
+  bool has_run_ = false;
 };
 
 // A wait of the time before the worker runs: ends early when init fails, when the caller gives up, or by its deadline.
@@ -160,8 +163,12 @@ Result<> Run::go() {
   warn_of_limits(record_);
   Supervisor supervisor(plan, *sandbox_, *signals_, session_ ? &*session_ : nullptr);
   record_.outcome = supervisor.run();
-  if (session_) session_->wait_until_done(limits::kSessionEndDeadline);
+  has_run_ = true;
   return {};
+}
+
+void Run::wait_until_gone() {
+  if (has_run_ && session_) wait_for_session_end(*session_, *signals_, record_.outcome);
 }
 
 }  // namespace
@@ -176,11 +183,15 @@ void complain(const std::string& what) {
 
 int run(const Options& options) {
   RunRecord record{.profile = options.subject};
-  const auto outcome = Run(options, record).go();
-  if (!outcome) record.outcome = Outcome{.ended = Outcome::Ended::NotBuilt, .reason = outcome.error().text()};
-  if (record.outcome.dropped_output_bytes > 0)
-    complain(std::to_string(record.outcome.dropped_output_bytes) + " bytes of the worker's output were dropped");
-  if (!record.outcome.reason.empty()) complain(record.outcome.reason);
+  {
+    Run running(options, record);
+    const auto outcome = running.go();
+    if (!outcome) record.outcome = Outcome{.ended = Outcome::Ended::NotBuilt, .reason = outcome.error().text()};
+    if (record.outcome.dropped_output_bytes > 0)
+      complain(std::to_string(record.outcome.dropped_output_bytes) + " bytes of the worker's output were dropped");
+    if (!record.outcome.reason.empty()) complain(record.outcome.reason);
+    running.wait_until_gone();
+  }
   if (options.status_fd) write_status(*options.status_fd, record);
   return record.outcome.exit_code();
 }

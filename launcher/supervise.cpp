@@ -17,9 +17,9 @@ namespace {
 constexpr std::array kForwarded = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGQUIT, SIGWINCH};
 constexpr int kCouldNotBeBuilt = 125;
 
-bool asks_to_end(int signal) { return signal == SIGTERM || signal == SIGINT || signal == SIGHUP || signal == SIGQUIT; }
-
 }  // namespace
+
+bool asks_to_end(int signal) { return signal == SIGTERM || signal == SIGINT || signal == SIGHUP || signal == SIGQUIT; }
 
 int Outcome::exit_code() const {
   switch (ended) {

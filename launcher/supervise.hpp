@@ -37,6 +37,8 @@ class Signals {
   UniqueFd descriptor_;
 };
 
+bool asks_to_end(int signal);
+
 class Supervisor {
  public:
   // `session` may be null. Both outlive the supervisor.

@@ -230,14 +230,16 @@ Result<Inspected> read_inspect(std::string_view body) {
 Result<std::vector<ListedContainer>> read_list(std::string_view body) {
   JsonReader json(body);
   std::vector<ListedContainer> list;
-  bool whole = true;
+  bool whole = true, too_many = false;
   json.array([&] {
     ListedContainer entry;
     read_listed(json, entry);
-    if (entry.id.empty() || list.size() >= limits::kMaxListedContainers) whole = false;
+    if (entry.id.empty()) whole = false;
+    else if (list.size() >= limits::kMaxListedContainers) too_many = true;
     else list.push_back(std::move(entry));
   });
   if (!json.finished() || !whole) return malformed("a list of containers");
+  if (too_many) return fail_errno("read dockerd's list of containers: it is too long", EMSGSIZE);
   return list;
 }
 

@@ -188,18 +188,55 @@ std::string render_resize(const ContainerId& id, unsigned height, unsigned width
   return post(container(id, "/resize?h=").append(std::to_string(height)).append("&w=").append(std::to_string(width)));
 }
 
-std::string render_remove(const ContainerId& id, Force force) {
-  std::string path = container(id, "?v=1&force=").append(flag(force == Force::Yes));
+namespace {
+
+std::string remove(std::string path, Force force) {
+  path.append("?v=1&force=").append(flag(force == Force::Yes));
   return start_line("DELETE", path).append(kHost).append("\r\n");
 }
 
+JsonWriter begin_filters(std::string_view broker, const SessionId& session) {
+  JsonWriter filters;
+  filters.begin_object().key("label").begin_array();
+  filters.text(std::string(kBrokerLabel).append("=").append(broker));
+  filters.text(std::string(kSessionLabel).append("=").append(session.text()));
+  filters.end_array();
+  return filters;
+}
+
+std::string list(JsonWriter filters) {
+  return get("/containers/json?all=1&filters=" + percent(filters.end_object().take()));
+}
+
+}  // namespace
+
+std::string render_remove(const ContainerId& id, Force force) { return remove(container(id, ""), force); }
+std::string render_remove_named(std::string_view dockerd_name, Force force) {
+  return remove("/containers/" + percent(dockerd_name), force);
+}
+
 std::string render_list(std::string_view broker, const SessionId& session) {
-  JsonWriter filter;
-  filter.begin_object().key("label").begin_array();
-  filter.text(std::string(kBrokerLabel).append("=").append(broker));
-  filter.text(std::string(kSessionLabel).append("=").append(session.text()));
-  filter.end_array().end_object();
-  return get("/containers/json?all=1&filters=" + percent(filter.take()));
+  return list(begin_filters(broker, session));
+}
+
+// dockerd takes a name in a filter for a regular expression, and matches it with the slash and without.
+std::string render_list_named(std::string_view broker, const SessionId& session, std::string_view dockerd_name) {
+  std::string pattern = "^/";
+  for (const char c : dockerd_name) {
+    if (c == '.') pattern += '\\';
+    pattern += c;
+  }
+  JsonWriter filters = begin_filters(broker, session);
+  filters.key("name").begin_array().text(pattern + "$").end_array();
+  return list(std::move(filters));
+}
+
+std::string render_list_of(std::string_view broker, const SessionId& session, std::span<const ContainerId> ids) {
+  JsonWriter filters = begin_filters(broker, session);
+  filters.key("id").begin_array();
+  for (const ContainerId& id : ids) filters.text(id.text());
+  filters.end_array();
+  return list(std::move(filters));
 }
 
 }  // namespace sallyport::engine

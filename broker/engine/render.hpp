@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -60,7 +61,11 @@ std::string render_resize(const ContainerId& id, unsigned height, unsigned width
 std::string render_inspect(const ContainerId& id);
 enum class Force : bool { No, Yes };
 std::string render_remove(const ContainerId& id, Force force);  // with its anonymous volumes
+std::string render_remove_named(std::string_view dockerd_name, Force force);
 // Only containers with our labels; a label is forgeable by an image, so the answer still has to match a record.
 std::string render_list(std::string_view broker, const SessionId& session);
+// Of them, the one of exactly this name at dockerd; those of these ids.
+std::string render_list_named(std::string_view broker, const SessionId& session, std::string_view dockerd_name);
+std::string render_list_of(std::string_view broker, const SessionId& session, std::span<const ContainerId> ids);
 
 }  // namespace sallyport::engine

@@ -1,3 +1,5 @@
+#include <utility>
+
 #include "broker/api/names.hpp"
 #include "broker/keeper/answers.hpp"
 #include "broker/keeper/random_hex.hpp"
@@ -22,8 +24,14 @@ std::string object_of(const CreateContainer& ask) {
 net::awaitable<Verdict> decide_with_current_ledger(const Call& call, const CreateContainer& ask) {
   Verdict verdict = decide_create(ask, call.session->profile, call.session->ledger);
   if (!verdict || (verdict->status != 409 && !verdict->rule.starts_with("docker.budget."))) co_return verdict;
-  (void)co_await refresh_ledger(call.services, call.session, call.in_flight->exchange);  // else it stays as it was
-  co_return decide_create(ask, call.session->profile, call.session->ledger);
+  const auto current = co_await refresh_ledger(call.services, call.session, call.in_flight->exchange);
+  verdict = decide_create(ask, call.session->profile, call.session->ledger);
+  if (current || !verdict) co_return verdict;
+  log::warning("session " + call.session->id.text() +
+               ": which of its containers are gone is not known, and all count: " + current.error().text());
+  verdict->message += "; dockerd could not be asked which of them are gone, so all count (" +
+                      engine::explain_transport(current.error().code).message.value + ")";
+  co_return verdict;
 }
 
 Owned reserve(const Call& call, const CreateContainer& ask) {
@@ -66,10 +74,16 @@ net::awaitable<std::expected<engine::ContainerPlan, Failed>> plan(const Call& ca
 net::awaitable<void> clear_up(Services& services, SessionPtr session, Owned owned) {
   Leftovers leftovers{{dockerd_name(session->id, owned->name), owned->id.text()}};
   const auto settled = Clock::now() + kLateCreate;
+  std::string said;
   while (!leftovers.empty()) {
     co_await async::sleep_for(std::chrono::seconds(1));
     if (session->is_ending) co_return;  // which looks for it itself
-    (void)co_await remove_containers(services.docker, services.broker, session->id, leftovers, Clock::now() > settled);
+    const auto removed =
+        co_await remove_containers(services.docker, services.broker, session->id, leftovers, Clock::now() > settled);
+    const std::string why = removed ? "" : removed.error().text();
+    if (std::exchange(said, why) != why && !why.empty())
+      log::warning("session " + session->id.text() + ", a create without an answer: " + why +
+                   "; its name stays taken until it is done");
   }
   forget(*session, owned);
 }

@@ -46,9 +46,14 @@ AnswerTask answer(Call call, protocol::InspectContainer ask) {
 AnswerTask answer(Call call, protocol::ListContainers ask) {
   if (const Refused refused = admit(call, "")) co_return *refused;
   if (const Refused refused = grant(call, "", Weight::Read)) co_return *refused;
-  auto listed = co_await refresh_ledger(call.services, call.session, call.in_flight->exchange);
-  if (!listed) co_return engine::explain_transport(listed.error().code);
-  for (engine::ListedContainer& entry : *listed) {
+  auto view = co_await refresh_ledger(call.services, call.session, call.in_flight->exchange);
+  if (!view) co_return engine::explain_transport(view.error().code);
+  if (!view->too_large.empty())
+    co_return protocol::Failed{502,
+                               "sallyport: what dockerd says of container " + view->too_large.front()->name.text() +
+                                   " alone is larger than this broker reads; remove it to list the others",
+                               0};
+  for (engine::ListedContainer& entry : view->listed) {
     // Only what the ledger has: labels of ours are no proof. By the whole id, so no prefix can match.
     const auto reference = ContainerName::parse(entry.id.text());
     const Owned owned = reference ? call.session->ledger.find(*reference) : nullptr;

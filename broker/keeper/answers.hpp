@@ -58,9 +58,12 @@ bool send_reply_now(Services& services, const SessionPtr& session, protocol::Req
 net::awaitable<void> send_reply(Services& services, SessionPtr session, protocol::RequestId id,
                                 const protocol::Reply& reply, const UniqueFd& fd);
 
-// Forgets containers that are gone from dockerd (AutoRemove removes them without us).
-net::awaitable<Result<std::vector<engine::ListedContainer>>> refresh_ledger(Services& services, SessionPtr session,
-                                                                            engine::Exchange& exchange);
+struct LedgerView {
+  std::vector<engine::ListedContainer> listed;  // with our labels: not each is the session's
+  std::vector<Owned> too_large;                 // they are there, and what dockerd says of each is more than we read
+};
+// Forgets containers that are gone from dockerd (AutoRemove removes them without us), however many there are.
+net::awaitable<Result<LedgerView>> refresh_ledger(Services& services, SessionPtr session, engine::Exchange& exchange);
 void forget(Session& session, const Owned& owned);
 
 }  // namespace sallyport::keeper

@@ -1,4 +1,7 @@
+#include <algorithm>
 #include <boost/asio/post.hpp>
+#include <set>
+#include <span>
 #include <utility>
 
 #include "broker/api/names.hpp"
@@ -71,21 +74,60 @@ void forget(Session& session, const Owned& owned) {
     log::warning(written.error().text());
 }
 
-net::awaitable<Result<std::vector<engine::ListedContainer>>> refresh_ledger(Services& services, SessionPtr session,
-                                                                            engine::Exchange& exchange) {
-  const std::vector<Owned> before = session->ledger.all();
-  std::vector<Owned> known;
-  for (const Owned& owned : before)
-    if (!owned->id.empty()) known.push_back(owned);
-  const auto reply = CO_TRY(co_await services.docker.ask(engine::render_list(services.broker, session->id), exchange));
+namespace {
+
+using Listed = std::vector<engine::ListedContainer>;
+
+net::awaitable<Result<Listed>> list(Services& services, std::string request, engine::Exchange& exchange) {
+  const auto reply = CO_TRY(co_await services.docker.ask(std::move(request), exchange));
   if (reply.status != 200) co_return fail_errno("list containers", EPROTO);
-  auto listed = CO_TRY(engine::read_list(reply.body));
-  for (const Owned& owned : known) {
-    bool is_there = false;
-    for (const auto& entry : listed) is_there |= entry.id == owned->id;
-    if (!is_there) forget(*session, owned);
+  co_return engine::read_list(reply.body);
+}
+
+// How much of a list one entry takes is up to the session and its images: what is too large together is asked for in
+// parts, down to one container. A list of none is two bytes, so that one whose entry alone is too large is there.
+net::awaitable<Result<>> list_in_parts(Services& services, SessionPtr session, const std::vector<Owned>& known,
+                                       engine::Exchange& exchange, LedgerView& view) {
+  std::vector<std::span<const Owned>> parts;
+  for (std::size_t at = 0; at < known.size(); at += limits::kListedByIdAtOnce)
+    parts.push_back(std::span(known).subspan(at, std::min(limits::kListedByIdAtOnce, known.size() - at)));
+  while (!parts.empty()) {
+    const std::span<const Owned> part = parts.back();
+    parts.pop_back();
+    std::vector<ContainerId> ids;
+    for (const Owned& owned : part) ids.push_back(owned->id);
+    auto listed = co_await list(services, engine::render_list_of(services.broker, session->id, ids), exchange);
+    if (!listed && listed.error().code != EMSGSIZE) co_return std::unexpected(listed.error());
+    if (listed) {
+      std::ranges::move(*listed, std::back_inserter(view.listed));
+    } else if (part.size() == 1) {
+      view.too_large.push_back(part.front());
+    } else {
+      parts.push_back(part.first(part.size() / 2));
+      parts.push_back(part.subspan(part.size() / 2));
+    }
   }
-  co_return listed;
+  co_return Result<>{};
+}
+
+}  // namespace
+
+net::awaitable<Result<LedgerView>> refresh_ledger(Services& services, SessionPtr session, engine::Exchange& exchange) {
+  std::vector<Owned> known;
+  for (const Owned& owned : session->ledger.all())
+    if (!owned->id.empty()) known.push_back(owned);
+  LedgerView view;
+  auto whole = co_await list(services, engine::render_list(services.broker, session->id), exchange);
+  if (whole) view.listed = std::move(*whole);
+  else if (whole.error().code != EMSGSIZE) co_return std::unexpected(whole.error());
+  else CO_TRY(co_await list_in_parts(services, session, known, exchange, view));
+  std::set<std::string_view> there;
+  for (const auto& entry : view.listed) there.insert(entry.id.text());
+  for (const Owned& owned : view.too_large) there.insert(owned->id.text());
+  // Only what was known before the list was made: one that is younger is not on it, and is there.
+  for (const Owned& owned : known)
+    if (!there.contains(owned->id.text())) forget(*session, owned);
+  co_return view;
 }
 
 namespace {

@@ -65,8 +65,7 @@ net::awaitable<void> kill_session(Services& services, async::Channel& control, c
     (void)control.send(encode_message(FromKeeper(handshake::Done{})));
   } else {
     refuse(services, control, nullptr,
-           "it ends, and has not ended yet: its containers, or processes, are still being removed; the broker's log "
-           "says why");
+           "it ends, and has not ended yet: " + session->end_step + "; the broker goes on, and its log says more");
   }
 }
 

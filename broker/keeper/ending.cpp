@@ -14,8 +14,9 @@ namespace spawner = protocol::spawner;
 
 namespace {
 
-constexpr std::chrono::milliseconds kRetry{200};
-constexpr std::chrono::seconds kCancelled{1};  // a cancelled task ends with the next turn of the loop
+constexpr std::chrono::milliseconds kFirstRetry{200};
+constexpr std::chrono::milliseconds kLastRetry{2000};  // dockerd's first answer after it was away is not to be late
+constexpr std::chrono::seconds kCancelled{1};          // a cancelled task ends with the next turn of the loop
 
 // Everything that the session could still do or wait for. A create that dockerd has is not among it
 // (answer_create.cpp): its answer says what there is to remove.
@@ -52,8 +53,12 @@ void tell_launcher_why(Session& session) {
   (void)session.control->send(encode_message(handshake::FromKeeper(handshake::Ended{session.end_reason})));
 }
 
-void let_launcher_go(Session& session) {
+// `left`: what the launcher need not wait for; "" where everything is gone.
+void let_launcher_go(Session& session, const std::string& left = "") {
   if (!session.control || !session.control->is_open()) return;
+  if (!left.empty())
+    (void)session.control->send(
+        encode_message(handshake::FromKeeper(handshake::LeftBehind{left.substr(0, limits::kMaxReasonBytes)})));
   if (session.worker_ended) (void)session.control->send(encode_message(handshake::FromKeeper(handshake::Done{})));
   session.control->close();
 }
@@ -90,18 +95,21 @@ bool only_intents_are_left(const Session& session) {
 // All but the intents of which dockerd shows nothing for kIntentsSettle.
 net::awaitable<void> remove_all_containers(Services& services, const SessionPtr& session) {
   const auto settled = Clock::now() + kIntentsSettle;
-  bool said = false;
+  auto pause = kFirstRetry;
+  std::string said;
   while (session->ledger.count() > 0) {
     const bool has_settled = Clock::now() > settled;
     const auto removed = co_await remove_once(services, session, Which::All);
     if (removed && has_settled && only_intents_are_left(*session)) break;
     if (session->ledger.count() == 0) break;
-    if (!removed && !said && Clock::now() > settled) {
-      said = true;
-      log::warning("session " + session->id.text() + ": " + removed.error().text() + "; trying until it is done");
-      let_launcher_go(*session);  // it need not wait for a dockerd that is away
+    if (!removed && Clock::now() > settled) {
+      session->end_step = removed.error().text();
+      if (std::exchange(said, session->end_step) != session->end_step)
+        log::warning("session " + session->id.text() + ": " + said + "; trying until it is done");
+      let_launcher_go(*session, said);  // it need not wait for a dockerd that is away
+      pause = std::min(2 * pause, kLastRetry);
     }
-    co_await async::sleep_for(kRetry);
+    co_await async::sleep_for(pause);
   }
 }
 
@@ -122,17 +130,23 @@ void write_closing_records(Services& services, Session& session) {
 }
 
 net::awaitable<void> run_ending(Services& services, SessionPtr session) {
+  session->end_step = "its processes are being killed";
   // What could not be killed is killed, or found dead, with the cgroup's removal below.
   const auto killed = co_await services.spawner.ask(spawner::KillProcesses{session->id});
   if (!killed) log::error("session " + session->id.text() + ": " + killed.error().text());
+  session->end_step = "its " + std::to_string(session->ledger.count()) + " containers are being removed";
   // What is known already does not wait for a create that dockerd is slow to answer.
   (void)co_await remove_once(services, session, Which::OnlyKnown);  // what of it fails is tried again below
+  session->end_step = "dockerd has not answered all its creates";
   co_await settle_creates(session);
+  session->end_step = "its last containers are being removed";
   co_await remove_all_containers(services, session);
+  session->end_step = "its cgroup is being removed";
   const auto removed =
       co_await services.spawner.remove_cgroup({session->id, session->systemd_cgroups}, [&](const std::string& why) {
-        log::error("session " + session->id.text() + " keeps its uids: " + why);
-        let_launcher_go(*session);  // it need not wait for what it cannot help
+        session->end_step = "it keeps its uids: " + why;
+        log::error("session " + session->id.text() + ": " + session->end_step);
+        let_launcher_go(*session, session->end_step);  // it need not wait for what it cannot help
       });
   if (!removed) co_return log::error("session " + session->id.text() + ": " + removed.error().text());
   write_closing_records(services, *session);
@@ -146,6 +160,12 @@ net::awaitable<void> run_ending(Services& services, SessionPtr session) {
   if (services.on_session_gone) services.on_session_gone();
 }
 
+net::awaitable<void> say_if_it_takes_long(SessionPtr session) {
+  if (co_await session->ended.wait(limits::kSessionEndDeadline)) co_return;
+  log::warning("session " + session->id.text() + " has not ended after " +
+               std::to_string(limits::kSessionEndDeadline.count()) + " s: " + session->end_step);
+}
+
 }  // namespace
 
 void end_session(Services& services, const SessionPtr& session, std::string rule, std::string reason) {
@@ -157,6 +177,7 @@ void end_session(Services& services, const SessionPtr& session, std::string rule
   tell_launcher_why(*session);
   revoke(*session);
   services.tasks.spawn("end session " + session->id.text(), run_ending(services, session));
+  services.tasks.spawn("long end of session " + session->id.text(), say_if_it_takes_long(session));
 }
 
 }  // namespace sallyport::keeper

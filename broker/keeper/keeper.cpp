@@ -72,6 +72,7 @@ class Keeper {
     services_.tasks.spawn("deadlines", services_.docker.watch_deadlines());
     services_.tasks.spawn("hangups", services_.hangups.run());
     services_.tasks.spawn("signals", wait_for_signals());
+    know_what_is_left(services_, left);
     services_.tasks.spawn("reaper", reap_all(std::move(left), inputs.reap_only));
     if (inputs.control_listener)
       services_.tasks.spawn("control socket", accept_control(services_, std::move(inputs.control_listener)));
@@ -143,7 +144,8 @@ class Keeper {
   }
   net::awaitable<void> give_up() {
     co_await async::sleep_for(kReapOnlyWithin);
-    log::error("what an earlier broker left is still there: dockerd does not answer, or processes do not end");
+    for (const auto& [id, left] : services_.left)
+      log::error("session " + id + " of an earlier broker is still there: " + left.why);
     leave(1);
   }
 

@@ -1,6 +1,7 @@
 #include "broker/keeper/late_creates.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "broker/keeper/budget.hpp"
 #include "sallyport/log.hpp"
@@ -13,11 +14,17 @@ constexpr std::chrono::seconds kLookAgain{2};
 
 net::awaitable<void> look(Services& services, SessionId session, LedgerFile ledger, Leftovers intents,
                           Clock::time_point give_up) {
+  std::string said;
   while (!intents.empty()) {
     co_await async::sleep_for(kLookAgain);
-    (void)co_await remove_containers(services.docker, services.broker, session, intents, Clock::now() > give_up);
+    const auto removed =
+        co_await remove_containers(services.docker, services.broker, session, intents, Clock::now() > give_up);
+    const std::string why = removed ? "" : removed.error().text();
+    if (std::exchange(said, why) != why && !why.empty())
+      log::warning("late creates of session " + session.text() + ": " + why + "; trying until it is done");
   }
   ledger.remove();
+  log::info("session " + session.text() + ": none of its late creates is left");
 }
 
 std::int64_t seconds_since_epoch() {

@@ -2,12 +2,14 @@
 
 #include <sys/random.h>
 
+#include <algorithm>
 #include <boost/asio/posix/stream_descriptor.hpp>
 
 #include "broker/keeper/ending.hpp"
 #include "broker/keeper/forwards.hpp"
 #include "broker/keeper/gate_requests.hpp"
 #include "broker/keeper/random_hex.hpp"
+#include "broker/keeper/reaper.hpp"
 #include "sallyport/limits.hpp"
 #include "sallyport/log.hpp"
 
@@ -44,14 +46,38 @@ Result<> record_open(Services& services, Session& session, const Hello& hello) {
   return services.audit.write(record);
 }
 
-net::awaitable<Result<>> wait_until_reaped(Services& services) {
+// Only for what could be in its own way: what still runs, or may yet, under the uids that it would have.
+net::awaitable<Result<>> wait_until_uids_are_free(Services& services, std::uint32_t uid_base) {
   const auto give_up = Clock::now() + limits::kReapedWithin;
-  while (!services.reaped && Clock::now() < give_up) co_await async::sleep_for(std::chrono::milliseconds(50));
-  if (!services.reaped)
-    co_return fail(
-        "what an earlier broker left, containers or processes, has not been removed yet: is dockerd running? The "
-        "broker's log says more");
+  while (left_in_the_way(services, uid_base) != nullptr && Clock::now() < give_up)
+    co_await async::sleep_for(std::chrono::milliseconds(50));
+  if (const LeftSession* left = left_in_the_way(services, uid_base))
+    co_return fail("session " + left->session.text() + ", which an earlier broker left, still has uid range " +
+                   (left->uid_base == 0 ? "(not known)" : std::to_string(left->uid_base)) + ": " + left->why +
+                   "; it is tried until it is done, and the broker's log says what became of it");
   co_return Result<>{};
+}
+
+bool is_full(const Services& services) {
+  return services.sessions.size() >= std::min<std::size_t>(services.config.max_sessions, limits::kMaxSessions);
+}
+
+// Where all places are taken, one of them may be free in a moment: an ending needs no more than that.
+net::awaitable<Result<>> wait_for_a_place(Services& services) {
+  const auto one_is_ending = [&services] {
+    return std::ranges::any_of(services.sessions, [](const auto& entry) { return entry.second->is_ending; });
+  };
+  const auto give_up = Clock::now() + limits::kPlaceFreeWithin;
+  const bool too_many_wait = services.waiting_for_place >= limits::kMaxWaitingForPlace;
+  if (!too_many_wait) ++services.waiting_for_place;
+  while (!too_many_wait && is_full(services) && one_is_ending() && !services.stopping && Clock::now() < give_up)
+    co_await async::sleep_for(std::chrono::milliseconds(5));
+  if (!too_many_wait) --services.waiting_for_place;
+  if (services.stopping) co_return fail("the broker is stopping");
+  if (!is_full(services)) co_return Result<>{};
+  co_return fail("the broker has " + std::to_string(services.sessions.size()) +
+                 " sessions, and max_sessions in broker.toml allows no more" +
+                 (one_is_ending() ? "; one of them is ending, and has not ended yet" : ""));
 }
 
 std::unexpected<Error> ended_meanwhile(const Session& session) {
@@ -60,7 +86,7 @@ std::unexpected<Error> ended_meanwhile(const Session& session) {
 
 // Everything that is written before the first process of the session exists.
 net::awaitable<Result<>> prepare(Services& services, Session& session, const Hello& hello) {
-  CO_TRY(co_await wait_until_reaped(services));  // the uids of what is left must not be used again
+  CO_TRY(co_await wait_until_uids_are_free(services, session.uid_base));
   if (session.profile.docker) {
     const auto facts = co_await services.docker.facts();
     if (!facts) co_return fail("dockerd cannot be used: " + facts.error().text());
@@ -146,10 +172,7 @@ net::awaitable<Result<SessionPtr>> open_session(Services& services, Hello hello,
   if (hello.message.version != handshake::kVersion)
     co_return fail("the launcher speaks another version of the handshake");
   CO_TRY(may_open(hello.peer, hello.message.profile, services.config));
-  if (services.stopping) co_return fail("the broker is stopping");
-  if (services.sessions.size() >= std::min<std::size_t>(services.config.max_sessions, limits::kMaxSessions))
-    co_return fail("the broker has " + std::to_string(services.sessions.size()) +
-                   " sessions, and max_sessions in broker.toml allows no more");
+  CO_TRY(co_await wait_for_a_place(services));  // and nothing suspends until it is taken
   Profile profile = CO_TRY(load_profile(services.config.profile_directory, hello.message.profile));
   CO_TRY(check_against(profile, services.config));
   CO_TRY(check_hello(hello.message, profile, hello.peer));

@@ -1,5 +1,6 @@
 // TRUSTED SIDE. Removes what earlier brokers with our id left: by their ledgers in the state directory. A container
-// counts as theirs only by a record there, never by its labels alone, which any image can carry.
+// counts as theirs only by a record there, never by its labels alone, which any image can carry. First everything that
+// runs is killed by its cgroup, for all sessions at once; then each is removed, and none holds up another.
 #pragma once
 
 #include <vector>
@@ -9,9 +10,15 @@
 
 namespace sallyport::keeper {
 
-// Goes on until nothing is left, however long dockerd is away; then services.reaped is set. A create whose outcome is
-// still unknown is looked for after that (late_creates.hpp). `on_bug` ends the broker: nothing is known of what is
-// left.
+// Before any session is opened: so that who opens one hears what is in its way.
+void know_what_is_left(Services& services, const std::vector<LeftLedger>& left);
+
+// What is in the way of a session with these uids; null where nothing is. 0, the spawner chooses: it gives out no range
+// that was left.
+const LeftSession* left_in_the_way(const Services& services, std::uint32_t uid_base);
+
+// Goes on until nothing is left, however long dockerd is away. A create whose outcome is still unknown is looked for
+// after that (late_creates.hpp). `on_bug` ends the broker: nothing is known of what is left.
 net::awaitable<void> reap(Services& services, std::vector<LeftLedger> left, async::TaskGroup::OnBug on_bug);
 
 }  // namespace sallyport::keeper

@@ -2,94 +2,125 @@
 
 #include <algorithm>
 #include <memory>
-#include <vector>
+#include <set>
 
 #include "broker/async/tasks.hpp"
 #include "broker/engine/read_reply.hpp"
 #include "broker/engine/render.hpp"
+#include "broker/keeper/places.hpp"
 #include "sallyport/log.hpp"
 
 namespace sallyport::keeper {
 
 namespace {
 
+// Of the text of an error of dockerd's.
+constexpr std::size_t kMaxCauseBytes = 400;
+
 // Shared with the removals: whoever waits for them may be cancelled, and is gone before they have ended.
 struct Removals {
-  std::vector<std::string> gone;  // names
-  Result<> outcome;
+  engine::DockerClient& docker;
+  std::string broker;
+  SessionId session;
+  bool intents_may_be_dropped;
+  std::set<std::string> gone;                 // names
+  std::map<std::string, std::string> failed;  // name -> what and why
 };
 
-// Who said that the container is there. dockerd lists one that it is making before it knows it by its id (moby 20.10,
-// daemon/create.go: setHostConfig makes it visible, Register later makes it known), so that "no such container" about a
-// listed one is no proof that it is gone: its create goes on. One whose create was answered is known.
+// Who said that the container is there. dockerd lists one that it is making before it knows it by its id or name (moby
+// 20.10 and later, daemon/create.go: setHostConfig makes it visible, Register later makes it known), so that "no such
+// container" about a listed one is no proof that it is gone: its create goes on. One whose create was answered is
+// known.
 enum class KnownBy { ItsCreate, AList };
 
-struct ToRemove {
-  std::string name;
-  ContainerId id;
-  KnownBy known_by;
-};
-
-net::awaitable<void> remove_one(engine::DockerClient& docker, ToRemove container, std::shared_ptr<Removals> removals) {
-  const ContainerId& id = container.id;
-  Result<>& outcome = removals->outcome;
+net::awaitable<void> remove_it(std::shared_ptr<Removals> removals, std::string name, std::string request,
+                               KnownBy known_by) {
   engine::Exchange exchange;
-  const auto reply = co_await docker.ask(engine::render_remove(id, engine::Force::Yes), exchange);
+  const auto reply = co_await removals->docker.ask(std::move(request), exchange);
   if (!reply) {
-    outcome = std::unexpected(reply.error());
-  } else if (reply->status == 404 && container.known_by == KnownBy::AList) {
-    log::debug("container " + id.text() + " is still being made");
+    removals->failed[name] = reply.error().text();
+  } else if (reply->status == 404 && known_by == KnownBy::AList) {
+    log::debug("container " + name + " is still being made");
   } else if (reply->status == 204 || reply->status == 404) {
-    removals->gone.push_back(std::move(container.name));
-  } else if (reply->status != 409) {  // 409: its removal is in progress; ask again
-    outcome = fail("remove container " + id.text() + ": dockerd answered " + std::to_string(reply->status));
-  } else if (outcome) {
-    outcome = fail("remove container " + id.text() + ": its removal is in progress");
+    removals->gone.insert(name);
+  } else if (reply->status == 409) {
+    removals->failed[name] = "its removal is in progress";
+  } else {
+    removals->failed[name] = "dockerd answered " + std::to_string(reply->status) + ": " +
+                             engine::read_error_message(reply->body).substr(0, kMaxCauseBytes);
   }
 }
 
-// The intents that dockerd lists.
-net::awaitable<Result<std::vector<ToRemove>>> find_intents(engine::DockerClient& docker, const std::string& broker,
-                                                           const SessionId& session, Leftovers& leftovers,
-                                                           bool may_drop) {
+// An intent is asked for by its name, with our labels. Neither an inspection nor a list of one is bounded: both repeat
+// what the client and the image wrote, six bytes for one of theirs. But a list that holds nothing is two bytes, so one
+// that is too large to be read says as much as one that can be: the container is there.
+net::awaitable<void> remove_intent(std::shared_ptr<Removals> removals, std::string name) {
   engine::Exchange exchange;
-  const auto reply = CO_TRY(co_await docker.ask(engine::render_list(broker, session), exchange));
-  if (reply.status != 200) co_return fail("list containers: dockerd answered " + std::to_string(reply.status));
-  const auto listed = CO_TRY(engine::read_list(reply.body));
-  std::vector<ToRemove> found;
-  for (auto entry = leftovers.begin(); entry != leftovers.end();) {
-    const auto& [name, id] = *entry;
-    const auto at = std::ranges::find(listed, name, &engine::ListedContainer::name);
-    if (id.empty() && at != listed.end()) found.push_back({name, at->id, KnownBy::AList});
-    if (id.empty() && at == listed.end() && may_drop) entry = leftovers.erase(entry);
-    else ++entry;
+  const auto reply =
+      co_await removals->docker.ask(engine::render_list_named(removals->broker, removals->session, name), exchange);
+  const bool is_too_large = !reply && reply.error().code == EMSGSIZE;
+  if (!reply && !is_too_large) {
+    removals->failed[name] = reply.error().text();
+    co_return;
   }
-  co_return found;
+  if (reply && reply->status != 200) {
+    removals->failed[name] = "list it: dockerd answered " + std::to_string(reply->status);
+    co_return;
+  }
+  std::string request = engine::render_remove_named(name, engine::Force::Yes);
+  if (reply) {
+    const auto listed = engine::read_list(reply->body);
+    if (!listed) {
+      removals->failed[name] = listed.error().text();
+      co_return;
+    }
+    const auto at = std::ranges::find(*listed, name, &engine::ListedContainer::name);
+    if (at == listed->end()) {
+      if (removals->intents_may_be_dropped) removals->gone.insert(name);
+      co_return;
+    }
+    request = engine::render_remove(at->id, engine::Force::Yes);
+  }
+  co_await remove_it(removals, name, std::move(request), KnownBy::AList);
+}
+
+net::awaitable<void> remove_one(std::shared_ptr<Removals> removals, std::string name, std::string text,
+                                [[maybe_unused]] Places::Place place) {
+  const auto id = ContainerId::parse(text);
+  if (!id) co_return co_await remove_intent(removals, std::move(name));
+  co_await remove_it(removals, std::move(name), engine::render_remove(*id, engine::Force::Yes), KnownBy::ItsCreate);
+}
+
+Result<> outcome_of(const Removals& removals, const Leftovers& leftovers) {
+  if (removals.failed.empty()) return {};
+  const auto& [name, why] = *removals.failed.begin();
+  const auto known = leftovers.find(name);
+  const std::string id = known == leftovers.end() ? "" : known->second.substr(0, 12);
+  std::string text = "container " + name + (id.empty() ? "" : " (" + id + ")") + " is left: " + why;
+  if (removals.failed.size() > 1) text += "; and " + std::to_string(removals.failed.size() - 1) + " more";
+  return fail(std::move(text));
 }
 
 }  // namespace
 
 net::awaitable<Result<>> remove_containers(engine::DockerClient& docker, std::string broker, SessionId session,
                                            Leftovers& leftovers, bool intents_may_be_dropped) {
-  std::vector<ToRemove> containers;
-  if (std::ranges::any_of(leftovers, [](const auto& entry) { return entry.second.empty(); }))
-    containers = CO_TRY(co_await find_intents(docker, broker, session, leftovers, intents_may_be_dropped));
-  for (const auto& [name, text] : leftovers)
-    if (const auto id = ContainerId::parse(text)) containers.push_back({name, *id, KnownBy::ItsCreate});
-
-  const auto removals = std::make_shared<Removals>();
-  async::TaskGroup tasks(co_await net::this_coro::executor,
-                         [removals](const std::string& task, const std::string& what) {
-                           log::error("task \"" + task + "\" failed: " + what);
-                           removals->outcome = fail(task + ": " + what);
-                         });
-  for (const ToRemove& container : containers) {
-    while (tasks.running() >= limits::kMaxRemovedAtOnce) co_await async::sleep_for(std::chrono::milliseconds(5));
-    tasks.spawn("remove a container", remove_one(docker, container, removals));
+  std::shared_ptr<Removals> removals(
+      new Removals{docker, std::move(broker), std::move(session), intents_may_be_dropped, {}, {}});
+  const auto executor = co_await net::this_coro::executor;
+  Places places(executor, limits::kMaxRemovedAtOnce, limits::kKeepsPlace);
+  async::TaskGroup tasks(executor, [removals](const std::string& task, const std::string& what) {
+    log::error("task \"" + task + "\" failed: " + what);
+    removals->failed[task] = what;
+  });
+  const Leftovers asked = leftovers;
+  for (const auto& [name, id] : asked) {
+    Places::Place place = co_await places.take();
+    tasks.spawn("remove " + name, remove_one(removals, name, id, std::move(place)));
   }
   co_await tasks.wait_until_empty();
   for (const std::string& name : removals->gone) leftovers.erase(name);
-  co_return removals->outcome;
+  co_return outcome_of(*removals, leftovers);
 }
 
 }  // namespace sallyport::keeper

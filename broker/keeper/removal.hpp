@@ -1,5 +1,5 @@
 // TRUSTED SIDE. Kills and removes containers by id, and finds by name and label what a create may have left without
-// one.
+// one. No answer that it needs grows with what a session, or this host, has: each container is asked for alone.
 #pragma once
 
 #include <chrono>
@@ -23,9 +23,10 @@ inline constexpr std::chrono::seconds kIntentsSettle{3};
 // ...and it is looked for this long: only a list made later drops an intent.
 inline constexpr std::chrono::minutes kLateCreate{10};
 
-// Removes what it can, all at once, and takes it out of `leftovers`. An intent is taken out when its container has been
-// removed, or when `intents_may_be_dropped` and a list that dockerd made since does not show it. Error: dockerd is
-// away, or refuses; to be called again. Without one, all that is left are intents.
+// Removes what it can, kMaxRemovedAtOnce at a time, and takes it out of `leftovers`. An intent is taken out when its
+// container has been removed, or when `intents_may_be_dropped` and a list that dockerd made since does not show it.
+// Error: which container is left first, and why; dockerd is away, or refuses; to be called again. Without one, all that
+// is left are intents.
 net::awaitable<Result<>> remove_containers(engine::DockerClient& docker, std::string broker, SessionId session,
                                            Leftovers& leftovers, bool intents_may_be_dropped);
 

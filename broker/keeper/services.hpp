@@ -11,11 +11,19 @@
 #include "broker/keeper/audit.hpp"
 #include "broker/keeper/hangup_watch.hpp"
 #include "broker/keeper/spawner_client.hpp"
+#include "sallyport/ids.hpp"
 #include "sallyport/profile/config.hpp"
 
 namespace sallyport::keeper {
 
 class Session;
+
+// A session of an earlier broker of which containers or processes may be left.
+struct LeftSession {
+  SessionId session;
+  std::uint32_t uid_base = 0;  // 0: not known
+  std::string why;             // it has not been removed yet: for people
+};
 
 struct Services {
   net::any_io_executor executor;
@@ -27,7 +35,8 @@ struct Services {
   HangupWatch hangups;
   async::TaskGroup tasks;                                    // what outlives a session: accepting, ending, reaping
   std::map<std::string, std::shared_ptr<Session>> sessions;  // by id, until they are cleaned up
-  bool reaped = false;                                       // what earlier brokers left has been removed
+  std::map<std::string, LeftSession> left;                   // by id, until they are reaped
+  std::size_t waiting_for_place = 0;                         // openers
   bool stopping = false;
   std::function<void()> on_session_gone;  // the last step of an ending
 };

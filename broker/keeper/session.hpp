@@ -99,7 +99,8 @@ class Session {
   std::string worker_status;  // for the closing record
   std::string end_rule;
   std::string end_reason;
-  OneShot<bool> ended;  // everything of the session is gone
+  std::string end_step;  // what its ending is at: for whoever asks why it has not ended
+  OneShot<bool> ended;   // everything of the session is gone
 };
 using SessionPtr = std::shared_ptr<Session>;
 

@@ -20,34 +20,33 @@ net::awaitable<void> SpawnerClient::receive(OnChildEnded on_child_ended, OnDialD
       why = received ? "the spawner has ended" : received.error().text();
       break;
     }
-    auto message = decode_message<spawner::FromSpawner>(received->bytes);
-    if (!message) {
-      why = "the spawner sent what cannot be read: " + message.error().text();
+    auto answer = decode_message<spawner::FromSpawnerEnvelope>(received->bytes);
+    if (!answer) {
+      why = "the spawner sent what cannot be read: " + answer.error().text();
       break;
     }
-    if (const auto* ended = std::get_if<spawner::ChildEnded>(&*message)) {
+    if (const auto* ended = std::get_if<spawner::ChildEnded>(&answer->message)) {
       on_child_ended(*ended);
-    } else if (const auto* dialed = std::get_if<spawner::DialDone>(&*message)) {
+    } else if (const auto* dialed = std::get_if<spawner::DialDone>(&answer->message)) {
       on_dial_done(*dialed, received->fds.size() == 1 ? std::move(received->fds[0]) : UniqueFd());
-    } else if (waiting_.empty()) {
+    } else if (const auto found = waiting_.extract(answer->number); !found.empty()) {
+      found.mapped()->set(std::make_shared<Answer>(std::move(answer->message), std::move(received->fds)));
+    } else {
       why = "the spawner answered what was not asked";
       break;
-    } else {
-      const auto waiting = waiting_.front();
-      waiting_.pop_front();
-      waiting->set(std::make_shared<Answer>(std::move(*message), std::move(received->fds)));
     }
   }
   closed_ = true;
   channel_.close();
-  for (const auto& waiting : waiting_) waiting->set(nullptr);
+  for (const auto& [number, waiting] : waiting_) waiting->set(nullptr);
   waiting_.clear();
   on_closed(why);
 }
 
 net::awaitable<Result<>> SpawnerClient::send(const spawner::ToSpawner& request, const std::vector<int>& fds,
                                              std::shared_ptr<Waiting> waiting) {
-  const std::vector<std::byte> bytes = encode_message(request);
+  const spawner::ToSpawnerEnvelope envelope{waiting ? ++last_number_ : 0, request};
+  const std::vector<std::byte> bytes = encode_message(envelope);
   for (;;) {
     if (closed_) co_return fail("ask the spawner: it has ended");
     const auto sent = channel_.send(bytes, fds);
@@ -55,7 +54,7 @@ net::awaitable<Result<>> SpawnerClient::send(const spawner::ToSpawner& request, 
     if (sent.error().code != EAGAIN) co_return std::unexpected(sent.error());
     CO_TRY(co_await channel_.wait_writable());
   }
-  if (waiting) waiting_.push_back(std::move(waiting));  // in the order of sending: nothing suspends in between
+  if (waiting) waiting_.emplace(envelope.number, std::move(waiting));  // nothing suspends since it was sent
   co_return Result<>{};
 }
 

@@ -1,10 +1,11 @@
 // TRUSTED SIDE. The keeper's end of its channel to the spawner: asks, and hears of ended children and finished dials.
-// Answers come in the order of the requests. When the channel ends the broker ends: without the spawner nothing can be
+// An answer is found by its request's number. When the channel ends the broker ends: without the spawner nothing can be
 // killed any more.
 #pragma once
 
-#include <deque>
+#include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 
@@ -44,7 +45,8 @@ class SpawnerClient {
                                 std::shared_ptr<Waiting> waiting);
   net::any_io_executor executor_;
   async::Channel channel_;
-  std::deque<std::shared_ptr<Waiting>> waiting_;
+  std::map<std::uint32_t, std::shared_ptr<Waiting>> waiting_;  // by the number of the request
+  std::uint32_t last_number_ = 0;
   bool closed_ = false;
 };
 

@@ -1,5 +1,6 @@
 // TRUSTED. What the keeper asks of the spawner, which holds the capabilities but not the Docker socket: a closed set of
-// fixed requests. Answers come in the order of the requests, except ChildEnded and DialDone, which come by themselves.
+// fixed requests. Each answer carries the number of its request and comes as soon as it is known: processes that do not
+// end hold up nobody else's start. ChildEnded and DialDone come by themselves, under the number 0.
 #pragma once
 
 #include <cstdint>
@@ -36,6 +37,14 @@ struct KillProcesses {
   SessionId session;
   auto fields() { return std::tie(session); }
 };
+// A session of an earlier broker: kills what is left of it by its cgroups, and takes the locks of its uid range, so
+// that nobody is given those uids while anything may still run under them. Answered like KillProcesses; the locks are
+// held until its RemoveCgroup has succeeded.
+struct TakeOver {
+  SessionId session;
+  std::uint32_t uid_base = 0;  // 0: not known, and no container of it was ever made
+  auto fields() { return std::tie(session, uid_base); }
+};
 // Removes the session's cgroup in every hierarchy, or its slice; the uid lock is released. Last request of a session,
 // asked again where the answer is SpawnFailed: tried once then, where the first was tried for its whole deadline. Also
 // asked for sessions of an earlier broker, which the spawner does not know.
@@ -44,7 +53,12 @@ struct RemoveCgroup {
   bool systemd_driver = false;
   auto fields() { return std::tie(session, systemd_driver); }
 };
-using ToSpawner = std::variant<StartSession, Dial, KillProcesses, RemoveCgroup>;
+using ToSpawner = std::variant<StartSession, Dial, KillProcesses, TakeOver, RemoveCgroup>;
+struct ToSpawnerEnvelope {
+  std::uint32_t number = 0;  // the keeper's, for the answer
+  ToSpawner message;
+  auto fields() { return std::tie(number, message); }
+};
 
 // Answer to StartSession. Descriptors: gate channel (if has_docker), relay channel (if forwards).
 struct Started {
@@ -77,5 +91,10 @@ struct DialDone {  // with one descriptor if error_code is 0
   auto fields() { return std::tie(session, connection, error_code); }
 };
 using FromSpawner = std::variant<Started, SpawnFailed, ProcessesDead, CgroupRemoved, ChildEnded, DialDone>;
+struct FromSpawnerEnvelope {
+  std::uint32_t number = 0;
+  FromSpawner message;
+  auto fields() { return std::tie(number, message); }
+};
 
 }  // namespace sallyport::protocol::spawner

@@ -24,27 +24,13 @@ void KeeperLink::receive() {
   if (!datagram && datagram.error().code == EAGAIN) return;
   if (!datagram) return lose(datagram.error());
   if (datagram->size == 0) return lose(Error{"the keeper has closed its channel", 0});
-  auto message = decode_message<protocol::spawner::ToSpawner>(std::span(buffer).first(datagram->size));
-  if (!message) return lose(Error{"the keeper broke the protocol (" + message.error().text() + ")", EPROTO});
-  on_request_(Incoming{std::move(*message), std::move(datagram->fds)});
+  auto request = decode_message<protocol::spawner::ToSpawnerEnvelope>(std::span(buffer).first(datagram->size));
+  if (!request) return lose(Error{"the keeper broke the protocol (" + request.error().text() + ")", EPROTO});
+  on_request_(Incoming{request->number, std::move(request->message), std::move(datagram->fds)});
 }
 
-KeeperLink::Slot KeeperLink::next_answer() {
-  slots_.push_back(std::make_shared<std::optional<Outgoing>>());
-  return slots_.back();
-}
-
-void KeeperLink::answer(const Slot& slot, Outgoing outgoing) {
-  *slot = std::move(outgoing);
-  while (!slots_.empty() && slots_.front()->has_value()) {
-    queue_.push_back(std::move(**slots_.front()));
-    slots_.pop_front();
-  }
-  flush();
-}
-
-void KeeperLink::tell(Outgoing outgoing) {
-  queue_.push_back(std::move(outgoing));
+void KeeperLink::answer(std::uint32_t number, Outgoing outgoing) {
+  queue_.push_back({{number, std::move(outgoing.message)}, std::move(outgoing.fds)});
   flush();
 }
 
@@ -52,7 +38,7 @@ void KeeperLink::flush() {
   while (!queue_.empty() && channel_) {
     std::vector<int> fds;
     for (const UniqueFd& fd : queue_.front().fds) fds.push_back(fd.get());
-    const auto sent = send_datagram(channel_.get(), encode_message(queue_.front().message), fds);
+    const auto sent = send_datagram(channel_.get(), encode_message(queue_.front().envelope), fds);
     if (!sent && sent.error().code != EAGAIN) return lose(sent.error());
     if (!sent) break;
     queue_.pop_front();

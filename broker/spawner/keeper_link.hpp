@@ -1,11 +1,11 @@
-// TRUSTED SIDE. The spawner's end of its channel to the keeper. Answers go out in the order of the requests, whenever
-// each becomes known; events go out at once. What does not fit the socket waits here, up to a bound.
+// TRUSTED SIDE. The spawner's end of its channel to the keeper. Answers and events go out as soon as they are known.
+// What does not fit the socket waits here, up to a bound.
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <deque>
 #include <functional>
-#include <memory>
 #include <optional>
 #include <vector>
 
@@ -22,22 +22,19 @@ struct Outgoing {
 };
 
 struct Incoming {
+  std::uint32_t number = 0;  // of the request, for its answer
   protocol::spawner::ToSpawner message;
   std::vector<UniqueFd> fds;
 };
 
 class KeeperLink {
  public:
-  // A place in the order of answers, filled once.
-  using Slot = std::shared_ptr<std::optional<Outgoing>>;
-
   KeeperLink(Poller& poller, UniqueFd channel) : poller_(poller), channel_(std::move(channel)) {}
   // `on_request` for each request; `on_lost` once, when the keeper has closed, does not read, or broke the protocol.
   Result<> start(std::function<void(Incoming)> on_request, std::function<void(const Error&)> on_lost);
 
-  Slot next_answer();
-  void answer(const Slot& slot, Outgoing outgoing);
-  void tell(Outgoing outgoing);
+  void answer(std::uint32_t number, Outgoing outgoing);
+  void tell(Outgoing outgoing) { answer(0, std::move(outgoing)); }  // what nobody asked for
   void close();
 
  private:
@@ -50,8 +47,11 @@ class KeeperLink {
   Watch read_watch_;
   std::optional<Watch> write_watch_;
   UniqueFd write_copy_;  // epoll takes a descriptor once: this one is watched for room
-  std::deque<Slot> slots_;
-  std::deque<Outgoing> queue_;
+  struct Queued {
+    protocol::spawner::FromSpawnerEnvelope envelope;
+    std::vector<UniqueFd> fds;
+  };
+  std::deque<Queued> queue_;
   std::function<void(Incoming)> on_request_;
   std::function<void(const Error&)> on_lost_;
 };

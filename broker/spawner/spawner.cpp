@@ -11,11 +11,13 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <utility>
 
 #include "broker/privileges.hpp"
 #include "broker/spawner/container_cgroups.hpp"
 #include "broker/spawner/dialing.hpp"
 #include "broker/spawner/keeper_link.hpp"
+#include "broker/spawner/left_ranges.hpp"
 #include "broker/spawner/notify.hpp"
 #include "broker/spawner/session.hpp"
 #include "broker/spawner/start_session.hpp"
@@ -39,16 +41,19 @@ class Spawner {
 
  private:
   void handle(Incoming incoming);
-  void answer(const messages::StartSession& request, std::vector<UniqueFd> fds);
-  void answer(const messages::Dial& request, std::vector<UniqueFd> fds) { dialing_.take(request, fds); }
-  void answer(const messages::KillProcesses& request, std::vector<UniqueFd> fds);
-  void answer(const messages::RemoveCgroup& request, std::vector<UniqueFd> fds);
+  using Number = std::uint32_t;  // of a request
+  void answer(Number number, const messages::StartSession& request, std::vector<UniqueFd> fds);
+  void answer(Number, const messages::Dial& request, std::vector<UniqueFd> fds) { dialing_.take(request, fds); }
+  void answer(Number number, const messages::KillProcesses& request, std::vector<UniqueFd> fds);
+  void answer(Number number, const messages::TakeOver& request, std::vector<UniqueFd> fds);
+  void answer(Number number, const messages::RemoveCgroup& request, std::vector<UniqueFd> fds);
 
   Result<> watch_processes(Session& session);
   void tell_end(const SessionId& id, messages::ChildKind kind);
 
   Result<bool> kill_once(const SessionId& id);
-  void kill_until(const SessionId& id, KeeperLink::Slot slot, Poller::Clock::time_point deadline);
+  void kill_until(const SessionId& id, Number number, Poller::Clock::time_point deadline);
+  void take_left_locks();
   struct Removal;
   void remove_until(const std::shared_ptr<Removal>& removal);
   Result<bool> remove_once(Removal& removal);
@@ -66,6 +71,8 @@ class Spawner {
   KeeperLink keeper_;
   std::map<SessionId, std::unique_ptr<Session>> sessions_;
   std::set<SessionId> stuck_;  // whose cgroup could not be removed yet
+  LeftRanges left_ranges_;
+  bool taking_left_locks_ = false;
   Dialing dialing_;
   std::optional<int> exit_code_;
   Watch keeper_watch_;
@@ -77,6 +84,7 @@ Spawner::Spawner(Poller& poller, SpawnerInputs inputs)
     : poller_(poller),
       inputs_(std::move(inputs)),
       keeper_(poller, std::move(inputs_.keeper_channel)),
+      left_ranges_(inputs_.config.runtime_directory, inputs_.config.uid_span),
       dialing_(poller, keeper_, sessions_, inputs_) {}
 
 Result<int> Spawner::run() {
@@ -98,16 +106,15 @@ Result<int> Spawner::run() {
 }
 
 void Spawner::handle(Incoming incoming) {
-  std::visit([&](const auto& request) { answer(request, std::move(incoming.fds)); }, incoming.message);
+  std::visit([&](const auto& request) { answer(incoming.number, request, std::move(incoming.fds)); }, incoming.message);
 }
 
 // --- StartSession ---
 
-void Spawner::answer(const messages::StartSession& request, std::vector<UniqueFd> fds) {
-  const KeeperLink::Slot slot = keeper_.next_answer();
+void Spawner::answer(Number number, const messages::StartSession& request, std::vector<UniqueFd> fds) {
   const auto refuse = [&](const Error& error) {
     log::warning("session " + request.session.text() + " refused: " + error.text());
-    keeper_.answer(slot, {messages::SpawnFailed{error.text().substr(0, limits::kMaxReasonBytes)}, {}});
+    keeper_.answer(number, {messages::SpawnFailed{error.text().substr(0, limits::kMaxReasonBytes)}, {}});
   };
   if (sessions_.size() >= inputs_.config.max_sessions)
     return refuse(Error{"max_sessions (" + std::to_string(inputs_.config.max_sessions) + ") are open", 0});
@@ -127,7 +134,7 @@ void Spawner::answer(const messages::StartSession& request, std::vector<UniqueFd
   if (auto watched = watch_processes(session); !watched) return refuse(watched.error());
   const std::uint32_t uid_base = session.uid_base;
   sessions_.emplace(request.session, std::move(started->session));
-  keeper_.answer(slot, {messages::Started{uid_base}, std::move(started->channels)});
+  keeper_.answer(number, {messages::Started{uid_base}, std::move(started->channels)});
 }
 
 Result<> Spawner::watch_processes(Session& session) {
@@ -171,22 +178,36 @@ Result<bool> Spawner::kill_once(const SessionId& id) {
   return both(std::move(dead), containers_.kill(id));
 }
 
-void Spawner::kill_until(const SessionId& id, KeeperLink::Slot slot, Poller::Clock::time_point deadline) {
+void Spawner::kill_until(const SessionId& id, Number number, Poller::Clock::time_point deadline) {
   const Result<bool> dead = kill_once(id);
-  if (dead && *dead) return keeper_.answer(slot, {messages::ProcessesDead{}, {}});
+  if (dead && *dead) return keeper_.answer(number, {messages::ProcessesDead{}, {}});
   if (Poller::Clock::now() >= deadline) {
     const std::string reason = dead
                                    ? "processes of the session do not end after SIGKILL"
                                    : "whether processes of the session are left cannot be told: " + dead.error().text();
     log::error("session " + id.text() + ": " + reason);
-    return keeper_.answer(slot, {messages::SpawnFailed{reason.substr(0, limits::kMaxReasonBytes)}, {}});
+    return keeper_.answer(number, {messages::SpawnFailed{reason.substr(0, limits::kMaxReasonBytes)}, {}});
   }
   poller_.after(deadline - Poller::Clock::now() > limits::kKillDeadline - 50ms ? kRetrySoon : kRetryLater,
-                [this, id, slot, deadline] { kill_until(id, slot, deadline); });
+                [this, id, number, deadline] { kill_until(id, number, deadline); });
 }
 
-void Spawner::answer(const messages::KillProcesses& request, std::vector<UniqueFd>) {
-  kill_until(request.session, keeper_.next_answer(), Poller::Clock::now() + limits::kKillDeadline);
+void Spawner::answer(Number number, const messages::KillProcesses& request, std::vector<UniqueFd>) {
+  kill_until(request.session, number, Poller::Clock::now() + limits::kKillDeadline);
+}
+
+// --- TakeOver ---
+
+void Spawner::answer(Number number, const messages::TakeOver& request, std::vector<UniqueFd>) {
+  left_ranges_.add(request.session, request.uid_base);
+  kill_until(request.session, number, Poller::Clock::now() + limits::kKillDeadline);
+  if (!std::exchange(taking_left_locks_, true)) take_left_locks();
+}
+
+// A launcher that is on its way out, or that has been quicker than we, may still hold one.
+void Spawner::take_left_locks() {
+  taking_left_locks_ = !left_ranges_.take_locks();
+  if (taking_left_locks_) poller_.after(kRetryLater, [this] { take_left_locks(); });
 }
 
 // --- RemoveCgroup ---
@@ -194,7 +215,7 @@ void Spawner::answer(const messages::KillProcesses& request, std::vector<UniqueF
 struct Spawner::Removal {
   SessionId id;
   bool systemd_driver = false;
-  KeeperLink::Slot slot;
+  Number number = 0;
   Poller::Clock::time_point deadline;
   bool slice_asked = false;
   bool is_hopeless = false;  // waiting is no use
@@ -224,24 +245,25 @@ void Spawner::remove_until(const std::shared_ptr<Removal>& removal) {
   if (done && *done) {
     sessions_.erase(removal->id);  // with it goes our hold on the uid range
     stuck_.erase(removal->id);
-    return keeper_.answer(removal->slot, {messages::CgroupRemoved{}, {}});
+    left_ranges_.release(removal->id);
+    return keeper_.answer(removal->number, {messages::CgroupRemoved{}, {}});
   }
   if (removal->is_hopeless || removal->is_repeated || Poller::Clock::now() >= removal->deadline) {
     // The session stays, and its uid range with it: nobody may share a uid with what is still there.
     const std::string reason = done ? "the session's cgroup is still in use" : done.error().text();
     if (!removal->is_repeated) log::error("session " + removal->id.text() + ": " + reason);
     stuck_.insert(removal->id);
-    return keeper_.answer(removal->slot, {messages::SpawnFailed{reason.substr(0, limits::kMaxReasonBytes)}, {}});
+    return keeper_.answer(removal->number, {messages::SpawnFailed{reason.substr(0, limits::kMaxReasonBytes)}, {}});
   }
   poller_.after(kRetryLater, [this, removal] { remove_until(removal); });
 }
 
-void Spawner::answer(const messages::RemoveCgroup& request, std::vector<UniqueFd>) {
+void Spawner::answer(Number number, const messages::RemoveCgroup& request, std::vector<UniqueFd>) {
   const auto limit = request.systemd_driver ? limits::kSliceDeadline : limits::kCgroupDeadline;
   const bool is_repeated = stuck_.contains(request.session);  // then systemd has been asked, too
   remove_until(
-      std::make_shared<Removal>(Removal{request.session, request.systemd_driver, keeper_.next_answer(),
-                                        Poller::Clock::now() + limit, is_repeated, false, is_repeated, std::nullopt}));
+      std::make_shared<Removal>(Removal{request.session, request.systemd_driver, number, Poller::Clock::now() + limit,
+                                        is_repeated, false, is_repeated, std::nullopt}));
 }
 
 // --- the broker's own life ---

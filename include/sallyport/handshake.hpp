@@ -66,6 +66,11 @@ struct Notice {  // a limit that the session has met and that no answer tells of
   Text<limits::kMaxReasonBytes> text;
   auto fields() { return std::tie(text); }
 };
-using FromKeeper = std::variant<Opened, Refused, Ended, Done, Notice>;
+// Before Done or Ended where the keeper lets the launcher go although not everything of the session is gone.
+struct LeftBehind {
+  Text<limits::kMaxReasonBytes> what;  // for a person: what is left, and why
+  auto fields() { return std::tie(what); }
+};
+using FromKeeper = std::variant<Opened, Refused, Ended, Done, Notice, LeftBehind>;
 
 }  // namespace sallyport::handshake

@@ -65,6 +65,9 @@ inline constexpr std::size_t kMaxIdleUpstreams = 16;
 inline constexpr std::size_t kMaxDockerdConnections = 2048;  // of all sessions; two descriptors of dockerd's each
 inline constexpr std::size_t kMaxListedContainers = 4096;    // in one answer of dockerd's; there are others than ours
 inline constexpr std::size_t kMaxRemovedAtOnce = 8;          // containers of one session that has ended
+inline constexpr std::size_t kMaxReapedAtOnce = 8;           // sessions of an earlier broker; dockerd removes 20-30/s
+inline constexpr std::chrono::seconds kKeepsPlace{2};        // of both: what takes longer lets the next one begin
+inline constexpr std::size_t kListedByIdAtOnce = 512;        // where a whole list is too large; a query of 36 KiB
 inline constexpr std::chrono::seconds kUpstreamDeadline{60};
 inline constexpr std::chrono::seconds kCreatesSettle =
     kUpstreamDeadline + std::chrono::seconds(5);      // and 2 s to connect
@@ -84,7 +87,9 @@ inline constexpr std::size_t kLedgerGrowsTo = 1024 * 1024;        // then it is 
 inline constexpr std::size_t kMaxLedgerBytes = 64 * 1024 * 1024;  // of one session, read after a crash
 inline constexpr std::size_t kMaxGreeting = 16;  // of one uid, before they say what they want; root has no bound
 inline constexpr std::chrono::seconds kHelloWithin{5};
-inline constexpr std::chrono::seconds kReapedWithin{5};            // an earlier broker's containers, before an opening
+inline constexpr std::chrono::seconds kReapedWithin{5};     // what an earlier broker left of an opener's own uids
+inline constexpr std::chrono::seconds kRangeFreeWithin{1};  // a uid range, where all are in use: 40 ms were seen
+inline constexpr std::size_t kMaxWaitingForPlace = 64;      // openers that meet a full house while a session ends
 inline constexpr std::chrono::milliseconds kLauncherSaysWhy{400};  // how the worker ended, after init's end is seen
 inline constexpr std::chrono::milliseconds kBrokerSaysWhy{200};    // why init is dead, where it was the broker's doing
 static_assert(kBrokerSaysWhy < kLauncherSaysWhy);        // or each would take its own guess back from the other
@@ -98,6 +103,10 @@ inline constexpr std::chrono::seconds kKilledWithin{8};        // the keeper, of
 inline constexpr std::chrono::seconds kEndPatience = 2 * kSessionEndDeadline;  // whoever waits for the keeper to say so
 static_assert(kKillDeadline < kSessionEndDeadline && kSessionEndDeadline < kKilledWithin &&
               kKilledWithin < kEndPatience);
+inline constexpr std::chrono::seconds kPlaceFreeWithin = kSessionEndDeadline;  // an opener's patience with an ending
+inline constexpr std::chrono::seconds kLauncherSaysItWaits{1};  // for the end of its session; most take 0.1 s
+// Then it leaves, with words. By then every create is settled, and the keeper has said what it cannot remove.
+inline constexpr std::chrono::seconds kLauncherWaits = kCreatesSettle + kEndPatience;
 inline constexpr std::chrono::seconds kTermGrace{5};  // the launcher's, between TERM and KILL when the time is up
 inline constexpr std::chrono::seconds kTimeGrace{8};  // the keeper's beyond the time: a launcher reports better
 static_assert(kTimeGrace > kTermGrace);

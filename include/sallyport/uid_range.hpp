@@ -6,8 +6,11 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "sallyport/limits.hpp"
@@ -22,19 +25,45 @@ struct UidRange {
   std::uint32_t uid(limits::UidPart part) const { return base + static_cast<std::uint32_t>(part); }
 };
 
+inline bool uid_ranges_overlap(std::uint64_t one_base, std::uint64_t other_base) {
+  return one_base < other_base + limits::kUidsPerSession && other_base < one_base + limits::kUidsPerSession;
+}
+
 inline std::string uid_lock_path(const std::string& runtime_directory, std::uint32_t base) {
   return runtime_directory + "/uids/" + std::to_string(base);
 }
 
-inline Result<UidRange> take_uid_range(const std::string& runtime_directory, std::uint32_t first, std::uint32_t last) {
+// Error EWOULDBLOCK: somebody has it.
+inline Result<UniqueFd> lock_uid_range(const std::string& runtime_directory, std::uint32_t base) {
+  const std::string path = uid_lock_path(runtime_directory, base);
+  UniqueFd lock = UniqueFd::adopt(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (!lock) return fail_errno("open the uid range lock " + path);
+  if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) return fail_errno("lock " + path);
+  return lock;
+}
+
+// The first free one; none where all are in use.
+inline Result<std::optional<UidRange>> try_take_uid_range(const std::string& runtime_directory, std::uint32_t first,
+                                                          std::uint32_t last) {
+  for (std::uint64_t base = first; base + limits::kUidsPerSession - 1 <= last; base += limits::kUidsPerSession) {
+    auto lock = lock_uid_range(runtime_directory, static_cast<std::uint32_t>(base));
+    if (lock) return UidRange{static_cast<std::uint32_t>(base), std::move(*lock)};
+    if (lock.error().code != EWOULDBLOCK) return std::unexpected(lock.error());
+  }
+  return std::nullopt;
+}
+
+// `patience`: where all are in use, one may belong to a session that is about to be gone.
+inline Result<UidRange> take_uid_range(const std::string& runtime_directory, std::uint32_t first, std::uint32_t last,
+                                       std::chrono::milliseconds patience = {}) {
   const std::string directory = runtime_directory + "/uids";
   if (::mkdir(directory.c_str(), 0700) != 0 && errno != EEXIST) return fail_errno("make " + directory);
-  for (std::uint64_t base = first; base + limits::kUidsPerSession - 1 <= last; base += limits::kUidsPerSession) {
-    const std::string path = uid_lock_path(runtime_directory, static_cast<std::uint32_t>(base));
-    UniqueFd lock = UniqueFd::adopt(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
-    if (!lock) return fail_errno("open the uid range lock " + path);
-    if (::flock(lock.get(), LOCK_EX | LOCK_NB) == 0) return UidRange{static_cast<std::uint32_t>(base), std::move(lock)};
-    if (errno != EWOULDBLOCK) return fail_errno("lock " + path);
+  const auto give_up = std::chrono::steady_clock::now() + patience;
+  for (;;) {
+    auto range = TRY(try_take_uid_range(runtime_directory, first, last));
+    if (range) return std::move(*range);
+    if (std::chrono::steady_clock::now() >= give_up) break;
+    ::usleep(10'000);
   }
   return fail("take a uid range: every range of uid_span (" + std::to_string(first) + "-" + std::to_string(last) +
               ") is in use; end a session or widen uid_span in broker.toml");

@@ -44,8 +44,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     case 1: round_trips<protocol::RequestEnvelope>(bytes); break;
     case 2: round_trips<protocol::ReplyEnvelope>(bytes); break;
     case 3: round_trip<protocol::relay::ToKeeper>(bytes); break;
-    case 4: round_trip<protocol::spawner::ToSpawner>(bytes); break;
-    case 5: round_trip<protocol::spawner::FromSpawner>(bytes); break;
+    case 4: round_trip<protocol::spawner::ToSpawnerEnvelope>(bytes); break;
+    case 5: round_trip<protocol::spawner::FromSpawnerEnvelope>(bytes); break;
     case 6: round_trip<handshake::ToKeeper>(bytes); break;
     default: round_trip<handshake::FromKeeper>(bytes); break;
   }

@@ -20,7 +20,7 @@ def kill_session(session: str, version=1) -> bytes:
     return bytes([2]) + struct.pack("<I", version) + text(session)
 
 
-ANSWERS = {0: "Opened", 1: "Refused", 2: "Ended", 3: "Done", 4: "Notice"}
+ANSWERS = {0: "Opened", 1: "Refused", 2: "Ended", 3: "Done", 4: "Notice", 5: "LeftBehind"}
 
 
 class Control:

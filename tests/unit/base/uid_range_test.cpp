@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <thread>
 
 namespace sallyport {
 namespace {
@@ -47,6 +48,24 @@ TEST_F(UidRangeTest, ARangeIsFreeOnlyWhenTheLastCopyOfItsLockIsClosed) {
 
 TEST_F(UidRangeTest, ARangeThatDoesNotFitIntoTheSpanIsNotTaken) {
   EXPECT_FALSE(take_uid_range(directory_, 1000, 1000 + limits::kUidsPerSession - 2));
+}
+
+TEST(UidRanges, OverlapWhereTheyShareAUid) {
+  for (const std::uint32_t other : {1000U - limits::kUidsPerSession + 1, 1000U, 1000U + limits::kUidsPerSession - 1})
+    EXPECT_TRUE(uid_ranges_overlap(1000, other)) << other;
+  for (const std::uint32_t other : {1000U - limits::kUidsPerSession, 1000U + limits::kUidsPerSession})
+    EXPECT_FALSE(uid_ranges_overlap(1000, other)) << other;
+}
+
+TEST_F(UidRangeTest, AFullSpanIsWaitedForWhileThereIsPatience) {
+  auto taken = take_uid_range(directory_, 1000, 1000 + limits::kUidsPerSession - 1);
+  ASSERT_TRUE(taken);
+  std::thread ending([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    taken->lock.reset();
+  });
+  EXPECT_TRUE(take_uid_range(directory_, 1000, 1000 + limits::kUidsPerSession - 1, std::chrono::seconds(5)));
+  ending.join();
 }
 
 TEST_F(UidRangeTest, ALockThatIsASymlinkIsRefused) {

@@ -46,6 +46,11 @@ void DockerdModel::add(const std::string& name, const std::string& id) {
   state_->containers[name] = id;
 }
 
+void DockerdModel::lose(const std::string& name) {
+  const std::lock_guard lock(state_->mutex);
+  state_->containers.erase(name);
+}
+
 std::vector<std::string> DockerdModel::names() const {
   const std::lock_guard lock(state_->mutex);
   std::vector<std::string> names;

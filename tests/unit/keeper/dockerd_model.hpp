@@ -24,6 +24,7 @@ class DockerdModel {
 
   FakeDockerd::Behaviour behaviour() const;
   void add(const std::string& name, const std::string& id);
+  void lose(const std::string& name);  // as one with AutoRemove goes
   std::vector<std::string> names() const;
   std::size_t count() const { return names().size(); }
 

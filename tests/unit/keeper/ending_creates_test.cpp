@@ -1,6 +1,6 @@
 // Creates that dockerd answers while their session is being cleaned up: nothing of them is left, whenever the answers
 // come.
-#include <filesystem>
+#include <cstdlib>
 
 #include "dockerd_model.hpp"
 #include "keeper_under_test.hpp"
@@ -25,9 +25,7 @@ class CrossingDockerd {
   }
   void go_on() { deleting_.happen(); }
   bool has_all(const KeeperUnderTest& keeper, std::size_t known) const {
-    return eventually([&] {
-      return keeper.dockerd().times("POST /v1.41/containers/create") == known + in_flight_;
-    });
+    return eventually([&] { return keeper.dockerd().times("POST /v1.41/containers/create") == known + in_flight_; });
   }
   DockerdModel model;
 
@@ -55,8 +53,10 @@ void end_while_creates_are_in_flight(std::size_t known, std::size_t in_flight) {
 }
 
 TEST(CreatesInFlight, LeaveNothingWhereTheyAreAnsweredDuringTheRemovalOfWhatIsKnown) {
-  for (std::size_t known = 0; known <= 8; ++known)
+  const bool all = std::getenv("SALLYPORT_TEST_ALL") != nullptr;  // NOLINT(concurrency-mt-unsafe)
+  for (const std::size_t known : {0, 1, 2, 3, 4, 5, 6, 7, 8})
     for (std::size_t in_flight = 1; in_flight <= 8; ++in_flight) {
+      if (!all && known > 2 && known < 8) continue;
       end_while_creates_are_in_flight(known, in_flight);
       if (HasFailure()) return;
     }

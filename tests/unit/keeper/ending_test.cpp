@@ -194,17 +194,6 @@ TEST(Session, LeavesItsLedgerToTheNextBrokerWhenTheSpawnerDies) {
   EXPECT_TRUE(std::ranges::none_of(records, [](const std::string& line) { return line.contains("session-end"); }));
 }
 
-TEST(Reaper, WhileACgroupOfAnEarlierBrokerStaysNoSessionBegins) {
-  KeeperUnderTest keeper(after_a_broker_that_left(""));
-  keeper.let_cgroups_stay(1000);
-  keeper.start();
-  EXPECT_FALSE(keeper.open());
-  EXPECT_NE(keeper.refusal().find("what an earlier broker left, containers or processes"), std::string::npos)
-      << keeper.refusal();
-  keeper.let_cgroups_stay(0);
-  EXPECT_TRUE(eventually([&] { return keeper.open(); }, 10'000)) << keeper.refusal();
-}
-
 TEST(Stopping, EndsWithZero) {
   KeeperUnderTest keeper;
   ASSERT_TRUE(keeper.open());

@@ -12,6 +12,7 @@
 #include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <iostream>
 
 #include "broker/keeper/keeper.hpp"
 #include "sallyport/profile/profile.hpp"
@@ -76,8 +77,11 @@ KeeperUnderTest::KeeperUnderTest(const Options& options) {
     std::ofstream(directory_ + "/state/broker-id") << "00112233445566ff\n";
     std::ofstream(directory_ + "/state/sessions/" + options.ledger_session) << options.ledger_text;
   }
+  for (const auto& [session, text] : options.more_ledgers)
+    std::ofstream(directory_ + "/state/sessions/" + session) << text;
   dockerd_ = std::make_unique<FakeDockerd>(directory_ + "/docker.sock");
   reap_only_ = options.reap_only;
+  max_sessions_ = options.max_sessions;
   if (options.start) start();
 }
 
@@ -91,10 +95,13 @@ void KeeperUnderTest::start() {
     ::dup2(listener.release(), 200);
     ::dup2(keepers.release(), 201);
     (void)ours.release();
+    const int log = ::open((directory_ + "/broker.log").c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    ::dup2(log, STDERR_FILENO);
     close_range(3, 199, 0);
     close_range(202, ~0U, 0);
     keeper::KeeperInputs inputs;
     inputs.config = config_in(directory_);
+    inputs.config.max_sessions = max_sessions_;
     inputs.reap_only = reap_only_;
     if (!reap_only_) inputs.control_listener = UniqueFd::adopt(200);
     inputs.spawner_channel = UniqueFd::adopt(201);
@@ -129,6 +136,7 @@ KeeperUnderTest::~KeeperUnderTest() {
   }
   if (spawner_.joinable()) spawner_.join();
   kill_init();
+  if (testing::Test::HasFailure()) std::cerr << log();
   std::filesystem::remove_all(directory_);
 }
 
@@ -153,10 +161,14 @@ void KeeperUnderTest::run_spawner() {
   for (;;) {
     auto received = receive_within(spawner_end_.get(), 60'000);
     if (!received || received->bytes.empty()) return;
-    const auto message = decode_message<spawner::ToSpawner>(received->bytes);
-    if (!message) return;
+    const auto request = decode_message<spawner::ToSpawnerEnvelope>(received->bytes);
+    if (!request) return;
+    const auto answer = [&](const spawner::FromSpawner& message, std::span<const int> fds = {}) {
+      const spawner::FromSpawnerEnvelope envelope{request->number, message};
+      (void)send_datagram(spawner_end_.get(), encode_message(envelope), fds);
+    };
     const std::lock_guard lock(mutex_);
-    if (const auto* start = std::get_if<spawner::StartSession>(&*message)) {
+    if (const auto* start = std::get_if<spawner::StartSession>(&request->message)) {
       events_.push_back("start " + std::to_string(received->fds.size()));
       auto [tests, keepers] = *seqpacket_pair();
       auto [tests_relay, keepers_relay] = *seqpacket_pair();
@@ -164,31 +176,32 @@ void KeeperUnderTest::run_spawner() {
       next_relay_ = std::move(tests_relay);
       std::vector<int> fds = {keepers.get()};
       if (start->forward_listeners > 0) fds.push_back(keepers_relay.get());
-      (void)send_datagram(spawner_end_.get(), encode_message(spawner::FromSpawner(spawner::Started{300'000})), fds);
-    } else if (const auto* dial = std::get_if<spawner::Dial>(&*message)) {
-      if (dials_end_with_ != 0)
-        (void)send_datagram(
-            spawner_end_.get(),
-            encode_message(spawner::FromSpawner(spawner::DialDone{dial->session, dial->connection, dials_end_with_})));
-    } else if (std::holds_alternative<spawner::KillProcesses>(*message)) {
+      answer(spawner::Started{next_uid_base_}, fds);
+    } else if (const auto* dial = std::get_if<spawner::Dial>(&request->message)) {
+      if (dials_end_with_ != 0) tell_keeper(spawner::DialDone{dial->session, dial->connection, dials_end_with_});
+    } else if (std::holds_alternative<spawner::KillProcesses>(request->message)) {
       while (holds_kills_) std::this_thread::sleep_for(std::chrono::milliseconds(1));
       events_.emplace_back("kill");
-      (void)send_datagram(spawner_end_.get(), encode_message(spawner::FromSpawner(spawner::ProcessesDead{})));
+      answer(spawner::ProcessesDead{});
       if (spawner_dies_after_kill_) return spawner_end_.reset();
-    } else if (const auto* remove = std::get_if<spawner::RemoveCgroup>(&*message)) {
+    } else if (const auto* take_over = std::get_if<spawner::TakeOver>(&request->message)) {
+      events_.push_back("take-over " + take_over->session.text() + " " + std::to_string(take_over->uid_base) +
+                        " after " + std::to_string(dockerd_->times("DELETE ")) + " removals");
+      if (mute_take_over_ != take_over->session.text()) answer(spawner::ProcessesDead{});
+    } else if (const auto* remove = std::get_if<spawner::RemoveCgroup>(&request->message)) {
       events_.push_back("remove-cgroup " + remove->session.text());
-      spawner::FromSpawner answer = spawner::CgroupRemoved{};
-      if (stubborn_cgroups_ > 0 && stubborn_cgroups_-- > 0) answer = spawner::SpawnFailed{"still in use"};
-      (void)send_datagram(spawner_end_.get(), encode_message(answer));
+      spawner::FromSpawner message = spawner::CgroupRemoved{};
+      if (stubborn_cgroups_ > 0 && stubborn_cgroups_-- > 0) message = spawner::SpawnFailed{"still in use"};
+      answer(message);
     }
   }
 }
 
 void KeeperUnderTest::tell_keeper(const spawner::FromSpawner& message) {
-  (void)send_datagram(spawner_end_.get(), encode_message(message));
+  (void)send_datagram(spawner_end_.get(), encode_message(spawner::FromSpawnerEnvelope{0, message}));
 }
 
-bool KeeperUnderTest::open() {
+bool KeeperUnderTest::open(std::uint32_t uid_base) {
   control_ = connect_to(directory_ + "/broker.sock");
   handshake::OpenSession hello;
   hello.profile = *ProfileName::parse("worker");
@@ -196,6 +209,7 @@ bool KeeperUnderTest::open() {
   if (!profile) return refusal_ = profile.error().text(), false;
   hello.profile_hash = profile->hash;
   hello.has_docker = true;
+  hello.uid_base = uid_base;
   const UniqueFd launcher = UniqueFd::adopt(pidfd_open(::getpid()));
   const UniqueFd init = UniqueFd::adopt(pidfd_open(init_pid_));
   ::unlink((directory_ + "/inside.sock").c_str());
@@ -204,7 +218,11 @@ bool KeeperUnderTest::open() {
   if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) std::abort();
   const UniqueFd stream = UniqueFd::adopt(ends[0]);
   const UniqueFd other = UniqueFd::adopt(ends[1]);
-  std::vector<int> fds = {launcher.get(), init.get(), listener.get(), stream.get()};
+  const UniqueFd uid_lock =
+      UniqueFd::adopt(::open((directory_ + "/uid-lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  std::vector<int> fds = {launcher.get(), init.get()};
+  if (uid_base != 0) fds.push_back(uid_lock.get());
+  fds.insert(fds.end(), {listener.get(), stream.get()});
   std::vector<UniqueFd> forwards;
   for (std::size_t i = 0; i < profile->forwards.size(); ++i) {
     const std::string path = directory_ + "/forward-" + std::to_string(i) + ".sock";
@@ -288,6 +306,10 @@ std::vector<std::string> KeeperUnderTest::audit() const {
 }
 std::string KeeperUnderTest::ledger_of(const std::string& session) const {
   std::ifstream file(directory_ + "/state/sessions/" + session);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+std::string KeeperUnderTest::log() const {
+  std::ifstream file(directory_ + "/broker.log");
   return {std::istreambuf_iterator<char>(file), {}};
 }
 bool KeeperUnderTest::audit_has(std::string_view part) const {

@@ -47,8 +47,10 @@ class KeeperUnderTest {
     std::string profile = kProfileText;
     std::string ledger_session;  // what an earlier broker left
     std::string ledger_text;
+    std::map<std::string, std::string> more_ledgers;  // session -> whole text
     bool start = true;
     bool reap_only = false;
+    std::uint32_t max_sessions = 64;
   };
   KeeperUnderTest() : KeeperUnderTest(Options{}) {}
   explicit KeeperUnderTest(const Options& options);
@@ -57,7 +59,8 @@ class KeeperUnderTest {
   void start();
   void restart();  // the next broker, once this one has ended
   // Opens a session; gate() and control() are its ends here. False: refused, see refusal().
-  bool open();
+  // With a uid range of its own only where the test is root.
+  bool open(std::uint32_t uid_base = 0);
   const std::string& refusal() const { return refusal_; }
   int gate() const { return gate_.get(); }
   int relay() const { return relay_.get(); }
@@ -90,6 +93,8 @@ class KeeperUnderTest {
   bool spawner_saw(const std::string& event, int milliseconds = 5000) const;
   void tell_keeper(const protocol::spawner::FromSpawner& message);
   std::string ledger_of(const std::string& session) const;  // "": there is none
+  std::string log() const;                                  // what the keeper has said to people
+  UniqueFd take_control() { return std::move(control_); }   // the session lives as long as this is open
   bool is_alive() const { return !keeper_.has_ended(); }
   void signal_keeper(int signal) const { (void)keeper_.send_signal(signal); }
   std::optional<int> exit_code(int milliseconds);
@@ -100,6 +105,8 @@ class KeeperUnderTest {
   void let_cgroups_stay(int times) { stubborn_cgroups_ = times; }
   void hold_kills(bool held) { holds_kills_ = held; }              // the spawner answers none until it is let go of
   void let_dials_end_with(int error) { dials_end_with_ = error; }  // 0: they hang
+  void let_next_uid_base_be(std::uint32_t base) { next_uid_base_ = base; }
+  void let_take_over_of_never_be_answered(const std::string& session) { mute_take_over_ = session; }  // before start()
   void let_spawner_die_after_a_kill() { spawner_dies_after_kill_ = true; }
 
   FakeDockerd& dockerd() { return *dockerd_; }
@@ -109,6 +116,7 @@ class KeeperUnderTest {
   void run_spawner();
   std::string directory_;
   bool reap_only_ = false;
+  std::uint32_t max_sessions_ = 64;
   std::unique_ptr<FakeDockerd> dockerd_;
   ProcessHandle keeper_;
   pid_t keeper_pid_ = -1;
@@ -126,6 +134,8 @@ class KeeperUnderTest {
   std::atomic<bool> spawner_dies_after_kill_ = false;
   std::atomic<bool> holds_kills_ = false;
   std::atomic<int> dials_end_with_ = 0;
+  std::atomic<std::uint32_t> next_uid_base_ = 300'000;
+  std::string mute_take_over_;
   mutable std::mutex mutex_;
   std::vector<std::string> events_;
   std::multimap<protocol::RequestId, protocol::ReplyEnvelope> kept_;

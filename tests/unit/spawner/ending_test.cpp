@@ -196,15 +196,68 @@ TEST(Broker, EndsWhenTheKeeperSpeaksNonsense) {
   EXPECT_TRUE(session.sandbox.init.handle().has_ended());
 }
 
-TEST(Broker, AnswersInTheOrderOfTheRequests) {
+// A process in the cgroup of a session of an earlier broker; one that nobody reaps stays there, dead.
+class LeftProcess {
+ public:
+  explicit LeftProcess(const SessionId& session) {
+    const std::string hierarchy =
+        std::filesystem::exists("/sys/fs/cgroup/pids") ? "/sys/fs/cgroup/pids" : "/sys/fs/cgroup";
+    const std::string path = hierarchy + "/sallyport-" + session.text() + "/container";
+    std::filesystem::create_directories(path);
+    const pid_t pid = ::fork();
+    if (pid == 0)
+      for (;;) ::pause();
+    process_ = *Child::from_pid(pid);
+    std::ofstream(path + "/cgroup.procs") << pid << std::flush;
+  }
+  bool is_dead() { return process_.handle().has_ended(3000); }
+  void reap() { (void)process_.try_reap(); }
+
+ private:
+  Child process_;
+};
+
+TEST(Broker, AnswersNoRequestLaterForOneThatTakesLong) {
   Harness harness;
-  RunningSession session = start_session(harness);
-  harness.send(messages::KillProcesses{session.id});
-  harness.send(messages::RemoveCgroup{session.id, false});
-  harness.send(messages::KillProcesses{harness.new_session()});
-  harness.hear_one<messages::ProcessesDead>();
+  const SessionId stuck = harness.new_session();
+  LeftProcess left(stuck);
+  harness.send(messages::TakeOver{stuck, 0}, {}, 7);
+  harness.send(messages::KillProcesses{harness.new_session()}, {}, 8);
+  const auto second = harness.hear(std::chrono::seconds(1));
+  ASSERT_TRUE(second) << "it waits for the first";
+  EXPECT_EQ(second->number, 8U);
+  EXPECT_TRUE(left.is_dead());
+  left.reap();
+  const auto first = harness.hear();
+  ASSERT_TRUE(first);
+  EXPECT_EQ(first->number, 7U);
+  EXPECT_TRUE(std::holds_alternative<messages::ProcessesDead>(first->message));
+  harness.send(messages::RemoveCgroup{stuck, false});
   harness.hear_one<messages::CgroupRemoved>();
+}
+
+TEST(TakeOver, KeepsTheUidRangeOfWhatIsLeftFromEverybodyUntilItIsGone) {
+  Harness harness;
+  const auto first_free = [&] { return harness.take_range().base; };
+  const std::uint32_t base = first_free();
+  const SessionId session = harness.new_session(), other = harness.new_session();
+  LeftProcess left(session);
+  std::optional<UidRange> held = harness.take_range();  // by a launcher on its way out
+  ASSERT_EQ(held->base, base);
+  harness.send(messages::TakeOver{session, base + 5}, {}, 1);  // of another span: it has uids of two ranges
+  harness.send(messages::TakeOver{other, 0}, {}, 2);           // nothing is known of this one's
+  EXPECT_TRUE(left.is_dead());
+  left.reap();
   harness.hear_one<messages::ProcessesDead>();
+  harness.hear_one<messages::ProcessesDead>();
+  held.reset();
+  EXPECT_TRUE(eventually([&] { return first_free() == base + 2 * limits::kUidsPerSession; }));
+  harness.send(messages::RemoveCgroup{other, false});
+  harness.hear_one<messages::CgroupRemoved>();
+  EXPECT_EQ(first_free(), base + 2 * limits::kUidsPerSession);
+  harness.send(messages::RemoveCgroup{session, false});
+  harness.hear_one<messages::CgroupRemoved>();
+  EXPECT_EQ(first_free(), base);
 }
 
 }  // namespace

@@ -116,8 +116,9 @@ SessionId Harness::new_session() const {
   return *SessionId::parse(text.data());
 }
 
-void Harness::send(const messages::ToSpawner& message, const std::vector<int>& fds) const {
-  if (auto sent = send_datagram(channel_.get(), encode_message(message), fds); !sent)
+void Harness::send(const messages::ToSpawner& message, const std::vector<int>& fds, std::uint32_t number) const {
+  const messages::ToSpawnerEnvelope envelope{number, message};
+  if (auto sent = send_datagram(channel_.get(), encode_message(envelope), fds); !sent)
     throw std::runtime_error(sent.error().text());
 }
 
@@ -131,9 +132,9 @@ std::optional<Heard> Harness::hear(std::chrono::milliseconds limit) {
   std::array<std::byte, 8192> buffer;
   auto datagram = receive_datagram(channel_.get(), buffer);
   if (!datagram || datagram->size == 0) return std::nullopt;
-  auto message = decode_message<messages::FromSpawner>(std::span(buffer).first(datagram->size));
-  if (!message) throw std::runtime_error(message.error().text());
-  return Heard{std::move(*message), std::move(datagram->fds)};
+  auto answer = decode_message<messages::FromSpawnerEnvelope>(std::span(buffer).first(datagram->size));
+  if (!answer) throw std::runtime_error(answer.error().text());
+  return Heard{answer->number, std::move(answer->message), std::move(datagram->fds)};
 }
 
 messages::StartSession Harness::request_for(const SessionId& session, const FakeSandbox& sandbox,

@@ -21,6 +21,7 @@ namespace sallyport::spawner_test {
 namespace messages = protocol::spawner;
 
 struct Heard {
+  std::uint32_t number = 0;  // of the request that it answers
   messages::FromSpawner message;
   std::vector<UniqueFd> fds;
 };
@@ -40,7 +41,7 @@ class Harness {
   UidRange take_range() const;
   SessionId new_session() const;
 
-  void send(const messages::ToSpawner& message, const std::vector<int>& fds = {}) const;
+  void send(const messages::ToSpawner& message, const std::vector<int>& fds = {}, std::uint32_t number = 1) const;
   void send_raw(const std::string& bytes) const;
   // The next message of any kind, within `limit`.
   std::optional<Heard> hear(std::chrono::milliseconds limit = std::chrono::seconds(8));

@@ -1,0 +1,72 @@
+#include "launcher/session_end.hpp"
+
+#include <poll.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+
+#include "launcher/run.hpp"
+#include "sallyport/limits.hpp"
+
+namespace sallyport::launcher {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+int milliseconds_until(Clock::time_point when) {
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(when - Clock::now()).count();
+  return static_cast<int>(std::max<std::int64_t>(left, 0));
+}
+
+// True where that was its last word.
+bool hear(BrokerSession& session, const Outcome& outcome) {
+  const auto [word, text] = session.last_word();
+  switch (word) {
+    case BrokerSession::Word::Done: return true;
+    case BrokerSession::Word::Notice: complain(text); return false;
+    case BrokerSession::Word::Ended:  // it says why before it kills, and closes when all is gone
+      if (outcome.ended == Outcome::Ended::InitGone) complain("the broker ended the session: " + text);
+      return false;
+    case BrokerSession::Word::LeftBehind:
+      complain("the session has ended, and the broker goes on to remove what is left of it: " + text);
+      return false;
+    case BrokerSession::Word::Closed:
+      if (outcome.ended == Outcome::Ended::BrokerGone)
+        return true;  // it has said why it ended the session, or has died
+      complain(text +
+               " before it said that everything of the session is removed; the next broker removes what is left");
+      return true;
+  }
+  return true;
+}
+
+}  // namespace
+
+void wait_for_session_end(BrokerSession& session, Signals& signals, const Outcome& outcome) {
+  const auto begin = Clock::now();
+  bool said = false;
+  const auto say = [&said](const char* then) {
+    said = true;
+    complain(std::string("waiting until the broker has removed the session's containers") + then);
+  };
+  for (bool was_asked = false;;) {
+    std::array<pollfd, 2> entries = {pollfd{session.descriptor(), POLLIN, 0}, pollfd{signals.descriptor(), POLLIN, 0}};
+    const auto until = begin + (said ? limits::kLauncherWaits : limits::kLauncherSaysItWaits);
+    const int ready = ::poll(entries.data(), entries.size(), milliseconds_until(until));
+    if (ready < 0 && errno != EINTR) return complain(fail_errno("wait for the session's end").error().text());
+    if (ready > 0 && entries[1].revents != 0 && std::ranges::any_of(signals.pending(), asks_to_end)) {
+      if (was_asked) return complain("not waiting any longer; the broker goes on to remove them");
+      was_asked = true;
+      say("; ask again to leave that to it");
+    }
+    if (ready > 0 && entries[0].revents != 0 && hear(session, outcome)) return;
+    if (Clock::now() < until) continue;
+    if (said)
+      return complain("the broker has not said within " + std::to_string(limits::kLauncherWaits.count()) +
+                      " s that everything of the session is removed; it goes on, and its log says why");
+    say("");
+  }
+}
+
+}  // namespace sallyport::launcher

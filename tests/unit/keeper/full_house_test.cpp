@@ -1,0 +1,126 @@
+// Openers and endings that meet: a place, or a budget, that is about to be free is waited for; who waits in vain, and
+// who need not wait, is told what is left and why.
+#include "dockerd_model.hpp"
+#include "keeper_under_test.hpp"
+
+namespace sallyport::testing_support {
+namespace {
+
+KeeperUnderTest::Options one_session_at_a_time() {
+  KeeperUnderTest::Options options;
+  options.max_sessions = 1;
+  return options;
+}
+
+TEST(FullHouse, IsWaitedForWhileASessionEnds) {
+  KeeperUnderTest keeper(one_session_at_a_time());
+  ASSERT_TRUE(keeper.open()) << keeper.refusal();
+  DockerdModel dockerd;
+  dockerd.before_delete([](const std::string&) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(500));
+    return FakeDockerd::Answer{};
+  });
+  keeper.dockerd().behave(dockerd.behaviour());
+  keeper.expect<protocol::Created>(keeper.create_request("db"));
+  keeper.close_control();
+  ASSERT_TRUE(keeper.spawner_saw("kill"));
+  EXPECT_TRUE(keeper.open()) << keeper.refusal();
+}
+
+TEST(FullHouse, IsRefusedAtOnceWhereNoSessionEnds) {
+  KeeperUnderTest keeper(one_session_at_a_time());
+  ASSERT_TRUE(keeper.open()) << keeper.refusal();
+  const UniqueFd control = keeper.take_control();
+  const auto before = std::chrono::steady_clock::now();
+  EXPECT_FALSE(keeper.open());
+  EXPECT_LT(std::chrono::steady_clock::now() - before, std::chrono::seconds(1));
+  EXPECT_THAT(keeper.refusal(), testing::HasSubstr("max_sessions in broker.toml allows no more"));
+}
+
+TEST(FullHouse, IsRefusedWithWordsWhereTheEndingTakesTooLong) {
+  KeeperUnderTest keeper(one_session_at_a_time());
+  ASSERT_TRUE(keeper.open()) << keeper.refusal();
+  keeper.let_cgroups_stay(1000);
+  keeper.close_control();
+  ASSERT_TRUE(keeper.spawner_saw("kill"));
+  EXPECT_FALSE(keeper.open());
+  EXPECT_THAT(keeper.refusal(), testing::HasSubstr("one of them is ending, and has not ended yet"));
+}
+
+TEST(Launcher, ThatIsLetGoHearsWhatIsLeftAndWhy) {
+  KeeperUnderTest keeper;
+  DockerdModel dockerd;
+  dockerd.before_delete(
+      [](const std::string&) { return FakeDockerd::Answer{FakeDockerd::reply(500, R"({"message":"no way"})")}; });
+  keeper.dockerd().behave(dockerd.behaviour());
+  ASSERT_TRUE(keeper.open()) << keeper.refusal();
+  keeper.expect<protocol::Created>(keeper.create_request("db"));
+  (void)send_datagram(keeper.control(), encode_message(handshake::ToKeeper(handshake::WorkerEnded{false, 0, false})));
+  const auto left = receive_within(keeper.control(), 8000);
+  ASSERT_TRUE(left && !left->bytes.empty());
+  const auto word = decode_message<handshake::FromKeeper>(left->bytes);
+  ASSERT_TRUE(word && std::holds_alternative<handshake::LeftBehind>(*word));
+  EXPECT_THAT(std::get<handshake::LeftBehind>(*word).what.value,
+              testing::AllOf(testing::HasSubstr("sp-" + keeper.session() + "-db"),
+                             testing::HasSubstr("dockerd answered 500: no way")));
+  const auto done = receive_within(keeper.control(), 1000);
+  ASSERT_TRUE(done && !done->bytes.empty());
+  EXPECT_TRUE(std::holds_alternative<handshake::Done>(*decode_message<handshake::FromKeeper>(done->bytes)));
+  EXPECT_THAT(keeper.log(), testing::HasSubstr("no way; trying until it is done"));
+  EXPECT_TRUE(eventually([&] { return keeper.log().contains("has not ended after 5 s: container sp-"); }, 6000));
+}
+
+// Eight containers are all that the budget allows.
+KeeperUnderTest::Options budget_of_eight() {
+  KeeperUnderTest::Options options;
+  const std::string forty = "containers = 40";
+  options.profile.replace(options.profile.find(forty), forty.size(), "containers = 8");
+  return options;
+}
+
+class LargeList : public testing::TestWithParam<std::size_t> {};
+TEST_P(LargeList, HidesFromTheBudgetNothingThatHasGone) {
+  KeeperUnderTest keeper(budget_of_eight());
+  DockerdModel dockerd;
+  dockerd.pad_entries(GetParam());
+  keeper.dockerd().behave(dockerd.behaviour());
+  ASSERT_TRUE(keeper.open()) << keeper.refusal();
+  for (int number = 0; number < 8; ++number)
+    keeper.expect<protocol::Created>(keeper.create_request(("c" + std::to_string(number)).c_str()));
+  const auto full = keeper.expect<protocol::Failed>(keeper.create_request());
+  EXPECT_EQ(full.http_status, 403);
+  EXPECT_THAT(full.message.value, testing::Not(testing::HasSubstr("could not be asked")));
+  dockerd.lose("sp-" + keeper.session() + "-c3");
+  keeper.expect<protocol::Created>(keeper.create_request());
+  EXPECT_EQ(keeper.expect<protocol::Failed>(keeper.create_request()).http_status, 403);
+  EXPECT_EQ(dockerd.count(), 8U);
+  const protocol::Reply listed = keeper.ask(protocol::ListContainers{true});
+  if (GetParam() < limits::kMaxReplyBytes) {
+    EXPECT_TRUE(std::holds_alternative<protocol::Succeeded>(listed));
+  } else {
+    ASSERT_TRUE(std::holds_alternative<protocol::Failed>(listed));
+    EXPECT_THAT(std::get<protocol::Failed>(listed).message.value,
+                testing::HasSubstr("alone is larger than this broker reads"));
+  }
+}
+INSTANTIATE_TEST_SUITE_P(Bytes, LargeList, testing::Values(1, 200'000, limits::kMaxReplyBytes + 1));
+
+TEST(Budget, SaysSoWhereWhatHasGoneCannotBeKnown) {
+  KeeperUnderTest keeper(budget_of_eight());
+  DockerdModel dockerd;
+  keeper.dockerd().behave(dockerd.behaviour());
+  ASSERT_TRUE(keeper.open()) << keeper.refusal();
+  for (int number = 0; number < 8; ++number) keeper.expect<protocol::Created>(keeper.create_request());
+  keeper.dockerd().behave([](const std::string& request) {
+    return FakeDockerd::Answer{
+        .bytes = request.starts_with("GET /v1.41/containers/json") ? FakeDockerd::reply(500, "{}") : ""};
+  });
+  const auto refused = keeper.expect<protocol::Failed>(keeper.create_request());
+  EXPECT_EQ(refused.http_status, 403);
+  EXPECT_THAT(refused.message.value, testing::HasSubstr("could not be asked which of them are gone, so all count"));
+  EXPECT_THAT(keeper.log(), testing::HasSubstr("which of its containers are gone is not known"));
+  keeper.dockerd().behave(dockerd.behaviour());
+}
+
+}  // namespace
+}  // namespace sallyport::testing_support
