@@ -74,6 +74,10 @@ void Channel::when_writable(std::function<void()> then) {
                      });
 }
 
+void Channel::finish_sending() {
+  if (socket_.is_open()) (void)::shutdown(socket_.native_handle(), SHUT_WR);  // an error: the peer has gone
+}
+
 void Channel::close() {
   boost::system::error_code ignored;
   socket_.close(ignored);

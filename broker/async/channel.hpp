@@ -38,6 +38,7 @@ class Channel {
   net::awaitable<Result<>> wait_writable();
   // The same without a coroutine. Not called where the channel is closed first.
   void when_writable(std::function<void()> then);
+  void finish_sending();  // the peer hears the end; it can still say something
   void close();
   bool is_open() const { return socket_.is_open(); }
   std::size_t max_message_bytes() const { return max_message_bytes_; }

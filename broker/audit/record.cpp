@@ -13,6 +13,11 @@ std::string text_of(const boost::json::object& object, std::string_view key) {
   return text == nullptr ? std::string() : std::string(*text);
 }
 
+std::int64_t number_of(const boost::json::object& object, std::string_view key, std::int64_t otherwise) {
+  const boost::json::value* value = object.if_contains(key);
+  return value != nullptr && value->is_int64() ? value->get_int64() : otherwise;
+}
+
 }  // namespace
 
 std::optional<AuditRecord> parse_record(std::string_view line) {
@@ -34,8 +39,8 @@ std::optional<AuditRecord> parse_record(std::string_view line) {
   record.object = text_of(*object, "object");
   record.rule = text_of(*object, "rule");
   record.reason = text_of(*object, "reason");
-  if (const boost::json::value* count = object->if_contains("count"); count != nullptr && count->is_int64())
-    record.count = count->get_int64();
+  record.count = number_of(*object, "count", record.count);
+  record.seq = number_of(*object, "seq", record.seq);
   return record;
 }
 

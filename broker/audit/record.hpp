@@ -23,6 +23,7 @@ struct AuditRecord {
   std::string rule;
   std::string reason;
   std::int64_t count = 1;
+  std::int64_t seq = 0;  // of its broker's run, over all files
 };
 
 std::optional<AuditRecord> parse_record(std::string_view line);

@@ -4,6 +4,8 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <optional>
+#include <utility>
 
 #include "broker/audit/lines.hpp"
 #include "broker/audit/record.hpp"
@@ -27,9 +29,16 @@ bool wanted(const AuditRecord& record, const Query& query) {
   return record.session.starts_with(query.session) && (query.decision.empty() || record.decision == query.decision);
 }
 
-void print_line(const Line& line, const Query& query, std::FILE* out, std::FILE* notes, const std::string& path) {
+// A line and, where it is one, its record.
+struct Entry {
+  Line line;
+  std::optional<AuditRecord> record;
+  std::string path;
+};
+
+void print_entry(const Entry& entry, const Query& query, std::FILE* out, std::FILE* notes) {
+  const auto& [line, record, path] = entry;
   if (line.size == 0) return;  // a broker that starts after a crash ends what may be a torn line first
-  const auto record = line.size > line.text.size() ? std::nullopt : parse_record(line.text);
   if (!record && !line.complete) {
     std::fprintf(notes,
                  "sallyport audit: the last line of %s is torn (%zu bytes): it was being written, or a crash cut it\n",
@@ -47,11 +56,46 @@ void print_line(const Line& line, const Query& query, std::FILE* out, std::FILE*
   std::fwrite(text.data(), 1, text.size(), out);
 }
 
-}  // namespace
+// The entries of one set of files, of which the next is looked at before it is taken.
+class SetReader {
+ public:
+  static Result<SetReader> open(FileSet files) {
+    SetReader reader(std::move(files));
+    TRY(reader.advance());
+    return reader;
+  }
+  const std::optional<Entry>& next() const { return next_; }
+  // Where it belongs: what is no record stays behind the record before it.
+  const std::pair<std::string, std::int64_t>& place() const { return place_; }
 
-Result<std::vector<TrailFile>> open_trail(const std::string& log_directory) {
-  const std::string current = log_directory + "/audit.jsonl";
-  std::vector<TrailFile> files;
+  Result<> advance() {
+    next_.reset();
+    for (; at_ < files_.size(); ++at_) {
+      if (!lines_) lines_.emplace(std::move(files_[at_].file));
+      auto line = TRY(lines_->next());
+      if (!line) {
+        lines_.reset();
+        continue;
+      }
+      auto record = line->size > line->text.size() ? std::nullopt : parse_record(line->text);
+      if (record) place_ = {record->time, record->seq};
+      next_ = Entry{std::move(*line), std::move(record), files_[at_].path};
+      return {};
+    }
+    return {};
+  }
+
+ private:
+  explicit SetReader(FileSet files) : files_(std::move(files)) {}
+  FileSet files_;
+  std::size_t at_ = 0;
+  std::optional<LineReader> lines_;
+  std::optional<Entry> next_;
+  std::pair<std::string, std::int64_t> place_;
+};
+
+Result<FileSet> open_set(const std::string& current) {
+  FileSet files;
   std::vector<std::pair<dev_t, ino_t>> seen;
   // Newest first: a file that is rotated while we open is met again under its next name, and known by its inode.
   for (int number = 0; number <= 2 * limits::kMaxAuditFiles; ++number) {
@@ -66,25 +110,47 @@ Result<std::vector<TrailFile>> open_trail(const std::string& log_directory) {
     seen.push_back(identity);
     files.push_back(TrailFile{path, std::move(opened)});
   }
-  if (files.empty())
-    return fail("no trail in " + log_directory + ": no broker has written there; name it with --log-dir");
   std::reverse(files.begin(), files.end());
   return files;
 }
 
-Result<std::vector<TrailFile>> open_files(const std::vector<std::string>& paths) {
-  std::vector<TrailFile> files;
+}  // namespace
+
+Result<std::vector<FileSet>> open_trail(const std::string& log_directory) {
+  FileSet changes = TRY(open_set(log_directory + "/audit.jsonl"));
+  FileSet reads = TRY(open_set(log_directory + "/audit.jsonl.reads"));
+  if (changes.empty() && reads.empty())
+    return fail("no trail in " + log_directory + ": no broker has written there; name it with --log-dir");
+  std::vector<FileSet> sets;
+  sets.push_back(std::move(changes));
+  sets.push_back(std::move(reads));
+  return sets;
+}
+
+Result<std::vector<FileSet>> open_files(const std::vector<std::string>& paths) {
+  FileSet files;
   for (const std::string& path : paths) {
     UniqueFd opened = TRY(open_file(path));
     files.push_back(TrailFile{path, std::move(opened)});
   }
-  return files;
+  std::vector<FileSet> sets;
+  sets.push_back(std::move(files));
+  return sets;
 }
 
-Result<> print_trail(std::vector<TrailFile> files, const Query& query, std::FILE* out, std::FILE* notes) {
-  for (TrailFile& trail_file : files) {
-    LineReader lines(std::move(trail_file.file));
-    while (auto line = TRY(lines.next())) print_line(*line, query, out, notes, trail_file.path);
+Result<> print_trail(std::vector<FileSet> sets, const Query& query, std::FILE* out, std::FILE* notes) {
+  std::vector<SetReader> readers;
+  for (FileSet& set : sets) {
+    auto reader = TRY(SetReader::open(std::move(set)));
+    readers.push_back(std::move(reader));
+  }
+  for (;;) {
+    SetReader* first = nullptr;
+    for (SetReader& reader : readers)
+      if (reader.next() && (first == nullptr || reader.place() < first->place())) first = &reader;
+    if (first == nullptr) break;
+    print_entry(*first->next(), query, out, notes);
+    TRY(first->advance());
   }
   if (std::fflush(out) != 0) return fail_errno("write the trail");
   return {};

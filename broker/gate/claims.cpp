@@ -21,6 +21,7 @@ void Claims::add(bool allowed, std::uint16_t status, std::string_view method, st
   std::string key = cut(method, 16) + ' ' + cut(endpoint, 128) + ' ' + cut(rule, 128) + ' ' + std::to_string(status);
   if (!kinds_.contains(key) && kinds_.size() >= limits::kMaxClaimKinds)
     key = "others " + std::to_string(static_cast<int>(allowed));
+  keeper_.count(allowed);
   Kind& kind = kinds_[key];
   kind.claim = {allowed,         status,
                 cut(method, 16), cut(endpoint, 128),
@@ -36,6 +37,20 @@ bool Claims::tell(Kind& kind, Clock::time_point now) {
   if (!keeper_.tell(kind.claim)) return false;
   kind.waiting = 0;
   kind.told = now;
+  return true;
+}
+
+void Claims::tell_early() {
+  const Clock::time_point now = Clock::now();
+  if (now - told_early_ < kInterval / 10) return;
+  told_early_ = now;
+  (void)tell_all();  // what the channel does not take waits for the tick
+}
+
+bool Claims::tell_all() {
+  const Clock::time_point now = Clock::now();
+  for (auto& [key, kind] : kinds_)
+    if (kind.waiting > 0 && !tell(kind, now)) return false;
   return true;
 }
 

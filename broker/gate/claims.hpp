@@ -1,5 +1,7 @@
 // UNTRUSTED SIDE. What the gate decided alone, told to the keeper for the record: at most one a second of each kind,
-// with a count, so that a flood of refusals is counted and not dropped, and never floods the keeper.
+// with a count, so that a flood of refusals is counted and not dropped, and never floods the keeper. Each is in the
+// tally that the keeper can read before its client hears of it; what waits is told when the last client leaves, and at
+// the end.
 #pragma once
 
 #include <cstdint>
@@ -16,6 +18,9 @@ class Claims {
   Claims(KeeperClient& keeper, Ticker& ticker);
   void add(bool allowed, std::uint16_t status, std::string_view method, std::string_view endpoint,
            std::string_view rule, std::string_view reason);
+  // Whoever left may have been the last. Not for each of many short connections: the tick tells as well.
+  void tell_early();
+  bool tell_all();  // whatever its interval; false where the channel is full: some still wait
 
  private:
   struct Kind {
@@ -29,6 +34,7 @@ class Claims {
   KeeperClient& keeper_;
   Ticker& ticker_;
   std::map<std::string, Kind> kinds_;
+  Clock::time_point told_early_{};
 };
 
 }  // namespace sallyport::gate

@@ -27,7 +27,17 @@ Gate::Gate(GateInputs inputs)
 
 void Gate::stop(std::string_view why) {
   log::debug("gate: ends: " + std::string(why));
-  context_.stop();
+  if (std::exchange(stopping_, true)) return context_.stop();  // the channel is gone, too
+  tell_what_is_left();
+}
+
+// The keeper has ended its direction and still reads ours, for a short time.
+void Gate::tell_what_is_left() {
+  while (!context_.stopped()) {
+    const bool told = claims_.tell_all();
+    if (!keeper_.flush_or_wait([this] { tell_what_is_left(); })) return;
+    if (told) context_.stop();
+  }
 }
 
 int Gate::run() {
@@ -77,6 +87,7 @@ net::awaitable<void> Gate::serve(UniqueFd fd, ClientKind kind) {
     waiting_.pop_front();
     start_client(std::move(next), ClientKind::Socket);
   }
+  if (clients_ == 0 || kind == ClientKind::LastingStream) claims_.tell_early();
   client_left_.wake();
 }
 

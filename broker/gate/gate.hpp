@@ -33,6 +33,7 @@ class Gate {
   void turn_overdue_away();
   net::awaitable<void> turn_away(UniqueFd fd);
   void stop(std::string_view why);
+  void tell_what_is_left();
 
   net::io_context context_{1};
   net::posix::stream_descriptor listener_;
@@ -49,6 +50,7 @@ class Gate {
   std::deque<Waiting> waiting_;   // accepted, and not served while every place is taken
   std::size_t turning_away_ = 0;  // being told that they are not
   Clock::time_point checked_{};
+  bool stopping_ = false;
   int exit_code_ = 0;
   async::TaskGroup tasks_;
 };

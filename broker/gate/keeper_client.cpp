@@ -32,6 +32,8 @@ net::awaitable<void> KeeperClient::receive() {
       if (!decoded) co_return on_closed_(decoded.error().text());
       if (auto* welcome = std::get_if<protocol::Welcome>(&received->reply())) {
         welcome_ = std::move(*welcome);
+        if (const Result<> taken = take_tally(std::exchange(message->fds, {})); !taken)
+          co_return on_closed_(taken.error().text());
         welcomed_.wake();
       } else {
         received->fds = std::exchange(message->fds, {});  // what has descriptors comes alone
@@ -40,6 +42,14 @@ net::awaitable<void> KeeperClient::receive() {
     }
     while (!cancels_.empty() && tell(protocol::CancelRequest{cancels_.back()})) cancels_.pop_back();
   }
+}
+
+Result<> KeeperClient::take_tally(std::vector<UniqueFd> fds) {
+  if (fds.size() != 1) return {};
+  shared_tally_ = TRY(protocol::SharedTally::open(fds.front().get()));
+  shared_tally_.get()->allowed += own_tally_.allowed;
+  shared_tally_.get()->denied += own_tally_.denied;
+  return {};
 }
 
 net::awaitable<void> KeeperClient::wait_for_welcome() { return welcomed_.wait(); }
@@ -104,6 +114,14 @@ void KeeperClient::flush() {
     waits_for_room_ = false;
     flush();
   });
+}
+
+bool KeeperClient::flush_or_wait(std::function<void()> then) {
+  const auto flushed = outbox_.flush();
+  if (flushed) return true;
+  if (flushed.error().code != EAGAIN) return on_closed_(flushed.error().text()), true;
+  channel_.when_writable(std::move(then));
+  return false;
 }
 
 bool KeeperClient::tell(protocol::Request request) {

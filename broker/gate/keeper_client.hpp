@@ -14,6 +14,7 @@
 #include "broker/gate/waker.hpp"
 #include "broker/protocol/messages.hpp"
 #include "broker/protocol/permits.hpp"
+#include "broker/protocol/tally.hpp"
 
 namespace sallyport::gate {
 
@@ -44,6 +45,10 @@ class KeeperClient {
   std::unique_ptr<Exchange> open(protocol::Request request, Waker& waker);
   // Sends a request that has no answer; false where the channel is full just now.
   bool tell(protocol::Request request);
+  // Counts a request that is answered without the keeper, where the keeper can read it.
+  void count(bool allowed) { ++(allowed ? tally().allowed : tally().denied); }
+  // All that was told or asked is in the channel; false: it is full just now, and `then` runs when it has room.
+  bool flush_or_wait(std::function<void()> then);
 
  private:
   static constexpr std::size_t kKinds = std::variant_size_v<protocol::Request>;
@@ -55,11 +60,13 @@ class KeeperClient {
   enum class When : bool { Now, Soon };
   void send(const protocol::RequestEnvelope& envelope, When when);
   void flush();
+  Result<> take_tally(std::vector<UniqueFd> fds);
   void deliver(ReceivedPtr received);
   void finish(protocol::RequestId id);
   void abandon(protocol::RequestId id, bool may_cancel);
   protocol::RequestId unused_id();
   bool may_send(std::size_t kind) const;
+  protocol::Tally& tally() { return shared_tally_.get() == nullptr ? own_tally_ : *shared_tally_.get(); }
 
   net::any_io_executor executor_;
   async::Channel channel_;
@@ -69,6 +76,8 @@ class KeeperClient {
   OnClosed on_closed_;
   protocol::Welcome welcome_;
   Waker welcomed_;
+  protocol::Tally own_tally_;  // until the shared one has come with the welcome
+  protocol::SharedTally shared_tally_;
   std::unordered_map<protocol::RequestId, Pending> pending_;
   std::array<std::size_t, kKinds> in_flight_{};
   std::deque<std::pair<std::size_t, Waker*>> queue_;  // kinds at their ceiling

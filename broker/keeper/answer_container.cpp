@@ -41,13 +41,13 @@ net::awaitable<void> kill_after_lifetime(Services& services, SessionPtr session,
       false;  // before the kill: a start that crosses it gets a timer of its own, now or when it is done
   AuditRecord record;
   record.event = Event::Reap;
-  record.weight = Weight::Closing;
+  record.weight = Weight::Removal;
   record.session = session->id.text();
   record.profile = session->profile.name.text();
   record.object = owned->name.text();
   record.rule = "docker.budget.lifetime";
   record.reason = "the container has run for " + std::to_string(lifetime.count()) + " s, its lifetime; it is killed";
-  if (const auto written = services.audit.write(record); !written) log::error(written.error().text());
+  if (const auto written = services.audit.write(record, session->audit_quota); !written) log::error(written.error().text());
   (void)notice(*session, "docker.budget.lifetime", "container " + owned->name.text() + ": " + record.reason);
   while (!session->is_ending && !owned->is_gone) {
     engine::Exchange exchange;
@@ -112,7 +112,7 @@ AnswerTask answer(Call call, protocol::StopContainer ask) {
   if (const Refused refused = admit(call, ask.container.text())) co_return *refused;
   const auto owned = find_owned(call, ask.container);
   if (!owned) co_return owned.error();
-  if (const Refused refused = grant(call, ask.container.text(), Weight::Change)) co_return *refused;
+  if (const Refused refused = grant(call, ask.container.text(), Weight::Removal)) co_return *refused;
   if (ask.timeout) ask.timeout = std::min(*ask.timeout, limits::kMaxStopSeconds);
   const std::chrono::seconds limit = limits::kUpstreamDeadline + std::chrono::seconds(limits::kMaxStopSeconds);
   co_return co_await act(call, engine::Operation::Stop, *owned, ask.container,
@@ -132,7 +132,7 @@ AnswerTask answer(Call call, protocol::RemoveContainer ask) {
   if (const Refused refused = admit(call, ask.container.text())) co_return *refused;
   const auto owned = find_owned(call, ask.container);
   if (!owned) co_return owned.error();
-  if (const Refused refused = grant(call, ask.container.text(), Weight::Change)) co_return *refused;
+  if (const Refused refused = grant(call, ask.container.text(), Weight::Removal)) co_return *refused;
   const engine::Force force = ask.force ? engine::Force::Yes : engine::Force::No;
   Answer outcome =
       co_await act(call, engine::Operation::Remove, *owned, ask.container, engine::render_remove((*owned)->id, force));

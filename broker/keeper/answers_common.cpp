@@ -25,6 +25,13 @@ AuditRecord record_of(const Call& call, std::string_view object) {
   return record;
 }
 
+// Waits and resizes are asked for by POST and change nothing.
+Weight weight_of_refusal(const api::Endpoint& endpoint) {
+  const bool is_read = endpoint.method == api::Method::Get || endpoint.method == api::Method::Head ||
+                       endpoint.verb == api::Verb::Wait || endpoint.verb == api::Verb::Resize;
+  return is_read ? Weight::Read : Weight::Refusal;
+}
+
 Failed untrusted_trail(const Error& error) {
   log::error(error.text() + "; nothing is granted until it can be written");
   return {503, "sallyport: the audit trail cannot be written, so nothing is granted", 0};
@@ -34,6 +41,7 @@ Failed untrusted_trail(const Error& error) {
 
 Refused deny(const Call& call, std::string_view object, const Refusal& refusal) {
   AuditRecord record = record_of(call, object);
+  record.weight = weight_of_refusal(*call.endpoint);
   record.decision = Decision::Deny;
   record.rule = refusal.rule;
   record.reason = refusal.message;

@@ -1,12 +1,11 @@
 #include "broker/keeper/audit.hpp"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-
+#include <algorithm>
+#include <cerrno>
 #include <chrono>
+#include <utility>
 
 #include "broker/engine/json_writer.hpp"
-#include "sallyport/log.hpp"
 
 namespace sallyport::keeper {
 
@@ -14,6 +13,7 @@ namespace {
 
 constexpr std::uint64_t kCountedPerRecord = 10'000;
 constexpr std::int64_t kMillisecondsPerHour = 3'600'000;
+constexpr std::size_t kMaxCountedRuleBytes = 48;
 
 std::string_view name_of(Event event) {
   switch (event) {
@@ -26,15 +26,34 @@ std::string_view name_of(Event event) {
   return "request";
 }
 
-Result<UniqueFd> open_file(const std::string& path) {
-  UniqueFd file = UniqueFd::adopt(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0640));
-  if (!file) return fail_errno("open the audit trail " + path);
-  return file;
-}
-
 std::int64_t now_in_milliseconds() {
   const auto now = std::chrono::system_clock::now().time_since_epoch();
   return std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
+}
+
+std::optional<Share> share_of(Weight weight) {
+  switch (weight) {
+    case Weight::Read: return Share::Read;
+    case Weight::Refusal: return Share::Refusal;
+    case Weight::Forward: return Share::Forward;
+    case Weight::Change:
+    case Weight::Removal: return Share::Change;
+    case Weight::Opening:
+    case Weight::Closing: return {};
+  }
+  return {};
+}
+
+std::string_view name_of(Share share) {
+  constexpr std::string_view kNames[kShares] = {"reads", "changes", "refused changes", "forwards"};
+  return kNames[static_cast<std::size_t>(share)];
+}
+
+// So that what a flood hides is at least named.
+void count_rule(const AuditRecord& record, AuditQuota& quota) {
+  std::string rule = record.rule.substr(0, kMaxCountedRuleBytes);
+  if (!quota.counted_rules.contains(rule) && quota.counted_rules.size() >= limits::kMaxCountedRules) rule = "others";
+  quota.counted_rules[rule] += record.count;
 }
 
 }  // namespace
@@ -61,24 +80,10 @@ std::string utc_timestamp(std::int64_t milliseconds_since_epoch) {
 }
 
 Result<AuditTrail> AuditTrail::open(const std::string& directory, std::string broker, const Bounds& bounds) {
-  AuditTrail trail;
-  trail.directory_ = directory;
-  trail.broker_ = std::move(broker);
-  trail.bounds_ = bounds;
-  UniqueFd file = TRY(open_file(trail.path()));
-  TRY(trail.use(std::move(file)));
-  return trail;
-}
-
-Result<> AuditTrail::use(UniqueFd file) {
-  struct stat status{};
-  if (::fstat(file.get(), &status) != 0) return fail_errno("look at the audit trail " + path());
-  if (!S_ISREG(status.st_mode)) return fail("open the audit trail " + path() + ": not a regular file");
-  file_ = std::move(file);
-  size_ = static_cast<std::uint64_t>(status.st_size);
-  reserved_until_ = 0;
-  torn_ = size_ > 0;  // a broker that died may have left half a line; an empty line does no harm
-  return {};
+  const std::string path = directory + "/audit.jsonl";
+  auto changes = TRY(TrailFile::open(path, {bounds.file_bytes, bounds.files, bounds.reserve_bytes}));
+  auto reads = TRY(TrailFile::open(path + ".reads", {bounds.file_bytes, bounds.read_files, 0}));
+  return AuditTrail(std::move(changes), std::move(reads), std::move(broker), bounds);
 }
 
 std::string AuditTrail::line_of(const AuditRecord& record) const {
@@ -94,100 +99,116 @@ std::string AuditTrail::line_of(const AuditRecord& record) const {
   return json.take() + "\n";
 }
 
-// Space beyond the end of the file that nobody else can take. False where the disk has none left.
-bool AuditTrail::take_reserve() {
-  if (reserved_until_ >= size_ + bounds_.reserve_bytes / 2) return true;
-  const auto from = static_cast<off_t>(size_);
-  if (::fallocate(file_.get(), FALLOC_FL_KEEP_SIZE, from, static_cast<off_t>(bounds_.reserve_bytes)) == 0) {
-    reserved_until_ = size_ + bounds_.reserve_bytes;
-    return true;
-  }
-  return errno == EOPNOTSUPP;  // a filesystem without reserves: its own error will tell
+// The half that is left when the disk is full: its first half is for changes, the next quarter for removals as well, and
+// no profile takes more of it than its share.
+bool AuditTrail::may_use_reserve(std::size_t bytes, Weight weight, AuditQuota* quota) const {
+  const std::uint64_t half = bounds_.reserve_bytes / 2;
+  const std::uint64_t left = changes_.reserve_left();
+  if (weight == Weight::Closing) return true;
+  if (quota == nullptr) return false;
+  if (std::exchange(quota->shortage, changes_.shortage()) != changes_.shortage())
+    quota->reserve_changes = quota->reserve_removals = 0;
+  const bool removal = weight == Weight::Removal;
+  if (!removal && weight != Weight::Change && weight != Weight::Opening) return false;
+  std::uint64_t& used = removal ? quota->reserve_removals : quota->reserve_changes;
+  if (left < (removal ? half / 4 : half / 2) + bytes) return false;
+  if (used + bytes > half / limits::kAuditReserveShares) return false;
+  used += bytes;
+  return true;
 }
 
-Result<> AuditTrail::append(std::string line, Weight weight) {
-  if (size_ + line.size() > bounds_.file_bytes && size_ > 0) TRY(rotate());
-  if (!take_reserve()) {
-    const std::uint64_t left = reserved_until_ > size_ ? reserved_until_ - size_ : 0;
-    if (weight == Weight::Read) return fail_errno("write the audit trail", ENOSPC);
-    if (weight == Weight::Change && left < bounds_.reserve_bytes / 4)
-      return fail_errno("write the audit trail", ENOSPC);
-  }
-  if (torn_) line.insert(line.begin(), '\n');
-  std::size_t written = 0;
-  while (written < line.size()) {
-    const ssize_t size = ::write(file_.get(), line.data() + written, line.size() - written);
-    if (size < 0 && errno == EINTR) continue;
-    if (size <= 0) {
-      const int code = size < 0 ? errno : EIO;
-      torn_ = torn_ || written > 0;
-      size_ += written;
-      return fail_errno("write the audit trail", code);
-    }
-    written += static_cast<std::size_t>(size);
-  }
-  torn_ = false;
-  size_ += written;
+Result<> AuditTrail::append(std::string line, Weight weight, AuditQuota* quota) {
+  TrailFile& file = weight == Weight::Read ? reads_ : changes_;
+  TRY(file.rotate_for(line.size()));
+  if (!file.has_reserve() && !may_use_reserve(line.size(), weight, quota))
+    return fail_errno("write the audit trail", ENOSPC);
+  TRY(file.append(std::move(line)));
   ++sequence_;
   return {};
 }
 
-Result<> AuditTrail::rotate() {
-  // Made before anything moves: where the disk has no room for it the older files stay, however often this is tried.
-  const std::string successor = path() + ".next";
-  UniqueFd file = TRY(open_file(successor));
-  for (int number = bounds_.files - 1; number >= 1; --number) {
-    const std::string older = path() + "." + std::to_string(number);
-    const std::string newer = number == 1 ? path() : path() + "." + std::to_string(number - 1);
-    if (::rename(newer.c_str(), older.c_str()) != 0 && errno != ENOENT) return fail_errno("rotate the audit trail");
+Result<> AuditTrail::write(const AuditRecord& record) { return append(line_of(record), record.weight, nullptr); }
+
+void AuditTrail::begin_hour(std::string_view profile, AuditQuota& quota) {
+  const std::int64_t hour = now_in_milliseconds() / kMillisecondsPerHour;
+  if (quota.hour == hour) return;
+  (void)write_counted(profile, quota);  // what cannot be told now is told later
+  quota.hour = hour;
+  for (AuditQuota::Use& use : quota.uses) {
+    use.bytes = use.saved_bytes = 0;
+    use.is_spent = false;
   }
-  if (::rename(successor.c_str(), path().c_str()) != 0) return fail_errno("rotate the audit trail");
-  // Gives back the reserve that lies beyond the end of the old file.
-  if (::ftruncate(file_.get(), static_cast<off_t>(size_)) != 0) log::warning("the old audit file keeps its reserve");
-  return use(std::move(file));
 }
 
-Result<> AuditTrail::write(const AuditRecord& record) { return append(line_of(record), record.weight); }
-
-// Counts what is within it.
-bool AuditTrail::is_beyond_share(const AuditRecord& record, std::size_t line_bytes, AuditQuota& quota) const {
-  if (record.weight == Weight::Closing) return false;
-  if (record.weight == Weight::Read) {
-    quota.is_spent = quota.bytes + line_bytes > bounds_.session_bytes;
-    if (!quota.is_spent) quota.bytes += line_bytes;
-    return quota.is_spent;
-  }
-  const std::int64_t hour = now_in_milliseconds() / kMillisecondsPerHour;
-  if (quota.hour != hour) quota.change_bytes = 0;
-  quota.hour = hour;
-  if (quota.change_bytes + line_bytes > bounds_.change_bytes_per_hour) return true;
-  quota.change_bytes += line_bytes;
-  return false;
+Result<> AuditTrail::count_only(const AuditRecord& record, Share share, AuditQuota& quota) {
+  // Nothing is granted on a count that could not be told.
+  if (!changes_.has_reserve()) return fail_errno("write the audit trail", ENOSPC);
+  AuditQuota::Use& use = quota.use(share);
+  use.is_spent = true;
+  use.counted += record.count;
+  if (share == Share::Refusal) count_rule(record, quota);
+  if (++use.swallowed % kCountedPerRecord == 0) return write_counted(record.profile, share, quota);
+  return {};
 }
 
 Result<> AuditTrail::write(const AuditRecord& record, AuditQuota& quota) {
-  const bool is_counted_only = quota.is_spent && record.weight == Weight::Read;
-  std::string line = is_counted_only ? std::string() : line_of(record);
-  if (is_counted_only || is_beyond_share(record, line.size(), quota)) {
-    quota.counted += record.count;
-    if (++quota.swallowed >= kCountedPerRecord) return write_counted(record.session, record.profile, quota);
-    return {};
-  }
-  return append(std::move(line), record.weight);
+  begin_hour(record.profile, quota);
+  const std::optional<Share> share = share_of(record.weight);
+  if (share && quota.use(*share).is_spent) return count_only(record, *share, quota);
+  std::string line = line_of(record);
+  const std::size_t bytes = line.size();
+  if (share && quota.use(*share).bytes + bytes > bounds_.share_bytes[static_cast<std::size_t>(*share)])
+    return count_only(record, *share, quota);
+  const Result<> written = append(std::move(line), record.weight, &quota);
+  if (!written) quota.unwritten += record.count;
+  if (!written || !share) return written;
+  AuditQuota::Use& use = quota.use(*share);
+  use.bytes += bytes;
+  if (use.bytes > use.saved_bytes && quota.save) quota.save();
+  return {};
 }
 
-Result<> AuditTrail::write_counted(std::string_view session, std::string_view profile, AuditQuota& quota) {
-  if (quota.swallowed == 0) return {};
+Result<> AuditTrail::write_counted(std::string_view profile, Share share, AuditQuota& quota) {
+  AuditQuota::Use& use = quota.use(share);
+  if (use.swallowed == 0) return {};
   AuditRecord record;
-  record.weight = Weight::Change;
-  record.session = session;
+  record.weight = Weight::Closing;
+  record.decision = share == Share::Refusal ? Decision::Deny : Decision::Allow;
   record.profile = profile;
   record.rule = "audit.quota";
-  record.reason = "beyond the session's share of the audit trail, counted only";
-  record.count = quota.counted;
-  TRY(append(line_of(record), record.weight));
-  quota.counted = quota.swallowed = 0;
+  record.reason = std::string(name_of(share)) + " beyond the profile's share of the audit trail in an hour, counted only";
+  if (share == Share::Refusal)
+    for (const auto& [rule, count] : quota.counted_rules) record.reason += "; " + rule + " " + std::to_string(count);
+  record.count = use.counted;
+  TRY(append(line_of(record), record.weight, nullptr));
+  use.counted = use.swallowed = 0;
+  if (share == Share::Refusal) quota.counted_rules.clear();
   return {};
+}
+
+Result<> AuditTrail::write_counted(std::string_view profile, AuditQuota& quota) {
+  if (!quota.has_untold()) return {};
+  for (std::size_t share = 0; share < kShares; ++share) TRY(write_counted(profile, static_cast<Share>(share), quota));
+  if (quota.unwritten > 0) {
+    AuditRecord record;
+    record.weight = Weight::Closing;
+    record.decision = Decision::Deny;
+    record.profile = profile;
+    record.rule = "audit.unwritten";
+    record.reason = "the trail could not be written: requests refused for that, and what gates and relays said then";
+    record.count = quota.unwritten;
+    TRY(append(line_of(record), record.weight, nullptr));
+    quota.unwritten = 0;
+  }
+  quota.told = std::chrono::steady_clock::now();
+  quota.was_told = true;
+  if (quota.save) quota.save();
+  return {};
+}
+
+Result<> AuditTrail::write_counted_now_and_then(std::string_view profile, AuditQuota& quota) {
+  if (quota.was_told && std::chrono::steady_clock::now() - quota.told < limits::kAuditCountedEvery) return {};
+  return write_counted(profile, quota);
 }
 
 }  // namespace sallyport::keeper

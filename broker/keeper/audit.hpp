@@ -3,21 +3,24 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
+#include "broker/keeper/audit_quota.hpp"
+#include "broker/keeper/trail_file.hpp"
 #include "sallyport/limits.hpp"
 #include "sallyport/result.hpp"
-#include "sallyport/unique_fd.hpp"
 
 namespace sallyport::keeper {
 
 enum class Event : std::uint8_t { Request, SessionOpen, SessionEnd, Forward, Reap };
 enum class Decision : std::uint8_t { Allow, Deny };
 enum class Source : std::uint8_t { Keeper, Gate };
-// What a record is worth when space is short. Beyond a session's share reads and denials are counted, and so are
-// changes beyond its share of an hour: or one session could rotate everybody's trail away. Closings are always written.
-enum class Weight : std::uint8_t { Read, Change, Closing };
+// What a record is worth when space is short. Reads have files of their own. Reads, changes, removals (stop and remove,
+// which only take away), refused changes and forwards have a share of each hour (audit_quota.hpp). On a full disk
+// openings, changes and removals go on from the reserve; the last of it is for closings, which are always written.
+enum class Weight : std::uint8_t { Read, Refusal, Forward, Change, Removal, Opening, Closing };
 
 struct AuditRecord {
   Event event = Event::Request;
@@ -34,53 +37,42 @@ struct AuditRecord {
   std::uint64_t count = 1;
 };
 
-// How much of the trail one session has used.
-struct AuditQuota {
-  std::uint64_t bytes = 0;
-  bool is_spent = false;  // a read did not fit any more: no further one is even formatted
-  std::int64_t hour = 0;  // since the epoch, that change_bytes is of
-  std::uint64_t change_bytes = 0;
-  std::uint64_t counted = 0;    // what records beyond the quota stand for, not yet told
-  std::uint64_t swallowed = 0;  // those records: a claim's own count must not decide how often we write
-};
-
 class AuditTrail {
  public:
   struct Bounds {
     std::size_t file_bytes = limits::kMaxAuditFileBytes;
     int files = limits::kMaxAuditFiles;
-    std::size_t session_bytes = limits::kAuditBytesPerSession;
-    std::size_t change_bytes_per_hour = limits::kAuditChangeBytesPerHour;
-    std::size_t reserve_bytes = 1024 * 1024;  // space taken ahead of the end, for changes and closings on a full disk
+    int read_files = limits::kMaxAuditReadFiles;
+    std::array<std::size_t, kShares> share_bytes = kShareBytesPerHour;
+    std::size_t reserve_bytes = limits::kAuditReserveBytes;
   };
   static Result<AuditTrail> open(const std::string& directory, std::string broker, const Bounds& bounds);
   static Result<AuditTrail> open(const std::string& directory, std::string broker) {
     return open(directory, std::move(broker), Bounds{});
   }
 
-  Result<> write(const AuditRecord& record);
+  Result<> write(const AuditRecord& record);  // on no profile's account
   Result<> write(const AuditRecord& record, AuditQuota& quota);
-  // One record for all that the quota has swallowed since the last call.
-  Result<> write_counted(std::string_view session, std::string_view profile, AuditQuota& quota);
+  // What the quota has counted since the last call, for this profile: at once, or as often as one that ends again and
+  // again may have it told.
+  Result<> write_counted(std::string_view profile, AuditQuota& quota);
+  Result<> write_counted_now_and_then(std::string_view profile, AuditQuota& quota);
 
  private:
-  AuditTrail() = default;
+  AuditTrail(TrailFile changes, TrailFile reads, std::string broker, const Bounds& bounds)
+      : changes_(std::move(changes)), reads_(std::move(reads)), broker_(std::move(broker)), bounds_(bounds) {}
   std::string line_of(const AuditRecord& record) const;
-  bool is_beyond_share(const AuditRecord& record, std::size_t line_bytes, AuditQuota& quota) const;
-  Result<> append(std::string line, Weight weight);
-  std::string path() const { return directory_ + "/audit.jsonl"; }
-  Result<> use(UniqueFd file);
-  Result<> rotate();
-  bool take_reserve();
+  Result<> count_only(const AuditRecord& record, Share share, AuditQuota& quota);
+  Result<> write_counted(std::string_view profile, Share share, AuditQuota& quota);
+  void begin_hour(std::string_view profile, AuditQuota& quota);
+  Result<> append(std::string line, Weight weight, AuditQuota* quota);
+  bool may_use_reserve(std::size_t bytes, Weight weight, AuditQuota* quota) const;
 
-  std::string directory_;
+  TrailFile changes_;
+  TrailFile reads_;
   std::string broker_;
   Bounds bounds_;
-  UniqueFd file_;
-  std::uint64_t size_ = 0;
-  std::uint64_t reserved_until_ = 0;
   std::uint64_t sequence_ = 0;
-  bool torn_ = false;  // the last write stopped within its line
 };
 
 // "2026-03-14T10:23:45.123Z"

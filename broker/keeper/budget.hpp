@@ -30,6 +30,17 @@ class TokenBucket {
   }
   std::uint32_t per_minute() const { return per_minute_; }
 
+  // --- for whoever keeps it (account.hpp) ---
+  double level(Clock::time_point now) const {
+    const double elapsed = std::chrono::duration<double>(now - last_).count();
+    return std::min<double>(per_minute_, tokens_ + elapsed * per_minute_ / 60.0);
+  }
+  void resume(double tokens, Clock::time_point at) {
+    tokens_ = tokens;
+    last_ = at;
+  }
+  void set_rate(std::uint32_t per_minute) { per_minute_ = std::max<std::uint32_t>(per_minute, 1); }
+
  private:
   std::uint32_t per_minute_;
   double tokens_;

@@ -1,6 +1,7 @@
 #include "broker/keeper/ending.hpp"
 
 #include <algorithm>
+#include <limits>
 
 #include "broker/keeper/late_creates.hpp"
 #include "broker/keeper/removal.hpp"
@@ -24,8 +25,17 @@ void revoke(Session& session) {
   const auto streams = std::exchange(session.streams, {});
   for (const auto& [number, named] : streams) named.stream->revoke();
   for (const auto& [id, in_flight] : session.in_flight) in_flight->exchange.cancel();
-  if (session.gate) session.gate->close();
-  if (session.relay) session.relay->close();
+  if (session.gate) session.gate->finish_sending();
+  if (session.relay) session.relay->finish_sending();
+}
+
+// What gate and relay have counted and not said: an honest one says it at once when it hears the end, and closes.
+net::awaitable<void> hear_last_words(const SessionPtr& session) {
+  const auto give_up = Clock::now() + limits::kLastWordsWithin;
+  if (session->gate) (void)co_await session->gate_heard.wait(give_up - Clock::now());
+  if (session->relay) (void)co_await session->relay_heard.wait(give_up - Clock::now());
+  if (session->gate) session->gate->close();
+  if (session->relay) session->relay->close();
 }
 
 bool creates_are_in_flight(const Session& session) {
@@ -113,11 +123,46 @@ net::awaitable<void> remove_all_containers(Services& services, const SessionPtr&
   }
 }
 
+void log_unwritten(const Result<>& written) {
+  if (!written) log::error(written.error().text());
+}
+
+// What the gate answered alone and did not describe: its number is known, however the gate has ended. Its own claim, so
+// no more of it than a claim can stand for.
+std::uint64_t record_undescribed(Services& services, Session& session, Decision decision) {
+  const protocol::Tally& tally = *session.tally.get();
+  const bool allowed = decision == Decision::Allow;
+  const std::uint64_t counted = allowed ? tally.allowed : tally.denied;
+  const std::uint64_t described = allowed ? session.described_allowed : session.described_denied;
+  if (counted <= described) return 0;
+  AuditRecord record;
+  record.decision = decision;
+  record.source = Source::Gate;
+  record.weight = Weight::Closing;
+  record.session = session.id.text();
+  record.profile = session.profile.name.text();
+  record.rule = "gate.undescribed";
+  record.reason = "answered by the gate alone, which ended before it had said what they were";
+  record.count = std::min<std::uint64_t>(counted - described, std::numeric_limits<std::uint32_t>::max());
+  log_unwritten(services.audit.write(record));
+  return record.count;
+}
+
+// "" where everything was heard.
+std::string what_is_missing(Services& services, Session& session) {
+  std::string missing;
+  if (session.gate && session.tally.get() == nullptr) missing = "; counts of its gate may be missing";
+  if (session.tally.get() != nullptr)
+    if (const std::uint64_t undescribed = record_undescribed(services, session, Decision::Allow) +
+                                          record_undescribed(services, session, Decision::Deny))
+      missing = "; " + std::to_string(undescribed) + " answers of its gate are counted, what they were is missing";
+  for (const auto& [number, forward] : session.forwards)
+    if (forward.connected) return missing + "; byte counts of forwards are missing";
+  return missing;
+}
+
 void write_closing_records(Services& services, Session& session) {
-  if (const auto written =
-          services.audit.write_counted(session.id.text(), session.profile.name.text(), session.audit_quota);
-      !written)
-    log::error(written.error().text());
+  log_unwritten(services.audit.write_counted_now_and_then(session.profile.name.text(), session.audit_quota));
   AuditRecord record;
   record.event = Event::SessionEnd;
   record.weight = Weight::Closing;
@@ -125,11 +170,13 @@ void write_closing_records(Services& services, Session& session) {
   record.profile = session.profile.name.text();
   record.object = session.worker_status;
   record.rule = session.end_rule;
-  record.reason = session.end_reason;
-  if (const auto written = services.audit.write(record); !written) log::error(written.error().text());
+  record.reason = session.end_reason + what_is_missing(services, session);
+  log_unwritten(services.audit.write(record));
 }
 
 net::awaitable<void> run_ending(Services& services, SessionPtr session) {
+  session->end_step = "its gate and relay are heard out";
+  co_await hear_last_words(session);
   session->end_step = "its processes are being killed";
   // What could not be killed is killed, or found dead, with the cgroup's removal below.
   const auto killed = co_await services.spawner.ask(spawner::KillProcesses{session->id});
@@ -171,6 +218,7 @@ net::awaitable<void> say_if_it_takes_long(SessionPtr session) {
 void end_session(Services& services, const SessionPtr& session, std::string rule, std::string reason) {
   if (session->is_ending) return;
   session->is_ending = true;
+  session->account.give_back();
   session->end_rule = std::move(rule);
   session->end_reason = reason.substr(0, limits::kMaxReasonBytes);
   log::info("session " + session->id.text() + " ends: " + session->end_reason);

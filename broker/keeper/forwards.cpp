@@ -12,6 +12,8 @@ namespace relay = protocol::relay;
 
 namespace {
 
+constexpr std::string_view kMisconduct = "relay.misconduct";
+
 std::string text_of(const Address& address) {
   if (const auto* tcp = std::get_if<TcpAddress>(&address)) return tcp->address + ":" + std::to_string(tcp->port);
   return "unix:" + std::get<UnixAddress>(address).path;
@@ -21,6 +23,7 @@ Result<> record(Services& services, Session& session, const ForwardSection& forw
                 std::string rule, std::string reason) {
   AuditRecord entry;
   entry.event = Event::Forward;
+  entry.weight = Weight::Forward;
   entry.decision = decision;
   entry.session = session.id.text();
   entry.profile = session.profile.name.text();
@@ -76,7 +79,7 @@ net::awaitable<void> connect(Services& services, SessionPtr session, relay::Conn
   if (!asked) log::error(asked.error().text());  // without a spawner the broker is about to end
 }
 
-Result<> close(Services& services, Session& session, const relay::Closed& closed) {
+Result<> close_connection(Services& services, Session& session, const relay::Closed& closed) {
   const auto found = session.forwards.find(closed.connection);
   if (found == session.forwards.end() || !found->second.connected)
     return fail("it closed a connection that is not open");
@@ -96,6 +99,13 @@ net::awaitable<void> hold_back(Services& services, SessionPtr session) {
       log::error(written.error().text());
   }
   co_await async::sleep_for(limits::kSlowDown);
+}
+
+void hear_last_bytes(Services& services, Session& session, std::span<const std::byte> bytes) {
+  const auto decoded = decode_message<relay::ToKeeper>(bytes);
+  const auto* closed = decoded ? std::get_if<relay::Closed>(&*decoded) : nullptr;
+  if (closed == nullptr) return;
+  if (const auto written = close_connection(services, session, *closed); !written) log::error(written.error().text());
 }
 
 }  // namespace
@@ -118,12 +128,17 @@ void finish_dial(Services& services, const SessionPtr& session, const protocol::
   tell_relay(services, session, relay::Connected{done.connection}, upstream);
 }
 
-net::awaitable<void> serve_relay(Services& services, SessionPtr session) {
+namespace {
+
+net::awaitable<void> hear_requests(Services& services, SessionPtr session) {
   while (!session->is_ending) {
     const auto message = co_await session->relay->receive(Descriptors::Refused);
-    if (session->is_ending) co_return;
+    if (session->is_ending) {
+      if (message) hear_last_bytes(services, *session, message->bytes);
+      co_return;
+    }
     const auto end = [&](const std::string& what) {
-      end_session(services, session, "relay.misconduct", "the relay: " + what);
+      end_session(services, session, std::string(kMisconduct), "the relay: " + what);
     };
     if (!message) co_return end(message.error().text());
     if (message->bytes.empty()) co_return end_session(services, session, "relay.ended", "the relay closed its channel");
@@ -133,12 +148,27 @@ net::awaitable<void> serve_relay(Services& services, SessionPtr session) {
     if (const auto* ask = std::get_if<relay::Connect>(&*decoded)) {
       if (const std::string what = breach(*session, *ask); !what.empty()) co_return end("it asked for " + what);
       co_await connect(services, session, *ask);
-    } else if (const auto closed = close(services, *session, std::get<relay::Closed>(*decoded)); !closed) {
+    } else if (const auto closed = close_connection(services, *session, std::get<relay::Closed>(*decoded)); !closed) {
       if (closed.error().code == 0) co_return end(closed.error().text());
       log::error(closed.error().text());
     }
-    if (session->untold_rate.take(Clock::now())) co_await hold_back(services, session);
+    if (!session->is_ending && session->untold_rate.take(Clock::now())) co_await hold_back(services, session);
   }
+}
+
+}  // namespace
+
+net::awaitable<void> serve_relay(Services& services, SessionPtr session) {
+  co_await hear_requests(services, session);
+  // Its end has begun elsewhere: what its connections have carried is heard, and nothing else of it.
+  std::size_t heard = 0;
+  while (session->end_rule != kMisconduct && heard < limits::kMaxLastWordsBytes) {
+    const auto message = co_await session->relay->receive(Descriptors::Refused);
+    if (!message || message->bytes.empty()) break;
+    heard += message->bytes.size();
+    hear_last_bytes(services, *session, message->bytes);
+  }
+  session->relay_heard.set(true);
 }
 
 }  // namespace sallyport::keeper

@@ -17,6 +17,7 @@ namespace {
 
 constexpr std::uint16_t kTooManyRequests = 429;
 constexpr std::size_t kHandledInARow = 64;
+constexpr std::string_view kMisconduct = "gate.misconduct";
 
 static_assert(
     [] {
@@ -71,10 +72,14 @@ void cancel(Session& session, protocol::RequestId id) {
   }
 }
 
+// Of methods that change nothing. What else the client made up counts as a change.
+bool is_read(std::string_view method) { return method == "GET" || method == "HEAD" || method == "OPTIONS"; }
+
 // A claim is what the gate says; the record says that it is no more than that.
 Result<> record_claim(Services& services, Session& session, const GateClaim& claim) {
   AuditRecord record;
   record.source = Source::Gate;
+  record.weight = claim.allowed || is_read(claim.method.value) ? Weight::Read : Weight::Refusal;
   record.decision = claim.allowed ? Decision::Allow : Decision::Deny;
   record.session = session.id.text();
   record.profile = session.profile.name.text();
@@ -84,6 +89,7 @@ Result<> record_claim(Services& services, Session& session, const GateClaim& cla
   record.rule = claim.rule.value;
   record.reason = claim.reason.value;
   record.count = claim.repeated;
+  (claim.allowed ? session.described_allowed : session.described_denied) += claim.repeated;
   return services.audit.write(record, session.audit_quota);
 }
 
@@ -92,11 +98,22 @@ net::awaitable<void> handle_untold(Services& services, SessionPtr session, proto
   if (const auto* claim = std::get_if<GateClaim>(&request))
     if (const auto written = record_claim(services, *session, *claim); !written) log::error(written.error().text());
   // No answer holds a flood of these back: so we read more slowly, and the channel fills up.
-  if (!session->untold_rate.take(Clock::now())) co_return;
+  if (session->is_ending || !session->untold_rate.take(Clock::now())) co_return;
   (void)notice(*session, "gate.rate",
                "its gate sends more than " + std::to_string(limits::kMaxUntoldPerMinute) +
                    " cancels and claims a minute: all of its requests are held back");
   co_await async::sleep_for(limits::kSlowDown);
+}
+
+// Requests among them are not begun any more.
+void hear_last_claims(Services& services, Session& session, std::span<const std::byte> bytes) {
+  Reader messages(bytes);
+  while (messages.left() > 0) {
+    protocol::RequestEnvelope envelope;
+    if (!decode_next(messages, envelope)) return;
+    if (const auto* claim = std::get_if<GateClaim>(&envelope.request))
+      if (const auto written = record_claim(services, session, *claim); !written) log::error(written.error().text());
+  }
 }
 
 // What the permit table says against this request; "" where it is allowed.
@@ -120,17 +137,18 @@ void begin(Services& services, const SessionPtr& session, protocol::RequestEnvel
   session->tasks.spawn("request", answer_request(call, dispatch(call, envelope.request)));
 }
 
-}  // namespace
-
-net::awaitable<void> serve_gate(Services& services, SessionPtr session) {
+net::awaitable<void> hear_requests(Services& services, SessionPtr session) {
   while (!session->is_ending) {
     const auto message = co_await session->gate->receive(Descriptors::Refused);
-    if (session->is_ending) co_return;
+    if (session->is_ending) {
+      if (message) hear_last_claims(services, *session, message->bytes);
+      co_return;
+    }
     if (!message)
-      co_return end_session(services, session, "gate.misconduct", "the gate's channel: " + message.error().text());
+      co_return end_session(services, session, std::string(kMisconduct), "the gate's channel: " + message.error().text());
     if (message->bytes.empty()) co_return end_session(services, session, "gate.ended", "the gate closed its channel");
     const auto misconduct = [&](const std::string& what) {
-      end_session(services, session, "gate.misconduct", "the gate broke the protocol: " + what);
+      end_session(services, session, std::string(kMisconduct), "the gate broke the protocol: " + what);
     };
     if (message->fds_refused) co_return misconduct("it sent descriptors");
     Reader requests(message->bytes);
@@ -143,7 +161,24 @@ net::awaitable<void> serve_gate(Services& services, SessionPtr session) {
         co_await handle_untold(services, session, std::move(envelope.request));
       else begin(services, session, std::move(envelope));
     }
+    if (session->is_ending) hear_last_claims(services, *session, message->bytes.last(requests.left()));
   }
+}
+
+}  // namespace
+
+net::awaitable<void> serve_gate(Services& services, SessionPtr session) {
+  co_await hear_requests(services, session);
+  // Its end has begun elsewhere: what the gate has decided is heard, and nothing else of it. The ending sees to it that
+  // this does not last.
+  std::size_t heard = 0;
+  while (session->end_rule != kMisconduct && heard < limits::kMaxLastWordsBytes) {
+    const auto message = co_await session->gate->receive(Descriptors::Refused);
+    if (!message || message->bytes.empty()) break;
+    heard += message->bytes.size();
+    hear_last_claims(services, *session, message->bytes);
+  }
+  session->gate_heard.set(true);
 }
 
 }  // namespace sallyport::keeper

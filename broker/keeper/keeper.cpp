@@ -59,6 +59,7 @@ class Keeper {
                   inputs.config,
                   std::move(broker),
                   std::move(audit),
+                  Accounts(inputs.config.state_directory),
                   engine::DockerClient(io.get_executor(), inputs.config.docker_socket),
                   SpawnerClient(io.get_executor(), std::move(inputs.spawner_channel)),
                   HangupWatch(io.get_executor()),
@@ -94,7 +95,18 @@ class Keeper {
     io_.stop();
   }
   void leave_if_done() {
-    if (services_.stopping && services_.sessions.empty()) leave(exit_code_);
+    if (!services_.stopping || !services_.sessions.empty()) return;
+    tell_counted();
+    leave(exit_code_);
+  }
+  // What no session will tell any more.
+  void tell_counted() {
+    const auto tell = [this](std::string_view profile, AuditQuota& quota) {
+      if (const auto written = services_.audit.write_counted(profile, quota); !written)
+        log::error(written.error().text());
+    };
+    for (const auto& [name, accounts] : services_.accounts.all()) tell(name, accounts->quota());
+    tell("", services_.knocks);
   }
   void stop() {
     services_.stopping = true;
@@ -171,6 +183,7 @@ int run_keeper(KeeperInputs inputs) {
   async::tune_malloc();
   ::umask(0077);
   ::signal(SIGPIPE, SIG_IGN);
+  ::signal(SIGXFSZ, SIG_IGN);  // a file that may not grow is an error of the write
   raise_descriptor_limit();
   const auto report = [](const Error& error) {
     log::error(error.text());
@@ -181,6 +194,7 @@ int run_keeper(KeeperInputs inputs) {
   auto audit = AuditTrail::open(inputs.config.log_directory, *broker);
   if (!audit) return report(audit.error());
   if (const auto made = make_ledger_directory(inputs.config.state_directory); !made) return report(made.error());
+  if (const auto made = Accounts::make_directory(inputs.config.state_directory); !made) return report(made.error());
   auto left = read_left_ledgers(inputs.config.state_directory);
   if (!left) return report(left.error());
 

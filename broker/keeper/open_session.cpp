@@ -37,13 +37,13 @@ net::awaitable<void> end_with_time(Services& services, SessionPtr session, std::
 Result<> record_open(Services& services, Session& session, const Hello& hello) {
   AuditRecord record;
   record.event = Event::SessionOpen;
-  record.weight = Weight::Change;
+  record.weight = Weight::Opening;
   record.session = session.id.text();
   record.profile = session.profile.name.text();
   record.object = hello.message.command.value;
   record.reason = hello.peer.uid == 0 ? "sandboxed; opened by root" : "opened by uid " + std::to_string(hello.peer.uid);
   for (const std::string& limit : session.not_enforced) record.reason += "; not enforced on this host: " + limit;
-  return services.audit.write(record);
+  return services.audit.write(record, session.audit_quota);
 }
 
 // Only for what could be in its own way: what still runs, or may yet, under the uids that it would have.
@@ -143,10 +143,20 @@ net::awaitable<Result<>> start_processes(Services& services, Session& session, c
   co_return Result<>{};
 }
 
+// With it goes the memory that the gate counts in. Where there is none, its last counts may be missing.
+void send_welcome(Session& session) {
+  const protocol::Reply welcome = protocol::Welcome{session.id, session.profile.name};
+  const auto bytes = encode_message(protocol::ReplyEnvelope{0, welcome});
+  auto tally = protocol::SharedTally::make();
+  if (!tally) log::error("session " + session.id.text() + ": " + tally.error().text());
+  if (tally) session.tally = std::move(tally->first);
+  const int fds[] = {tally ? tally->second.get() : -1};
+  (void)session.gate->send(bytes, tally ? std::span<const int>(fds) : std::span<const int>());
+}
+
 void serve(Services& services, const SessionPtr& session, SessionFds fds) {
   if (session->gate) {
-    const protocol::Reply welcome = protocol::Welcome{session->id, session->profile.name};
-    (void)session->gate->send(encode_message(protocol::ReplyEnvelope{0, welcome}));
+    send_welcome(*session);
     session->tasks.spawn("gate", serve_gate(services, session));
   }
   if (session->relay) session->tasks.spawn("relay", serve_relay(services, session));
@@ -179,7 +189,9 @@ net::awaitable<Result<SessionPtr>> open_session(Services& services, Hello hello,
   SessionFds fds = CO_TRY(check_descriptors(hello.message, profile, std::move(hello.fds)));
 
   const SessionId id = *SessionId::parse(random_hex(6));
-  const auto session = std::make_shared<Session>(services.executor, id, std::move(profile), end_on_bug(services, id));
+  AccountLease account = services.accounts.open(profile);
+  const auto session = std::make_shared<Session>(services.executor, id, std::move(profile), std::move(account),
+                                                 end_on_bug(services, id));
   session->uid_base = hello.message.uid_base;
   services.sessions.emplace(id.text(), session);  // counted from here on
   auto outcome = co_await prepare(services, *session, hello);

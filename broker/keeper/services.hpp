@@ -8,6 +8,7 @@
 
 #include "broker/async/tasks.hpp"
 #include "broker/engine/docker_client.hpp"
+#include "broker/keeper/account.hpp"
 #include "broker/keeper/audit.hpp"
 #include "broker/keeper/hangup_watch.hpp"
 #include "broker/keeper/spawner_client.hpp"
@@ -30,6 +31,7 @@ struct Services {
   BrokerConfig config;
   std::string broker;  // our id on this host
   AuditTrail audit;
+  Accounts accounts;
   engine::DockerClient docker;
   SpawnerClient spawner;
   HangupWatch hangups;
@@ -37,6 +39,7 @@ struct Services {
   std::map<std::string, std::shared_ptr<Session>> sessions;  // by id, until they are cleaned up
   std::map<std::string, LeftSession> left;                   // by id, until they are reaped
   std::size_t waiting_for_place = 0;                         // openers
+  AuditQuota knocks;                                         // refused openings, whoever asked and for whatever
   bool stopping = false;
   std::function<void()> on_session_gone;  // the last step of an ending
 };

@@ -11,13 +11,14 @@
 #include "broker/async/outbox.hpp"
 #include "broker/async/tasks.hpp"
 #include "broker/engine/docker_client.hpp"
+#include "broker/keeper/account.hpp"
 #include "broker/keeper/audit.hpp"
-#include "broker/keeper/budget.hpp"
 #include "broker/keeper/ledger_file.hpp"
 #include "broker/keeper/one_shot.hpp"
 #include "broker/keeper/ownership.hpp"
 #include "broker/protocol/messages.hpp"
 #include "broker/protocol/permits.hpp"
+#include "broker/protocol/tally.hpp"
 #include "sallyport/child.hpp"
 #include "sallyport/limits.hpp"
 #include "sallyport/profile/profile.hpp"
@@ -54,13 +55,17 @@ struct NoticesOfAKind {
 class Session {
  public:
   Session(const net::any_io_executor& executor, SessionId session_id, Profile session_profile,
-          async::TaskGroup::OnBug on_bug)
+          AccountLease lease, async::TaskGroup::OnBug on_bug)
       : id(std::move(session_id)),
         profile(std::move(session_profile)),
-        request_rate(profile.docker ? profile.docker->budget.requests_per_minute : 1, Clock::now()),
-        create_rate(profile.docker ? profile.docker->budget.creates_per_minute : 1, Clock::now()),
-        untold_rate(limits::kMaxUntoldPerMinute, Clock::now()),
+        account(std::move(lease)),
+        audit_quota(account.quota()),
+        request_rate(account.account().requests),
+        create_rate(account.account().creates),
+        untold_rate(account.account().untold),
         tasks(executor, std::move(on_bug)),
+        gate_heard(executor),
+        relay_heard(executor),
         ended(executor) {}
 
   const SessionId id;
@@ -71,16 +76,22 @@ class Session {
 
   Ledger ledger;
   LedgerFile ledger_file;
-  AuditQuota audit_quota;
-  TokenBucket request_rate;
-  TokenBucket create_rate;
-  TokenBucket untold_rate;  // cancels and claims, which have no answer to hold back
+  // Of the profile, whose session this is for now; given back when the ending begins.
+  AccountLease account;
+  AuditQuota& audit_quota;
+  KeptBucket& request_rate;
+  KeptBucket& create_rate;
+  KeptBucket& untold_rate;  // cancels and claims, which have no answer to hold back
 
   std::unique_ptr<async::Channel> control;  // the launcher's connection: it is the session
   std::unique_ptr<async::Channel> gate;
   std::optional<async::Outbox> replies;  // to the gate
   bool flush_is_due = false;             // of `replies`
   std::unique_ptr<async::Channel> relay;
+  // What the gate has counted, and what of it its claims have described: the rest is told at the end.
+  protocol::SharedTally tally;
+  std::uint64_t described_allowed = 0;
+  std::uint64_t described_denied = 0;
   UniqueFd uid_lock;
 
   std::map<protocol::RequestId, std::shared_ptr<InFlight>> in_flight;
@@ -100,7 +111,9 @@ class Session {
   std::string end_rule;
   std::string end_reason;
   std::string end_step;  // what its ending is at: for whoever asks why it has not ended
-  OneShot<bool> ended;   // everything of the session is gone
+  OneShot<bool> gate_heard;   // to its end
+  OneShot<bool> relay_heard;  // the same
+  OneShot<bool> ended;  // everything of the session is gone
 };
 using SessionPtr = std::shared_ptr<Session>;
 

@@ -42,6 +42,7 @@ class Relay {
   bool take(const messages::Connected& connected, std::vector<UniqueFd> fds);
   bool take(const messages::Unreachable& unreachable, std::vector<UniqueFd> fds);
   bool is_full() const { return waiting_.size() + carried_.size() >= limits::kMaxForwardConnections; }
+  void end();
   void stop(int code);
 
   net::io_context& io_;
@@ -51,6 +52,7 @@ class Relay {
   std::map<std::uint32_t, UniqueFd> waiting_;  // accepted, upstream asked for
   std::map<std::uint32_t, std::unique_ptr<Connection>> carried_;
   net::steady_timer room_;  // cancelled when a connection ends
+  bool ending_ = false;
   int exit_code_ = 0;
   async::TaskGroup tasks_;  // last: its tasks use all of the above
 };
@@ -73,6 +75,13 @@ int Relay::run() {
   tasks_.spawn("sweep", sweep());
   io_.run();
   return exit_code_;
+}
+
+// The keeper has ended its direction. It hears for a short time what each connection carried.
+void Relay::end() {
+  ending_ = true;
+  for (const auto& [number, connection] : carried_) connection->cut();
+  if (carried_.empty()) stop(0);
 }
 
 void Relay::stop(int code) {
@@ -119,7 +128,7 @@ net::awaitable<void> Relay::hear_keeper() {
   for (;;) {
     auto received = co_await keeper_.receive();
     if (!received) co_return stop(1);
-    if (received->bytes.empty()) co_return stop(0);
+    if (received->bytes.empty()) co_return end();
     const auto message = decode_message<messages::FromKeeper>(received->bytes);
     if (!message) co_return stop(1);
     const bool understood =
@@ -153,6 +162,7 @@ net::awaitable<void> Relay::carry(std::uint32_t number, UniqueFd client, UniqueF
   if (!co_await tell(closed)) stop(0);
   carried_.erase(number);
   room_.cancel();
+  if (ending_ && carried_.empty()) stop(0);
 }
 
 net::awaitable<void> Relay::sweep() {

@@ -44,6 +44,11 @@ inline constexpr std::size_t kMaxQueuedForKeeper = 4096;           // by the spa
 inline constexpr std::uint32_t kMaxUntoldPerMinute = 12'000;  // what has no answer to hold back: cancels, claims, dials
 inline constexpr std::chrono::milliseconds kSlowDown{50};     // what each beyond its rate waits
 inline constexpr std::chrono::seconds kGateReadsWithin{30};   // an answer; the session of one that does not is ended
+// What gate and relay have counted and not said yet is heard for so long, and so much of it, before they are killed.
+// Bytes: a channel at Linux's default wmem_default, and one claim of each kind behind it.
+inline constexpr std::chrono::milliseconds kLastWordsWithin{250};
+inline constexpr std::size_t kMaxLastWordsBytes = 512 * 1024;
+static_assert(212'992 + kMaxClaimKinds * 2048 <= kMaxLastWordsBytes);
 
 // --- fields of a typed request ---
 inline constexpr std::size_t kMaxNameBytes = 128;            // container names and references
@@ -101,7 +106,7 @@ inline constexpr std::chrono::seconds kCgroupDeadline{3};      // rmdir is busy 
 inline constexpr std::chrono::seconds kSliceDeadline{10};      // systemd answers when the stop job is done
 inline constexpr std::chrono::seconds kKilledWithin{8};        // the keeper, of an operator's kill
 inline constexpr std::chrono::seconds kEndPatience = 2 * kSessionEndDeadline;  // whoever waits for the keeper to say so
-static_assert(kKillDeadline < kSessionEndDeadline && kSessionEndDeadline < kKilledWithin &&
+static_assert(kLastWordsWithin + kKillDeadline < kSessionEndDeadline && kSessionEndDeadline < kKilledWithin &&
               kKilledWithin < kEndPatience);
 inline constexpr std::chrono::seconds kPlaceFreeWithin = kSessionEndDeadline;  // an opener's patience with an ending
 inline constexpr std::chrono::seconds kLauncherSaysItWaits{1};  // for the end of its session; most take 0.1 s
@@ -111,11 +116,38 @@ inline constexpr std::chrono::seconds kTermGrace{5};  // the launcher's, between
 inline constexpr std::chrono::seconds kTimeGrace{8};  // the keeper's beyond the time: a launcher reports better
 static_assert(kTimeGrace > kTermGrace);
 inline constexpr int kMaxCgroupDepth = 16;  // a container that makes cgroups of its own needs a few
-inline constexpr std::size_t kAuditBytesPerSession = 8 * 1024 * 1024;  // beyond it reads are counted, not written
-inline constexpr std::size_t kAuditChangeBytesPerHour =
-    4 * 1024 * 1024;  // 14,000 changes; all kept files last 128 such hours
+
+// --- the audit trail ---
+// Two sets of files: audit.jsonl has changes, refused changes, forwards, openings and endings; audit.jsonl.reads has
+// reads, so that no number of them pushes out the others. What a profile may write of each in an hour, all its sessions
+// together; what is beyond is counted. At 280 bytes a record: 15,000 changes, 30,000 reads.
+inline constexpr std::size_t kAuditReadBytesPerHour = 8 * 1024 * 1024;
+inline constexpr std::size_t kAuditChangeBytesPerHour = 4 * 1024 * 1024;
+inline constexpr std::size_t kAuditRefusalBytesPerHour = 1024 * 1024;
+inline constexpr std::size_t kAuditForwardBytesPerHour = 1024 * 1024;
+// Openings and endings are always written: as often as a worker can be started again every 2 s, opening, end (450
+// bytes each) and a record of what was counted (1.5 KiB, once a minute at most).
+inline constexpr std::size_t kAuditRestartBytesPerHour = 1800 * 1024 + 60 * 1536;
+inline constexpr std::chrono::seconds kAuditCountedEvery{60};
+inline constexpr std::size_t kMaxCountedRules = 16;  // named in one record of what was counted; the rest is "others"
 inline constexpr std::size_t kMaxAuditFileBytes = 64 * 1024 * 1024;  // then it is rotated
 inline constexpr int kMaxAuditFiles = 8;
+inline constexpr int kMaxAuditReadFiles = 4;
+// What that keeps: so many profiles that write all they may, without a pause, need so many hours to push out one
+// ending. Of more profiles than that the log says how long it lasts.
+inline constexpr std::size_t kAuditFullProfiles = 4;
+inline constexpr std::size_t kAuditKeptHours = 12;
+inline constexpr std::size_t kAuditBytesPerHour =
+    kAuditChangeBytesPerHour + kAuditRefusalBytesPerHour + kAuditForwardBytesPerHour + kAuditRestartBytesPerHour;
+static_assert((kMaxAuditFiles - 1) * kMaxAuditFileBytes >= kAuditKeptHours * kAuditFullProfiles * kAuditBytesPerHour,
+              "the newest file may just have begun: the others keep what is promised");
+// Space taken ahead of the end of audit.jsonl; at least half of it is there when the disk is full. Of that half one
+// part in kAuditReserveShares is the most that one profile takes for changes, and again for stops and removals.
+inline constexpr std::size_t kAuditReserveBytes = 2 * 1024 * 1024;
+inline constexpr std::size_t kAuditReserveShares = 32;
+static_assert(kAuditReserveBytes / 2 / 4 >= kMaxSessions * 512, "the last part holds an ending of each session");
+inline constexpr std::size_t kMaxAccountsBytes = 64 * 1024;  // of one profile, a line of at most 128 for each session
+static_assert(kMaxSessions * 128 + 4096 <= kMaxAccountsBytes);
 inline constexpr std::size_t kMaxAuditLineBytes = 256 * 1024;  // for a reader; the keeper's records stay far below
 
 // --- processes that read what hostile code sends ---

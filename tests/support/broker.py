@@ -99,10 +99,9 @@ class Broker:
             for line in path.read_bytes().split(b"\n"):
                 if not line.strip(b"\0"):  # the reserve at the end, which a killed keeper leaves
                     continue
-                record = json.loads(line)
-                if all(record.get(key) == value for key, value in fields.items()):
-                    records.append(record)
-        return records
+                records.append(json.loads(line))
+        records.sort(key=lambda record: (record["time"], record["seq"]))  # reads have files of their own
+        return [record for record in records if all(record.get(key) == value for key, value in fields.items())]
 
     def sessions(self) -> list:
         return list(dict.fromkeys(record["session"] for record in self.audit() if record.get("session")))

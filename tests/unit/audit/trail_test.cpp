@@ -58,6 +58,32 @@ TEST_F(Trail, IsReadOldestFirstAcrossRotations) {
   EXPECT_EQ(lines_of(text), 3U);
 }
 
+std::string numbered(int second, int seq, const std::string& rule) {
+  return R"({"time":"2026-03-14T10:23:0)" + std::to_string(second) + R"(Z","seq":)" + std::to_string(seq) +
+         R"(,"event":"request","decision":"DENY","rule":")" + rule + "\"}\n";
+}
+
+TEST_F(Trail, ShowsReadsAndChangesInTheOrderOfTheirTime) {
+  write("audit.jsonl.1", numbered(1, 1, "r1"));
+  write("audit.jsonl", numbered(1, 3, "r3") + "torn\n" + numbered(5, 6, "r6") + numbered(6, 1, "r7"));
+  write("audit.jsonl.reads.1", numbered(1, 2, "r2"));
+  write("audit.jsonl.reads", numbered(2, 4, "r4") + numbered(3, 5, "r5") + numbered(7, 2, "r8"));
+  const std::string text = printed().first;
+  std::size_t last = 0;
+  for (int number = 1; number <= 8; ++number) {
+    const std::size_t at = text.find("r" + std::to_string(number));
+    ASSERT_NE(at, std::string::npos) << number;
+    EXPECT_GT(at, last) << text;
+    last = at;
+  }
+  EXPECT_LT(text.find("torn"), text.find("r4")) << "what is no record stays where it stands";
+}
+
+TEST_F(Trail, IsReadWhereThereAreReadsOnly) {
+  write("audit.jsonl.reads", record("a", "DENY", "only"));
+  EXPECT_EQ(lines_of(printed().first), 1U);
+}
+
 TEST_F(Trail, ShowsAFileMetUnderTwoNamesOnce) {
   write("audit.jsonl", record("a", "DENY", "only"));
   std::filesystem::create_hard_link(directory_ + "/audit.jsonl", directory_ + "/audit.jsonl.1");
@@ -126,7 +152,7 @@ TEST_F(Trail, KeepsLinesWholeAtTheEdgesOfTheBuffer) {
     write("audit.jsonl", std::string(size, 'a') + "\nb\n");
     auto files = open_files({directory_ + "/audit.jsonl"});
     ASSERT_TRUE(files);
-    LineReader reader(std::move(files->front().file));
+    LineReader reader(std::move(files->front().front().file));
     const auto first = reader.next();
     ASSERT_TRUE(first && first->has_value());
     EXPECT_EQ((*first)->size, size);

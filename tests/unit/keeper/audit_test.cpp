@@ -1,10 +1,12 @@
 #include "broker/keeper/audit.hpp"
 
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <csignal>
+#include <ctime>
 #include <filesystem>
 #include <fstream>
 
@@ -14,6 +16,18 @@ namespace {
 namespace fs = std::filesystem;
 
 class Audit : public testing::Test {
+ public:
+  static AuditRecord record() {
+    AuditRecord made;
+    made.weight = Weight::Change;
+    made.session = "0123456789ab";
+    made.profile = "worker";
+    made.method = "POST";
+    made.endpoint = "/containers/create";
+    made.object = "busybox";
+    return made;
+  }
+
  protected:
   Audit() {
     char made[] = "/tmp/sallyport-audit-XXXXXX";
@@ -26,15 +40,6 @@ class Audit : public testing::Test {
     for (std::string line; std::getline(file, line);)
       if (!line.empty()) out.push_back(line);
     return out;
-  }
-  static AuditRecord record() {
-    AuditRecord made;
-    made.session = "0123456789ab";
-    made.profile = "worker";
-    made.method = "POST";
-    made.endpoint = "/containers/create";
-    made.object = "busybox";
-    return made;
   }
   std::string directory_;
 };
@@ -74,7 +79,7 @@ TEST_F(Audit, RotatesBySizeAndKeepsSoManyFiles) {
   for (int i = 0; i < 40; ++i) ASSERT_TRUE(trail->write(record()));
   std::size_t files = 0;
   for (const auto& entry : fs::directory_iterator(directory_)) {
-    ++files;
+    if (entry.path().filename().string().find("reads") == std::string::npos) ++files;
     EXPECT_LE(fs::file_size(entry), 1000U);
   }
   EXPECT_EQ(files, 3U);
@@ -104,61 +109,115 @@ TEST_F(Audit, LosesNoOlderFileWhereNoNewOneCanBeMade) {
   EXPECT_TRUE(trail->write(record())) << "and goes on as soon as it can";
 }
 
-TEST_F(Audit, CountsReadsBeyondASessionsQuotaAndStillWritesChanges) {
+AuditTrail::Bounds with_shares_of(std::size_t bytes) {
   AuditTrail::Bounds bounds;
-  bounds.session_bytes = 1000;
-  auto trail = AuditTrail::open(directory_, "bb", bounds);
-  ASSERT_TRUE(trail);
-  AuditQuota quota;
-  AuditQuota neighbour;
-  for (int i = 0; i < 100; ++i) ASSERT_TRUE(trail->write(record(), quota));
-  const std::size_t before = lines().size();
-  EXPECT_LT(before, 5U);
-  AuditRecord change = record();
-  change.weight = Weight::Change;
-  ASSERT_TRUE(trail->write(change, quota));
-  ASSERT_TRUE(trail->write(record(), neighbour));
-  EXPECT_EQ(lines().size(), before + 2);
-  ASSERT_TRUE(trail->write_counted("0123456789ab", "worker", quota));
-  EXPECT_THAT(lines().back(), testing::HasSubstr("\"rule\":\"audit.quota\""));
-  EXPECT_THAT(lines().back(), testing::HasSubstr("\"count\":" + std::to_string(100 - before) + "}"));
-  ASSERT_TRUE(trail->write_counted("0123456789ab", "worker", quota));
-  EXPECT_EQ(lines().size(), before + 3) << "nothing more to tell";
+  bounds.share_bytes.fill(bytes);
+  return bounds;
+}
+AuditRecord weighing(Weight weight) {
+  AuditRecord made = Audit::record();
+  made.weight = weight;
+  return made;
 }
 
-TEST_F(Audit, CountsChangesBeyondASessionsShareOfAnHourAndStillWritesClosings) {
-  AuditTrail::Bounds bounds;
-  bounds.change_bytes_per_hour = 1000;
-  auto trail = AuditTrail::open(directory_, "bb", bounds);
+TEST_F(Audit, KeepsReadsInFilesOfTheirOwnSoThatNoneOfThemPushesOutAnythingElse) {
+  auto trail = AuditTrail::open(directory_, "bb", three_small_files());
   ASSERT_TRUE(trail);
+  AuditRecord ending = weighing(Weight::Closing);
+  ending.object = "the ending";
+  ASSERT_TRUE(trail->write(ending));
+  for (int i = 0; i < 200; ++i) ASSERT_TRUE(trail->write(weighing(Weight::Read)));
+  EXPECT_THAT(lines(), testing::ElementsAre(testing::HasSubstr("the ending")));
+  EXPECT_THAT(lines("audit.jsonl.reads").back(), testing::HasSubstr("\"seq\":201,")) << "one count over both";
+  EXPECT_TRUE(fs::exists(directory_ + "/audit.jsonl.reads.1"));
+  for (const Weight weight :
+       {Weight::Refusal, Weight::Forward, Weight::Change, Weight::Removal, Weight::Opening, Weight::Closing}) {
+    const std::size_t before = lines().size();
+    ASSERT_TRUE(trail->write(weighing(weight)));
+    EXPECT_NE(lines().size(), before) << static_cast<int>(weight);
+  }
+}
+
+TEST_F(Audit, IsReadableByItsOwnerOnly) {
+  ::umask(0);
+  auto trail = AuditTrail::open(directory_, "bb", three_small_files());
+  for (int i = 0; i < 10; ++i) ASSERT_TRUE(trail->write(record()));
+  ASSERT_TRUE(trail->write(weighing(Weight::Closing)));
+  std::size_t seen = 0;
+  for (const auto& entry : fs::directory_iterator(directory_)) {
+    ++seen;
+    EXPECT_EQ(entry.status().permissions(), fs::perms::owner_read | fs::perms::owner_write) << entry.path();
+  }
+  EXPECT_GE(seen, 3U);
+  ::umask(0022);
+}
+
+TEST_F(Audit, CountsWhatIsBeyondAShareAndLeavesTheOthersAlone) {
+  for (const auto& [weight, name] : {std::pair{Weight::Read, "audit.jsonl.reads"},
+                                     {Weight::Refusal, "audit.jsonl"},
+                                     {Weight::Forward, "audit.jsonl"},
+                                     {Weight::Change, "audit.jsonl"},
+                                     {Weight::Removal, "audit.jsonl"}}) {
+    for (const auto& entry : fs::directory_iterator(directory_)) fs::remove(entry);
+    auto trail = AuditTrail::open(directory_, "bb", with_shares_of(1000));
+    ASSERT_TRUE(trail);
+    AuditQuota quota;
+    AuditQuota neighbour;
+    for (int i = 0; i < 100; ++i) ASSERT_TRUE(trail->write(weighing(weight), quota));
+    const std::size_t before = lines(name).size();
+    EXPECT_GT(before, 2U);
+    EXPECT_LT(before, 5U);
+    ASSERT_TRUE(trail->write(weighing(weight), neighbour));
+    ASSERT_TRUE(trail->write(weighing(Weight::Closing), quota));
+    ASSERT_TRUE(trail->write(weighing(Weight::Opening), quota));
+    const Weight other = weight == Weight::Change || weight == Weight::Removal ? Weight::Read : Weight::Change;
+    ASSERT_TRUE(trail->write(weighing(other), quota));
+    EXPECT_EQ(lines().size() + lines("audit.jsonl.reads").size(), before + 4);
+    ASSERT_TRUE(trail->write_counted("worker", quota));
+    EXPECT_THAT(lines().back(), testing::HasSubstr("\"rule\":\"audit.quota\"")) << "where no read pushes it out";
+    EXPECT_THAT(lines().back(), testing::HasSubstr("\"count\":" + std::to_string(100 - before) + "}"));
+    const std::size_t told = lines().size();
+    ASSERT_TRUE(trail->write_counted("worker", quota));
+    EXPECT_EQ(lines().size(), told) << "nothing more to tell";
+    quota.hour -= 1;  // an hour passes
+    ASSERT_TRUE(trail->write(weighing(weight), quota));
+    EXPECT_GT(lines(name).size(), before);
+  }
+}
+
+TEST_F(Audit, NamesTheRulesOfRefusalsThatItOnlyCounts) {
+  auto trail = AuditTrail::open(directory_, "bb", with_shares_of(0));
   AuditQuota quota;
-  AuditQuota neighbour;
-  AuditRecord change = record();
-  change.weight = Weight::Change;
-  for (int i = 0; i < 100; ++i) ASSERT_TRUE(trail->write(change, quota));
-  const std::size_t before = lines().size();
-  EXPECT_LT(before, 5U);
-  ASSERT_TRUE(trail->write(change, neighbour));
-  AuditRecord closing = record();
-  closing.weight = Weight::Closing;
-  ASSERT_TRUE(trail->write(closing, quota));
-  ASSERT_TRUE(trail->write(record(), quota)) << "reads have a share of their own";
-  EXPECT_EQ(lines().size(), before + 3);
-  quota.hour -= 1;  // an hour passes
-  ASSERT_TRUE(trail->write(change, quota));
-  EXPECT_EQ(lines().size(), before + 4);
-  ASSERT_TRUE(trail->write_counted("0123456789ab", "worker", quota));
-  EXPECT_THAT(lines().back(), testing::HasSubstr("\"count\":" + std::to_string(100 - before) + "}"));
+  AuditRecord refused = weighing(Weight::Refusal);
+  for (int i = 0; i < 40; ++i) {
+    refused.rule = "flood." + std::to_string(i < 20 ? 0 : i);
+    ASSERT_TRUE(trail->write(refused, quota));
+  }
+  ASSERT_TRUE(trail->write_counted("worker", quota));
+  EXPECT_THAT(lines().back(), testing::HasSubstr("; flood.0 20; "));
+  EXPECT_THAT(lines().back(), testing::HasSubstr("; others 5"));
+  EXPECT_THAT(lines().back(), testing::HasSubstr("\"count\":40}"));
 }
 
 TEST_F(Audit, TellsOfAFloodWhileItGoesOn) {
-  AuditTrail::Bounds bounds;
-  bounds.session_bytes = 0;
-  auto trail = AuditTrail::open(directory_, "bb", bounds);
+  auto trail = AuditTrail::open(directory_, "bb", with_shares_of(0));
   AuditQuota quota;
   for (int i = 0; i < 10'000; ++i) ASSERT_TRUE(trail->write(record(), quota));
   ASSERT_EQ(lines().size(), 1U);
   EXPECT_THAT(lines()[0], testing::HasSubstr("\"count\":10000}"));
+}
+
+TEST_F(Audit, TellsSessionsThatEndAgainAndAgainOnceAMinute) {
+  auto trail = AuditTrail::open(directory_, "bb", with_shares_of(0));
+  AuditQuota quota;
+  for (int ending = 0; ending < 50; ++ending) {
+    ASSERT_TRUE(trail->write(record(), quota));
+    ASSERT_TRUE(trail->write_counted_now_and_then("worker", quota));
+  }
+  EXPECT_EQ(lines().size(), 1U);
+  quota.told -= limits::kAuditCountedEvery;
+  ASSERT_TRUE(trail->write_counted_now_and_then("worker", quota));
+  EXPECT_THAT(lines().back(), testing::HasSubstr("\"count\":49}"));
 }
 
 TEST_F(Audit, FailsWhereTheFileCannotGrowAndRecovers) {
@@ -192,33 +251,79 @@ TEST_F(Audit, DoesNotFollowALink) {
 }
 
 // A full disk, made of a small tmpfs; needs root.
-TEST_F(Audit, KeepsAReserveForChangesAndClosingsOnAFullDisk) {
-  if (::getuid() != 0 || std::system(("mount -t tmpfs -o size=256k none " + directory_).c_str()) != 0)
-    GTEST_SKIP() << "cannot mount a tmpfs here";
-  AuditTrail::Bounds bounds;
-  bounds.reserve_bytes = 64 * 1024;
-  {
-    auto trail = AuditTrail::open(directory_, "bb", bounds);
-    ASSERT_TRUE(trail->write(record()));
-    {
-      std::ofstream hog(directory_ + "/hog");
-      for (int i = 0; i < 1000 && hog; ++i) hog << std::string(1024, 'x') << std::flush;
+class FullDisk : public Audit {
+ protected:
+  void SetUp() override {
+    if (::getuid() != 0 || std::system(("mount -t tmpfs -o size=512k none " + directory_).c_str()) != 0)
+      GTEST_SKIP() << "cannot mount a tmpfs here";
+    AuditTrail::Bounds bounds;
+    bounds.reserve_bytes = 256 * 1024;
+    auto opened = AuditTrail::open(directory_, "bb", bounds);
+    ASSERT_TRUE(opened && opened->write(weighing(Weight::Closing)));
+    trail_.emplace(std::move(*opened));
+    std::ofstream hog(directory_ + "/hog");
+    for (int i = 0; i < 1000 && hog; ++i) hog << std::string(1024, 'x') << std::flush;
+    // The first half of the reserve is what makes it known that the disk is full.
+    while (trail_->write(weighing(Weight::Change))) {
     }
-    AuditRecord change = record();
-    change.weight = Weight::Change;
-    AuditRecord closing = record();
-    closing.weight = Weight::Closing;
-    int changes = 0;
-    while (trail->write(change)) ASSERT_LT(++changes, 10'000);
-    EXPECT_GT(changes, 20) << "changes are still granted from the reserve";
-    EXPECT_FALSE(trail->write(record())) << "a read is not";
-    int closings = 0;
-    while (trail->write(closing) && closings < 30) ++closings;
-    EXPECT_EQ(closings, 30) << "the last part of the reserve is for closings";
-    fs::remove(directory_ + "/hog");
-    EXPECT_TRUE(trail->write(record())) << "it recovers by itself";
   }
-  (void)!std::system(("umount " + directory_).c_str());
+  void TearDown() override {
+    trail_.reset();
+    (void)!std::system(("umount " + directory_).c_str());
+  }
+  int granted(Weight weight, AuditQuota& quota) {
+    int times = 0;
+    while (trail_->write(weighing(weight), quota) && times < 10'000) ++times;
+    return times;
+  }
+  std::optional<AuditTrail> trail_;
+};
+
+TEST_F(FullDisk, OneProfileSpendsItsPartOfTheReserveAndNotThatOfTheOthers) {
+  AuditQuota hostile;
+  AuditQuota neighbour;
+  const int changes = granted(Weight::Change, hostile);
+  EXPECT_GT(changes, 10) << "changes are still granted";
+  EXPECT_LT(changes, 30);
+  EXPECT_EQ(granted(Weight::Opening, hostile), 0) << "of the same part";
+  const int removals = granted(Weight::Removal, hostile);
+  EXPECT_GT(removals, 10) << "what only takes away has a part of its own";
+  EXPECT_LT(removals, 30);
+  EXPECT_EQ(granted(Weight::Refusal, hostile), 0);
+  EXPECT_EQ(granted(Weight::Change, neighbour), changes) << "as if there had been nobody else";
+  EXPECT_EQ(granted(Weight::Removal, neighbour), removals);
+}
+
+TEST_F(FullDisk, LeavesTheLastPartToClosings) {
+  std::vector<AuditQuota> many(limits::kAuditReserveShares * 2);
+  int granted_at_last = 0;
+  for (AuditQuota& quota : many) granted_at_last = granted(Weight::Change, quota) + granted(Weight::Removal, quota);
+  EXPECT_EQ(granted_at_last, 0) << "so many use up what is not for closings";
+  int closings = 0;
+  while (closings < 100 && trail_->write(weighing(Weight::Closing))) ++closings;
+  EXPECT_EQ(closings, 100);
+}
+
+TEST_F(FullDisk, GrantsNothingOnACountThatItCouldNotTell) {
+  AuditQuota spent;
+  for (AuditQuota::Use& use : spent.uses) use.is_spent = true;
+  spent.hour = std::time(nullptr) / 3600;
+  EXPECT_FALSE(trail_->write(weighing(Weight::Change), spent));
+  EXPECT_FALSE(trail_->write(weighing(Weight::Read), spent));
+}
+
+TEST_F(FullDisk, RecoversByItselfAndTheSharesOfTheReserveWithIt) {
+  AuditQuota quota;
+  const int before = granted(Weight::Change, quota);
+  fs::remove(directory_ + "/hog");
+  EXPECT_TRUE(trail_->write(weighing(Weight::Read), quota));
+  EXPECT_TRUE(trail_->write(weighing(Weight::Change), quota));
+  std::ofstream hog(directory_ + "/hog");
+  for (int i = 0; i < 1000 && hog; ++i) hog << std::string(1024, 'x') << std::flush;
+  AuditQuota other;
+  while (trail_->write(weighing(Weight::Forward), other)) {
+  }
+  EXPECT_GE(granted(Weight::Change, quota), before - 2) << "of the next shortage";
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -178,6 +179,7 @@ void KeeperUnderTest::run_spawner() {
       if (start->forward_listeners > 0) fds.push_back(keepers_relay.get());
       answer(spawner::Started{next_uid_base_}, fds);
     } else if (const auto* dial = std::get_if<spawner::Dial>(&request->message)) {
+      events_.emplace_back("dial");
       if (dials_end_with_ != 0) tell_keeper(spawner::DialDone{dial->session, dial->connection, dials_end_with_});
     } else if (std::holds_alternative<spawner::KillProcesses>(request->message)) {
       while (holds_kills_) std::this_thread::sleep_for(std::chrono::milliseconds(1));
@@ -199,6 +201,11 @@ void KeeperUnderTest::run_spawner() {
 
 void KeeperUnderTest::tell_keeper(const spawner::FromSpawner& message) {
   (void)send_datagram(spawner_end_.get(), encode_message(spawner::FromSpawnerEnvelope{0, message}));
+}
+
+void KeeperUnderTest::tell_keeper_of_dial(const spawner::DialDone& done, int upstream) {
+  const int fds[] = {upstream};
+  (void)send_datagram(spawner_end_.get(), encode_message(spawner::FromSpawnerEnvelope{0, done}), fds);
 }
 
 bool KeeperUnderTest::open(std::uint32_t uid_base) {
@@ -245,6 +252,10 @@ bool KeeperUnderTest::open(std::uint32_t uid_base) {
   }
   kept_.clear();
   const auto welcome = reply(0);
+  tally_ = {};
+  if (fds_.size() == 1)
+    if (auto opened = protocol::SharedTally::open(fds_.front().get())) tally_ = std::move(*opened);
+  fds_.clear();
   return welcome && std::holds_alternative<protocol::Welcome>(welcome->reply);
 }
 
@@ -298,10 +309,19 @@ protocol::CreateContainer KeeperUnderTest::create_request(const char* name) cons
   return create;
 }
 
+void KeeperUnderTest::let_files_grow(bool may) const {
+  rlimit limit{};
+  (void)::prlimit(keeper_pid_, RLIMIT_FSIZE, nullptr, &limit);
+  limit.rlim_cur = may ? limit.rlim_max : 1;
+  if (::prlimit(keeper_pid_, RLIMIT_FSIZE, &limit, nullptr) != 0) std::abort();
+}
+
 std::vector<std::string> KeeperUnderTest::audit() const {
-  std::ifstream file(directory_ + "/log/audit.jsonl");
   std::vector<std::string> lines;
-  for (std::string line; std::getline(file, line);) lines.push_back(line);
+  for (const char* name : {"/log/audit.jsonl", "/log/audit.jsonl.reads"}) {
+    std::ifstream file(directory_ + name);
+    for (std::string line; std::getline(file, line);) lines.push_back(line);
+  }
   return lines;
 }
 std::string KeeperUnderTest::ledger_of(const std::string& session) const {

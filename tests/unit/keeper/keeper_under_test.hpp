@@ -14,6 +14,7 @@
 
 #include "broker/protocol/messages.hpp"
 #include "broker/protocol/spawner_messages.hpp"
+#include "broker/protocol/tally.hpp"
 #include "fake_dockerd.hpp"
 #include "sallyport/child.hpp"
 #include "sallyport/handshake.hpp"
@@ -63,11 +64,12 @@ class KeeperUnderTest {
   bool open(std::uint32_t uid_base = 0);
   const std::string& refusal() const { return refusal_; }
   int gate() const { return gate_.get(); }
-  int relay() const { return relay_.get(); }
+  int relay() const { return relay_.get(); }  // where the profile has a forward
   int control() const { return control_.get(); }
   void close_control() { control_.reset(); }
   void close_gate() { gate_.reset(); }
   std::string session() const { return session_; }
+  protocol::Tally* tally() const { return tally_.get(); }  // of the gate that this test is
 
   void send(protocol::RequestId id, const protocol::Request& request);
   void send_raw(std::span<const std::byte> bytes, std::span<const int> fds = {});
@@ -92,6 +94,7 @@ class KeeperUnderTest {
   std::vector<std::string> spawner_events() const;
   bool spawner_saw(const std::string& event, int milliseconds = 5000) const;
   void tell_keeper(const protocol::spawner::FromSpawner& message);
+  void tell_keeper_of_dial(const protocol::spawner::DialDone& done, int upstream);
   std::string ledger_of(const std::string& session) const;  // "": there is none
   std::string log() const;                                  // what the keeper has said to people
   UniqueFd take_control() { return std::move(control_); }   // the session lives as long as this is open
@@ -99,6 +102,8 @@ class KeeperUnderTest {
   void signal_keeper(int signal) const { (void)keeper_.send_signal(signal); }
   std::optional<int> exit_code(int milliseconds);
   void kill_init();
+  // From now on no write to a file succeeds, the trail's among them; or they do again.
+  void let_files_grow(bool may) const;
   std::string directory() const { return directory_; }
 
   // The next so many removals of a cgroup fail.
@@ -140,6 +145,7 @@ class KeeperUnderTest {
   std::vector<std::string> events_;
   std::multimap<protocol::RequestId, protocol::ReplyEnvelope> kept_;
   std::vector<UniqueFd> fds_;
+  protocol::SharedTally tally_;
   protocol::RequestId last_id_ = 1000;
 };
 

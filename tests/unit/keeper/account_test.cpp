@@ -1,0 +1,178 @@
+// Rates and shares belong to the profile on this host: neither a session that starts again nor a broker that does, or
+// dies, finds them refilled.
+#include "broker/keeper/account.hpp"
+
+#include <sys/stat.h>
+
+#include <filesystem>
+#include <fstream>
+
+namespace sallyport::keeper {
+namespace {
+
+namespace fs = std::filesystem;
+
+class AccountOfAProfile : public testing::Test {
+ protected:
+  AccountOfAProfile() {
+    char made[] = "/tmp/sallyport-accounts-XXXXXX";
+    directory_ = ::mkdtemp(made);
+    restart();
+  }
+  ~AccountOfAProfile() override { fs::remove_all(directory_); }
+  // The next broker reads what the file says at this moment: after a crash, where a session still has its account.
+  void restart() {
+    brokers_.push_back(std::make_unique<ProfileAccounts>("worker", directory_ + "/worker"));
+    profile_ = brokers_.back().get();
+  }
+  AccountLease take() { return profile_->take(60, 6); }
+  static int creates_at_once(const AccountLease& lease) {
+    int taken = 0;
+    while (taken < 100 && !lease.account().creates.take(Clock::now())) ++taken;
+    return taken;
+  }
+  std::string directory_;
+  std::vector<std::unique_ptr<ProfileAccounts>> brokers_;
+  ProfileAccounts* profile_ = nullptr;
+};
+
+TEST_F(AccountOfAProfile, IsFoundAsItWasByTheSessionThatStartsAgain) {
+  {
+    const AccountLease first = take();
+    EXPECT_EQ(creates_at_once(first), 6);
+  }
+  for (int again = 0; again < 5; ++again) EXPECT_EQ(creates_at_once(take()), 0);
+}
+
+TEST_F(AccountOfAProfile, IsEachSessionsOwnWhereTheyRunSideBySide) {
+  const AccountLease first = take();
+  const AccountLease second = take();
+  EXPECT_EQ(creates_at_once(first), 6);
+  EXPECT_EQ(creates_at_once(second), 6);
+}
+
+TEST_F(AccountOfAProfile, ThatWasUsedLastIsTakenFirst) {
+  AccountLease spent = take();
+  AccountLease fresh = take();
+  EXPECT_EQ(creates_at_once(spent), 6);
+  fresh.give_back();
+  spent.give_back();
+  const AccountLease next = take();
+  EXPECT_EQ(creates_at_once(next), 0) << "and not the one that is full";
+  const AccountLease beside = take();
+  EXPECT_EQ(creates_at_once(beside), 6);
+  EXPECT_EQ(profile_->made(), 2U) << "as many as were open at once, and no more";
+}
+
+TEST_F(AccountOfAProfile, IsFoundAsItWasByTheNextBroker) {
+  {
+    AccountLease one = take();
+    AccountLease other = take();
+    EXPECT_EQ(creates_at_once(other), 6);
+    one.give_back();
+    other.give_back();
+    profile_->quota().use(Share::Change).bytes = 1000;
+    profile_->quota().use(Share::Refusal).counted = 7;
+    profile_->quota().use(Share::Refusal).swallowed = 7;
+    profile_->quota().save();
+  }
+  restart();
+  EXPECT_EQ(profile_->made(), 2U);
+  EXPECT_EQ(profile_->quota().use(Share::Change).bytes, 1000U);
+  EXPECT_EQ(profile_->quota().use(Share::Refusal).counted, 7U) << "what is to be told is told by the next broker";
+  const AccountLease next = take();
+  EXPECT_EQ(creates_at_once(next), 0);
+  const AccountLease beside = take();
+  EXPECT_EQ(creates_at_once(beside), 6);
+}
+
+TEST_F(AccountOfAProfile, IsRefilledByTheTimeThatPassesAndNotByTheRestart) {
+  std::ofstream(directory_ + "/worker") << text_of({0, {}, 0, {{0, 0, 0, 0}}});
+  restart();
+  EXPECT_EQ(creates_at_once(take()), 6) << "spent in 1970";
+}
+
+TEST_F(AccountOfAProfile, IsNotRefilledByACrashAtAnyMoment) {
+  for (int spent = 1; spent <= 6; ++spent) {
+    fs::remove(directory_ + "/worker");
+    restart();
+    int before = 0;
+    AccountLease lease = take();
+    while (before < spent && !lease.account().creates.take(Clock::now())) ++before;
+    restart();  // a crash
+    const int after = creates_at_once(take());
+    EXPECT_LE(before + after, 6) << "spent " << spent << " before the crash";
+  }
+}
+
+TEST_F(AccountOfAProfile, LosesLittleByACrash) {
+  const AccountLease before = profile_->take(6000, 6000);
+  restart();
+  const AccountLease after = profile_->take(6000, 6000);
+  EXPECT_GT(after.account().creates.save(Clock::now(), false), 6000 * 0.85);
+}
+
+TEST_F(AccountOfAProfile, IsWrittenAboutOnceASecondHoweverMuchIsAsked) {
+  const AccountLease lease = profile_->take(60'000, 6);
+  std::size_t writes = 0;
+  ino_t last = 0;
+  const auto end = Clock::now() + std::chrono::seconds(2);
+  while (Clock::now() < end) {
+    (void)lease.account().requests.take(Clock::now());
+    struct stat status{};
+    ::stat((directory_ + "/worker").c_str(), &status);
+    if (std::exchange(last, status.st_ino) != status.st_ino) ++writes;
+  }
+  EXPECT_LE(writes, 25U) << "ten for the burst, and one a second";
+}
+
+TEST_F(AccountOfAProfile, BeginsSpentWhereItsFileCannotBeRead) {
+  for (const char* text : {"", "nonsense\n", "sallyport-accounts 1\nhour 1\n", "sallyport-accounts 2\n"}) {
+    std::ofstream(directory_ + "/worker") << text;
+    restart();
+    EXPECT_EQ(creates_at_once(take()), 0) << text;
+    EXPECT_TRUE(profile_->quota().use(Share::Change).is_spent);
+  }
+}
+
+TEST_F(AccountOfAProfile, IsReadableByItsOwnerOnly) {
+  (void)take();
+  struct stat status{};
+  ASSERT_EQ(::stat((directory_ + "/worker").c_str(), &status), 0);
+  EXPECT_EQ(status.st_mode & 0777, 0600U);
+}
+
+TEST(AccountsFile, IsReadAsItWasWritten) {
+  SavedAccounts saved;
+  saved.hour = 493'827;
+  saved.uses[1].bytes = 1000;
+  saved.uses[2].counted = 5;
+  saved.uses[2].swallowed = 4;
+  saved.unwritten = 3;
+  saved.accounts = {{1, 2000, -3000, 4}, {5, 6, 7, 8}};
+  const auto read = parse_accounts(text_of(saved));
+  ASSERT_TRUE(read);
+  EXPECT_EQ(text_of(*read), text_of(saved));
+}
+
+TEST(AccountsFile, HoldsAsManyAccountsAsThereAreSessionsAndNoMore) {
+  SavedAccounts saved;
+  const std::int64_t most = std::numeric_limits<std::int64_t>::max();
+  saved.accounts.assign(limits::kMaxSessions, {most, most, most, most});
+  EXPECT_TRUE(parse_accounts(text_of(saved)));
+  EXPECT_LE(text_of(saved).size(), limits::kMaxAccountsBytes);
+  saved.accounts.emplace_back();
+  EXPECT_FALSE(parse_accounts(text_of(saved)));
+}
+
+TEST(AccountsFile, ThatIsCutAnywhereIsRefusedOrStillWhole) {
+  const std::string text = text_of({1, {}, 0, {{1, 2, 3, 4}}});
+  for (std::size_t size = 0; size < text.size(); ++size) {
+    const auto read = parse_accounts(std::string_view(text).substr(0, size));
+    if (read) EXPECT_TRUE(text[size - 1] == '\n') << "a whole line at least";
+  }
+  EXPECT_FALSE(parse_accounts(text.substr(0, text.size() - 1)));
+}
+
+}  // namespace
+}  // namespace sallyport::keeper

@@ -1,0 +1,193 @@
+// A trail that cannot be written: whatever is asked for, nothing is granted, and dockerd and the spawner hear of nothing.
+#include "broker/protocol/permits.hpp"
+#include "broker/protocol/relay_messages.hpp"
+#include "keeper_under_test.hpp"
+
+namespace sallyport::testing_support {
+namespace {
+
+namespace relay = protocol::relay;
+using protocol::Failed;
+
+const std::string kForward = R"([[forward]]
+listen = "unix:/run/inside.sock"
+to = "127.0.0.1:6379"
+)";
+
+// One of each kind, that would be granted. What is added to the protocol needs a line here.
+template <class T>
+protocol::Request one_of(const KeeperUnderTest&) {
+  T request;
+  request.container = *ContainerName::parse("db");
+  if constexpr (std::is_same_v<T, protocol::KillContainer>) request.signal = 9;
+  return request;
+}
+template <>
+protocol::Request one_of<protocol::CreateContainer>(const KeeperUnderTest& keeper) {
+  return keeper.create_request("another");
+}
+template <>
+protocol::Request one_of<protocol::ListContainers>(const KeeperUnderTest&) {
+  return protocol::ListContainers{true};
+}
+
+template <std::size_t kKind = 0>
+void for_each_answered(const KeeperUnderTest& keeper, const std::function<void(const protocol::Request&)>& then) {
+  if constexpr (kKind < std::variant_size_v<protocol::Request>) {
+    using Kind = std::variant_alternative_t<kKind, protocol::Request>;
+    if constexpr (protocol::kPermits[kKind].answer == protocol::Answer::Expected) then(one_of<Kind>(keeper));
+    for_each_answered<kKind + 1>(keeper, then);
+  }
+}
+
+// A create looks at the image first, which changes nothing and tells nobody.
+std::size_t times_dockerd_was_asked(const KeeperUnderTest& keeper) {
+  const auto requests = keeper.dockerd().requests();
+  return static_cast<std::size_t>(std::ranges::count_if(requests, [](const std::string& request) {
+    return !request.starts_with("GET ") || request.find("/containers/") != std::string::npos;
+  }));
+}
+
+TEST(TrailThatCannotBeWritten, GrantsNoRequestOfAnyKindAndDockerdHearsOfNone) {
+  KeeperUnderTest keeper;
+  ASSERT_TRUE(keeper.open()) << keeper.refusal();
+  keeper.expect<protocol::Created>(keeper.create_request("db"));
+  const std::size_t before = times_dockerd_was_asked(keeper);
+  keeper.let_files_grow(false);
+  std::size_t asked = 0;
+  for_each_answered(keeper, [&](const protocol::Request& request) {
+    ++asked;
+    const auto failed = keeper.expect<Failed>(request);
+    EXPECT_EQ(failed.http_status, 503) << "kind " << request.index();
+    EXPECT_THAT(failed.message.value, testing::HasSubstr("the audit trail cannot be written")) << request.index();
+    EXPECT_EQ(times_dockerd_was_asked(keeper), before) << "kind " << request.index();
+  });
+  EXPECT_EQ(asked, 11U);
+  keeper.let_files_grow(true);
+  keeper.expect<protocol::Inspected>(protocol::InspectContainer{*ContainerName::parse("db")});
+  EXPECT_EQ(times_dockerd_was_asked(keeper), before + 1) << "and all goes on by itself";
+}
+
+TEST(TrailThatCannotBeWritten, CountsWhatItCouldNotTakeAndSaysSoWhenItCan) {
+  KeeperUnderTest keeper;
+  ASSERT_TRUE(keeper.open());
+  keeper.let_files_grow(false);
+  for (int i = 0; i < 5; ++i) keeper.expect<Failed>(protocol::ListContainers{true});
+  protocol::GateClaim claim;
+  claim.method = "POST";
+  claim.repeated = 7;
+  keeper.send(1, claim);
+  keeper.expect<Failed>(protocol::ListContainers{true});  // after the claim
+  keeper.let_files_grow(true);
+  keeper.close_control();
+  EXPECT_TRUE(keeper.audit_has(R"("rule":"audit.unwritten")"));
+  EXPECT_TRUE(keeper.audit_has(R"("count":13})"));
+}
+
+TEST(TrailThatCannotBeWritten, OpensNoSession) {
+  KeeperUnderTest keeper;
+  keeper.let_files_grow(false);
+  EXPECT_FALSE(keeper.open());
+  EXPECT_EQ(keeper.spawner_events().size(), 0U) << "and no process was started";
+  keeper.let_files_grow(true);
+  EXPECT_TRUE(keeper.open()) << keeper.refusal();
+}
+
+std::optional<relay::FromKeeper> answer_to_connect(const KeeperUnderTest& keeper, std::uint32_t number) {
+  (void)send_datagram(keeper.relay(), encode_message(relay::ToKeeper(relay::Connect{number, 0})));
+  const auto received = receive_within(keeper.relay(), 300);
+  if (!received || received->bytes.empty()) return {};
+  return *decode_message<relay::FromKeeper>(received->bytes);
+}
+
+TEST(TrailThatCannotBeWritten, ConnectsNoForward) {
+  KeeperUnderTest::Options options;
+  options.profile += kForward;
+  KeeperUnderTest keeper(options);
+  ASSERT_TRUE(keeper.open()) << keeper.refusal();
+  keeper.let_files_grow(false);
+  const auto answer = answer_to_connect(keeper, 1);
+  ASSERT_TRUE(answer);
+  EXPECT_TRUE(std::holds_alternative<relay::Unreachable>(*answer));
+  EXPECT_FALSE(keeper.spawner_saw("dial", 200));
+  keeper.let_files_grow(true);
+  EXPECT_FALSE(answer_to_connect(keeper, 2)) << "the dialer has it";
+  EXPECT_TRUE(keeper.spawner_saw("dial"));
+}
+
+// --- counted where it can be killed, and told ---
+
+protocol::GateClaim refused_create(std::uint32_t repeated) {
+  protocol::GateClaim claim;
+  claim.http_status = 403;
+  claim.method = "POST";
+  claim.endpoint = "/containers/create";
+  claim.rule = "HostConfig.Privileged";
+  claim.repeated = repeated;
+  return claim;
+}
+
+TEST(LastWords, OfAGateAreHeardAfterTheEndHasBegun) {
+  KeeperUnderTest keeper;
+  ASSERT_TRUE(keeper.open());
+  keeper.tally()->denied = 5;
+  keeper.close_control();
+  const auto end = receive_within(keeper.gate(), 2000);
+  ASSERT_TRUE(end && end->bytes.empty()) << "it hears the end of the keeper's direction";
+  keeper.send(1, refused_create(5));
+  keeper.close_gate();
+  EXPECT_TRUE(keeper.audit_has(R"("rule":"HostConfig.Privileged","reason":"","count":5})"));
+  EXPECT_TRUE(keeper.audit_has(R"("reason":"the launcher closed its connection","count":1})")) << "nothing is missing";
+}
+
+TEST(LastWords, OfARequestAreNotActedUpon) {
+  KeeperUnderTest keeper;
+  ASSERT_TRUE(keeper.open());
+  keeper.close_control();
+  ASSERT_TRUE(receive_within(keeper.gate(), 2000));
+  keeper.send(1, keeper.create_request("late"));
+  keeper.close_gate();
+  EXPECT_TRUE(keeper.audit_has(R"("event":"session-end")"));
+  EXPECT_FALSE(keeper.dockerd().saw("POST /v1.41/containers/create"));
+}
+
+TEST(LastWords, OfAGateThatDiesBeforeItHasSaidThemAreCountedAllTheSame) {
+  KeeperUnderTest keeper;
+  ASSERT_TRUE(keeper.open());
+  keeper.tally()->denied = 4000;
+  keeper.tally()->allowed = 2;
+  keeper.send(1, refused_create(1));
+  keeper.close_gate();
+  EXPECT_TRUE(keeper.audit_has(R"("decision":"DENY","source":"gate")"));
+  EXPECT_TRUE(keeper.audit_has(R"("count":3999})"));
+  EXPECT_TRUE(keeper.audit_has("4001 answers of its gate are counted, what they were is missing"));
+}
+
+TEST(LastWords, AreWaitedForOnlySoLong) {
+  KeeperUnderTest keeper;
+  ASSERT_TRUE(keeper.open());
+  const auto before = std::chrono::steady_clock::now();
+  keeper.close_control();  // and the gate neither speaks nor closes
+  EXPECT_TRUE(keeper.spawner_saw("kill"));
+  EXPECT_LT(std::chrono::steady_clock::now() - before, limits::kLastWordsWithin + std::chrono::seconds(1));
+}
+
+TEST(LastWords, OfARelayAreTheBytesOfItsConnections) {
+  for (const bool tells : {true, false}) {
+    KeeperUnderTest::Options options;
+    options.profile += kForward;
+    KeeperUnderTest keeper(options);
+    ASSERT_TRUE(keeper.open());
+    EXPECT_FALSE(answer_to_connect(keeper, 1));
+    const UniqueFd upstream = UniqueFd::adopt(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    keeper.tell_keeper_of_dial({*SessionId::parse(keeper.session()), 1, 0}, upstream.get());
+    ASSERT_TRUE(receive_within(keeper.relay(), 2000));
+    keeper.close_control();
+    ASSERT_TRUE(receive_within(keeper.relay(), 2000)) << "the end of the keeper's direction";
+    if (tells) (void)send_datagram(keeper.relay(), encode_message(relay::ToKeeper(relay::Closed{1, 17, 4})));
+    EXPECT_TRUE(keeper.audit_has(tells ? "17 bytes up, 4 bytes down" : "byte counts of forwards are missing"));
+  }
+}
+
+}  // namespace
+}  // namespace sallyport::testing_support
