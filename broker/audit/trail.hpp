@@ -1,6 +1,6 @@
 // FOR PEOPLE. Where the trail is: the files of a log directory, oldest first, opened so that a rotation in between
-// neither hides a file nor shows it twice; and the pass over them that prints what was asked for. Changes and reads have
-// files of their own (keeper/audit.hpp) and are shown as one trail.
+// neither hides a file nor shows it twice; and the pass over them that prints what was asked for. Changes and reads
+// have files of their own (keeper/audit.hpp) and are shown as one trail.
 #pragma once
 
 #include <cstdio>
@@ -27,7 +27,8 @@ struct Query {
   bool json = false;     // the records themselves, in ASCII
 };
 
-// Prints to `out`, the records of all sets in the order of their time; what could not be read as a record is shown as such, and a torn last line is said on `notes`.
+// Prints to `out`, the records of all sets in the order of their time; what could not be read as a record is shown as
+// such, and a torn last line is said on `notes`.
 Result<> print_trail(std::vector<FileSet> sets, const Query& query, std::FILE* out, std::FILE* notes);
 
 }  // namespace sallyport::audit

@@ -19,7 +19,7 @@ namespace {
 constexpr std::string_view kFirstLine = "sallyport-accounts 1";
 // How far the file is ahead of an account in use: so often, at most, is it written anew.
 constexpr std::chrono::seconds kSavedAhead{1};
-constexpr double kPartAhead = 10;           // of what a minute gives
+constexpr double kPartAhead = 10;                  // of what a minute gives
 constexpr std::uint64_t kBytesAhead = 256 * 1024;  // of a share of the trail
 constexpr double kThousandths = 1000;
 constexpr std::int64_t kMillisecondsPerHour = 3'600'000;
@@ -271,16 +271,18 @@ ProfileAccounts& Accounts::of(const ProfileName& profile) {
   // What all of them may write grows with their number; the trail does not.
   if (profiles_.size() > limits::kAuditFullProfiles) {
     const std::size_t hours = limits::kAuditKeptHours * limits::kAuditFullProfiles / profiles_.size();
-    log::info(std::to_string(profiles_.size()) + " profiles are in use: if all wrote as much as they may, the trail would keep " +
-              std::to_string(hours) + " hours");
+    log::info(std::to_string(profiles_.size()) +
+              " profiles are in use: if all wrote as much as they may, the trail would keep " + std::to_string(hours) +
+              " hours");
   }
   return *known;
 }
 
 AccountLease Accounts::open(const Profile& profile) {
   const bool has_docker = profile.docker.has_value();
-  return of(profile.name).take(has_docker ? profile.docker->budget.requests_per_minute : 1,
-                               has_docker ? profile.docker->budget.creates_per_minute : 1);
+  return of(profile.name)
+      .take(has_docker ? profile.docker->budget.requests_per_minute : 1,
+            has_docker ? profile.docker->budget.creates_per_minute : 1);
 }
 
 }  // namespace sallyport::keeper

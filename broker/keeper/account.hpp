@@ -87,7 +87,7 @@ class AccountLease {
 // What a file of accounts says. Tokens in thousandths.
 struct SavedAccounts {
   struct Buckets {
-    std::int64_t at = 0;  // milliseconds since the epoch: from then on they fill
+    std::int64_t at = 0;        // milliseconds since the epoch: from then on they fill
     std::int64_t requests = 0;  // below zero: it owes
     std::int64_t creates = 0;
     std::int64_t untold = 0;

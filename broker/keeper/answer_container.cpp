@@ -47,7 +47,8 @@ net::awaitable<void> kill_after_lifetime(Services& services, SessionPtr session,
   record.object = owned->name.text();
   record.rule = "docker.budget.lifetime";
   record.reason = "the container has run for " + std::to_string(lifetime.count()) + " s, its lifetime; it is killed";
-  if (const auto written = services.audit.write(record, session->audit_quota); !written) log::error(written.error().text());
+  if (const auto written = services.audit.write(record, session->audit_quota); !written)
+    log::error(written.error().text());
   (void)notice(*session, "docker.budget.lifetime", "container " + owned->name.text() + ": " + record.reason);
   while (!session->is_ending && !owned->is_gone) {
     engine::Exchange exchange;

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "broker/engine/json_writer.hpp"
+#include "sallyport/log.hpp"
 
 namespace sallyport::keeper {
 
@@ -99,8 +100,8 @@ std::string AuditTrail::line_of(const AuditRecord& record) const {
   return json.take() + "\n";
 }
 
-// The half that is left when the disk is full: its first half is for changes, the next quarter for removals as well, and
-// no profile takes more of it than its share.
+// The half that is left when the disk is full: its first half is for changes, the next quarter for removals as well,
+// and no profile takes more of it than its share.
 bool AuditTrail::may_use_reserve(std::size_t bytes, Weight weight, AuditQuota* quota) const {
   const std::uint64_t half = bounds_.reserve_bytes / 2;
   const std::uint64_t left = changes_.reserve_left();
@@ -144,7 +145,9 @@ Result<> AuditTrail::count_only(const AuditRecord& record, Share share, AuditQuo
   // Nothing is granted on a count that could not be told.
   if (!changes_.has_reserve()) return fail_errno("write the audit trail", ENOSPC);
   AuditQuota::Use& use = quota.use(share);
-  use.is_spent = true;
+  if (!std::exchange(use.is_spent, true))
+    log::warning("profile " + std::string(record.profile) + ": its share of the audit trail for " +
+                 std::string(name_of(share)) + " is used up: until the hour is over they are counted only");
   use.counted += record.count;
   if (share == Share::Refusal) count_rule(record, quota);
   if (++use.swallowed % kCountedPerRecord == 0) return write_counted(record.profile, share, quota);
@@ -176,7 +179,8 @@ Result<> AuditTrail::write_counted(std::string_view profile, Share share, AuditQ
   record.decision = share == Share::Refusal ? Decision::Deny : Decision::Allow;
   record.profile = profile;
   record.rule = "audit.quota";
-  record.reason = std::string(name_of(share)) + " beyond the profile's share of the audit trail in an hour, counted only";
+  record.reason =
+      std::string(name_of(share)) + " beyond the profile's share of the audit trail in an hour, counted only";
   if (share == Share::Refusal)
     for (const auto& [rule, count] : quota.counted_rules) record.reason += "; " + rule + " " + std::to_string(count);
   record.count = use.counted;

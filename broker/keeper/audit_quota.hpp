@@ -23,9 +23,9 @@ inline constexpr std::array<std::size_t, kShares> kShareBytesPerHour = {
 struct AuditQuota {
   struct Use {
     std::uint64_t bytes = 0;
-    bool is_spent = false;        // a record did not fit any more: no further one is even formatted
-    std::uint64_t counted = 0;    // what records beyond the share stand for, not told yet
-    std::uint64_t swallowed = 0;  // those records: a claim's own count must not decide how often we write
+    bool is_spent = false;          // a record did not fit any more: no further one is even formatted
+    std::uint64_t counted = 0;      // what records beyond the share stand for, not told yet
+    std::uint64_t swallowed = 0;    // those records: a claim's own count must not decide how often we write
     std::uint64_t saved_bytes = 0;  // what a broker that starts after a crash would find
   };
   std::int64_t hour = 0;  // since the epoch, that the bytes are of

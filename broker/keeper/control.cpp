@@ -29,7 +29,8 @@ void refuse(Services& services, async::Channel& control, const Hello* hello, con
     record.reason = "uid " + std::to_string(hello->peer.uid) + ": " + reason;
     record.weight = Weight::Refusal;
     // All of them share one quota: whoever knocks for ever does not fill the disk.
-    if (const auto written = services.audit.write(record, services.knocks); !written) log::error(written.error().text());
+    if (const auto written = services.audit.write(record, services.knocks); !written)
+      log::error(written.error().text());
   }
   (void)control.send(encode_message(FromKeeper(handshake::Refused{reason.substr(0, limits::kMaxReasonBytes)})));
 }

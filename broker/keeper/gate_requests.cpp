@@ -145,7 +145,8 @@ net::awaitable<void> hear_requests(Services& services, SessionPtr session) {
       co_return;
     }
     if (!message)
-      co_return end_session(services, session, std::string(kMisconduct), "the gate's channel: " + message.error().text());
+      co_return end_session(services, session, std::string(kMisconduct),
+                            "the gate's channel: " + message.error().text());
     if (message->bytes.empty()) co_return end_session(services, session, "gate.ended", "the gate closed its channel");
     const auto misconduct = [&](const std::string& what) {
       end_session(services, session, std::string(kMisconduct), "the gate broke the protocol: " + what);

@@ -63,8 +63,8 @@ net::awaitable<Result<>> finish_ending(Services& services, const LedgerRecord& r
   entry.session = record.session.text();
   entry.profile = record.profile.text();
   entry.rule = "broker.restart";
-  entry.reason =
-      "left by an earlier broker; " + std::to_string(record.containers.size()) + " containers were on its ledger; what its gate and relay had not told yet is missing";
+  entry.reason = "left by an earlier broker; " + std::to_string(record.containers.size()) +
+                 " containers were on its ledger; what its gate and relay had not told yet is missing";
   if (const auto written = services.audit.write(entry); !written) log::error(written.error().text());
   log::info("reaped what session " + record.session.text() + " of an earlier broker left");
   co_return Result<>{};

@@ -54,8 +54,8 @@ struct NoticesOfAKind {
 
 class Session {
  public:
-  Session(const net::any_io_executor& executor, SessionId session_id, Profile session_profile,
-          AccountLease lease, async::TaskGroup::OnBug on_bug)
+  Session(const net::any_io_executor& executor, SessionId session_id, Profile session_profile, AccountLease lease,
+          async::TaskGroup::OnBug on_bug)
       : id(std::move(session_id)),
         profile(std::move(session_profile)),
         account(std::move(lease)),
@@ -113,7 +113,7 @@ class Session {
   std::string end_step;  // what its ending is at: for whoever asks why it has not ended
   OneShot<bool> gate_heard;   // to its end
   OneShot<bool> relay_heard;  // the same
-  OneShot<bool> ended;  // everything of the session is gone
+  OneShot<bool> ended;        // everything of the session is gone
 };
 using SessionPtr = std::shared_ptr<Session>;
 

@@ -172,6 +172,12 @@ ExitStatus GateHarness::close_keeper_and_wait() {
   return gate_.try_reap().value().value_or(ExitStatus{true, -1});
 }
 
+ExitStatus GateHarness::end_keepers_direction_and_wait() {
+  ::shutdown(keeper_.get(), SHUT_WR);
+  if (!gate_.handle().has_ended(kPatience)) return {true, -1};
+  return gate_.try_reap().value().value_or(ExitStatus{true, -1});
+}
+
 void send_all(const UniqueFd& socket, std::string_view bytes) {
   while (!bytes.empty()) {
     const ssize_t sent = ::send(socket.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);

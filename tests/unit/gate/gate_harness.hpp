@@ -42,6 +42,8 @@ class GateHarness {
   std::size_t claim_messages();
   bool gate_runs() { return !gate_.handle().has_ended(); }
   ExitStatus close_keeper_and_wait();
+  // The keeper says no more, and still reads. What the gate claimed until it ended is in claims() then.
+  ExitStatus end_keepers_direction_and_wait();
   pid_t pid() const { return pid_; }
   std::size_t open_descriptors() const;  // of the gate
 

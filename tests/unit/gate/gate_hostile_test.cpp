@@ -255,6 +255,19 @@ TEST(GateHttp, GivesUpAHeadThatDoesNotCome) {
   EXPECT_EQ(status_of(ask(idle, get("/_ping"))), 200);
 }
 
+TEST(GateClaims, AreAllToldWhenTheKeeperEndsItsDirectionThoughItsChannelWasFull) {
+  GateHarness gate(created);
+  const UniqueFd client = gate.connect();
+  gate.stop_reading(true);
+  // Of many kinds, until the channel holds no more of them; what is beyond waits in the gate.
+  for (int i = 0; i < 3000; ++i)
+    ASSERT_EQ(status_of(ask(client, get("/nothing/" + std::to_string(i) + std::string(100, 'x')))), 404);
+  gate.stop_reading(false);
+  EXPECT_EQ(gate.end_keepers_direction_and_wait().value, 0);
+  EXPECT_TRUE(gate.wait_for_claims(false, 3000));
+  EXPECT_EQ(gate.claims(false), 3000U);
+}
+
 TEST(GateClaims, OfAFloodAreCountedAndFewMessagesCarryThem) {
   GateHarness gate(created);
   const UniqueFd client = gate.connect();

@@ -1,4 +1,5 @@
-// A trail that cannot be written: whatever is asked for, nothing is granted, and dockerd and the spawner hear of nothing.
+// A trail that cannot be written: whatever is asked for, nothing is granted, and dockerd and the spawner hear of
+// nothing.
 #include "broker/protocol/permits.hpp"
 #include "broker/protocol/relay_messages.hpp"
 #include "keeper_under_test.hpp"
