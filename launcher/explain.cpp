@@ -25,6 +25,8 @@ constexpr std::array kRemedies = {
     Remedy{"furnish the new root", ENOSPC, "the host's limit of mounts or of memory is reached: see fs.mount-max"},
     Remedy{"set the limits", EPERM, "the launcher's own hard limit is lower: raise it in its unit"},
     Remedy{"enter worker.directory", ENOENT, "it must exist in the sandbox: correct worker.directory"},
+    Remedy{"enter worker.directory", ENOTDIR, "it is a file in the sandbox: correct worker.directory"},
+    Remedy{"enter worker.directory", EACCES, "others must be allowed to enter it: the worker is no host user"},
     Remedy{"install the worker's filter", EINVAL, "the kernel lacks seccomp filters (CONFIG_SECCOMP_FILTER)"},
 };
 constexpr std::string_view kProcRemedy =

@@ -44,6 +44,8 @@ TEST(AFailedStep, NamesObjectErrorAndRemedy) {
   expect_parts(told(StepList::Sandbox, sandbox_steps(), "listen for the broker", EADDRINUSE, 0),
                {"127.0.0.1:80", "in use"});
   expect_parts(told(StepList::Worker, worker_steps(), "enter worker.directory", ENOENT), {"/work", "worker.directory"});
+  expect_parts(told(StepList::Worker, worker_steps(), "enter worker.directory", ENOTDIR), {"/work", "is a file"});
+  expect_parts(told(StepList::Worker, worker_steps(), "enter worker.directory", EACCES), {"/work", "allowed to enter"});
 }
 
 TEST(AProgramThatCannotStart, IsToldWithEveryPathThatWasTried) {
