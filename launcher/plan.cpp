@@ -96,6 +96,7 @@ Result<> add_socket_directories(Plan& plan, const std::string& path) {
 
 Result<> add_listeners(Plan& plan, const Profile& profile) {
   plan.has_docker = profile.docker.has_value();
+  if (profile.docker) plan.imposed = profile.docker->container;
   if (plan.has_docker) plan.listeners.push_back({UnixAddress{kDockerSocket}});
   for (const ForwardSection& forward : profile.forwards) {
     if (const auto* local = std::get_if<UnixAddress>(&forward.listen)) TRY(add_socket_directories(plan, local->path));

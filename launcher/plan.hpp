@@ -64,8 +64,9 @@ struct Plan {
   std::optional<std::chrono::seconds> time;
   std::uint64_t output_bytes = 0;
   bool has_docker = false;
-  std::vector<Listener> listeners;        // docker.sock first where has_docker, then the forwards in profile order
-  std::vector<std::string> not_enforced;  // limits of the profile that this version cannot enforce
+  std::optional<ContainerSection> imposed;  // by the broker on each container of the session
+  std::vector<Listener> listeners;          // docker.sock first where has_docker, then the forwards in profile order
+  std::vector<std::string> not_enforced;    // limits of the profile that this version cannot enforce
   bool opens_session() const { return !listeners.empty(); }
 };
 

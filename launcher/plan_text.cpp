@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cstdio>
 
 #include "launcher/child_setup.hpp"
 #include "launcher/plan.hpp"
@@ -68,6 +69,24 @@ void describe_descriptors(std::string& text, const Plan& plan) {
   if (plan.listeners.empty()) line(text, "none: no session with the broker is opened");
 }
 
+// What the broker imposes whatever a client asks for; it is told of each in the answer to its create.
+void describe_containers(std::string& text, const ContainerSection& imposed) {
+  const auto bytes = [](std::uint64_t amount) { return std::to_string(amount) + " bytes"; };
+  char cpus[32];
+  (void)std::snprintf(cpus, sizeof cpus, "%g", imposed.cpus);
+  section(text, "imposed on every container, and said in the answer to its create where a client asks otherwise");
+  line(text, "user     the session's range + 4; no capabilities, no new privileges, seccomp filter \"container\"");
+  line(text, "memory   at most " + bytes(imposed.memory_bytes) + ", no swap, none reserved; oom score 500");
+  line(text, std::string("cpus     at most ") + cpus + "; no shares or disk weights of its own");
+  line(text, "pids     at most " + std::to_string(imposed.pids) + "; ulimits are dockerd's, and core 0");
+  line(text, "files    root " + std::string(imposed.read_only ? "read-only" : "writable") + ", /tmp a tmpfs of " +
+                 bytes(imposed.tmp_bytes) + ", mode 1777, /dev/shm at most " + bytes(imposed.shm_bytes));
+  line(text, "logs     one file of at most " + bytes(imposed.log_bytes));
+  line(text, "stop     waits at most " + std::to_string(limits::kMaxStopSeconds) + " s");
+  line(text, "runtime  " + imposed.runtime + "; no network; no health checks");
+  line(text, "variables of an image that steer container runtimes are taken away");
+}
+
 }  // namespace
 
 std::string address_text(const Address& address) {
@@ -90,6 +109,7 @@ std::string render_plan(const Plan& plan) {
   for (const RootEntry& entry : plan.root) line(text, entry_text(entry));
   describe_privileges(text);
   describe_descriptors(text, plan);
+  if (plan.imposed) describe_containers(text, *plan.imposed);
   section(text, "limits");
   for (const ResourceLimit& limit : plan.limits)
     line(text, std::string(limit.name) + " " + std::to_string(limit.value));

@@ -60,6 +60,18 @@ constexpr std::array<std::string_view, 32> kSignals = {
     "SIGSTKFLT", "SIGCHLD", "SIGCONT",   "SIGSTOP", "SIGTSTP",  "SIGTTIN", "SIGTTOU", "SIGURG",
     "SIGXCPU",   "SIGXFSZ", "SIGVTALRM", "SIGPROF", "SIGWINCH", "SIGIO",   "SIGPWR",  "SIGSYS"};
 
+std::string_view next_part(std::string_view& rest) {
+  const std::size_t slash = rest.find('/');
+  const std::string_view part = rest.substr(0, slash);
+  rest.remove_prefix(slash == std::string_view::npos ? rest.size() : slash + 1);
+  return part;
+}
+// Names of one architecture (containerd platforms/database.go).
+std::string_view architecture(std::string_view name) {
+  if (name == "x86_64" || name == "x86-64") return "amd64";
+  return name == "aarch64" ? "arm64" : name;
+}
+
 constexpr char upper(char c) { return is_lower(c) ? static_cast<char>(c - 'a' + 'A') : c; }
 
 }  // namespace
@@ -155,6 +167,16 @@ bool is_allowed_directory(std::string_view path) {
     rest.remove_prefix(slash + 1);
   }
   return detail::all(path, [](char c) { return static_cast<unsigned char>(c) >= 0x20 && c != 0x7f; });
+}
+
+bool is_platform(std::string_view asked, std::string_view held) {
+  const std::string_view held_system = next_part(held);
+  const std::string_view held_architecture = next_part(held);
+  const bool has_parts = asked.find('/') != std::string_view::npos;
+  const std::string_view first = next_part(asked);
+  if (!has_parts) return first == held_system || architecture(first) == held_architecture;
+  if (first != held_system || architecture(next_part(asked)) != held_architecture) return false;
+  return asked.empty() || held.empty() || asked == held;
 }
 
 bool is_environment_entry(std::string_view entry) {

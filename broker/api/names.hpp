@@ -30,6 +30,10 @@ Result<ContainerName> new_container_name(std::string_view text);
 // Absolute, without empty, "." and ".." segments, and not beneath /proc, /sys or /dev (CVE-2024-21626).
 bool is_allowed_directory(std::string_view path);
 
+// True where `asked`, as a client writes it (linux/amd64, linux/arm64/v8, linux, amd64, x86_64), is the platform `held`
+// (system/architecture[/variant], as dockerd says it of an image).
+bool is_platform(std::string_view asked, std::string_view held);
+
 // KEY=VALUE with KEY [A-Za-z_][A-Za-z0-9_]*.
 bool is_environment_entry(std::string_view entry);
 // True for variables by which an OCI runtime or its hooks give devices: the container would steer the host's runtime.

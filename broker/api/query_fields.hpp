@@ -27,7 +27,7 @@ struct QueryField {
 
 inline constexpr auto kQueryFields = std::to_array<QueryField>({
     QueryField{Verb::Create, "name", QueryType::Text, QueryRule::Carry, "the session's own name for it"},
-    QueryField{Verb::Create, "platform", QueryType::Text, QueryRule::MustBeDefault, "it would choose another image"},
+    QueryField{Verb::Create, "platform", QueryType::Text, QueryRule::Carry, "only the image's own platform"},
     QueryField{Verb::Start, "detachKeys", QueryType::Text, QueryRule::Ignore, "means nothing at start"},
     QueryField{Verb::Start, "checkpoint", QueryType::Text, QueryRule::MustBeDefault, "checkpoints are not restored"},
     QueryField{Verb::Start, "checkpoint-dir", QueryType::Text, QueryRule::MustBeDefault,

@@ -45,21 +45,70 @@ ContainerStatus status_of(std::string_view name) {
   return ContainerStatus::Dead;
 }
 
-void read_state(JsonReader& json, Inspected& into) {
+// dockerd's list has the status of the end only in its words: "Exited (4) 2 minutes ago", "Restarting (1) ...".
+std::int32_t exit_code_of(std::string_view words) {
+  const std::size_t open = words.find(" (");
+  const std::string_view state = words.substr(0, open);
+  if (open == std::string_view::npos || (state != "Exited" && state != "Restarting")) return 0;
+  const std::string_view rest = words.substr(open + 2);
+  std::int32_t code = 0;
+  const auto [end, error] = std::from_chars(rest.data(), rest.data() + rest.size(), code);
+  const bool closed = end != rest.data() + rest.size() && *end == ')';
+  return error == std::errc{} && closed ? code : 0;
+}
+
+// A text that was longer shows it: the reader cuts at a whole character, so up to three bytes before its ceiling.
+std::string text_or_longer(JsonReader& json, std::size_t most) { return json.text(most + 4); }
+
+void read_image_texts(JsonReader& json, std::vector<std::string>& into, std::size_t most, ImageFacts& image) {
+  std::size_t budget = limits::kMaxDescriptionBytes;
+  json.array([&] {
+    std::string item = text_or_longer(json, limits::kMaxArgumentBytes);
+    if (into.size() >= most || item.size() > limits::kMaxArgumentBytes || item.size() > budget) {
+      image.is_cut = true;
+      return;
+    }
+    budget -= item.size();
+    into.push_back(std::move(item));
+  });
+}
+
+void read_state(JsonReader& json, Inspected& into, std::string& error) {
   json.object([&](std::string_view key) {
     if (key == "Status") into.container.status = status_of(json.text(16));
     else if (key == "OOMKilled") into.oom_killed = json.boolean();
     else if (key == "ExitCode") into.container.exit_code = static_cast<std::int32_t>(json.integer());
-    else if (key == "Error") into.state_error = explain_state_error(json.text(limits::kMaxReasonBytes));
+    else if (key == "Error") error = json.text(limits::kMaxErrorBytes);
     else if (key == "StartedAt") into.started_at = json.text(64);
     else if (key == "FinishedAt") into.finished_at = json.text(64);
     else json.skip();
   });
 }
 
+void read_log_config(JsonReader& json, Inspected& into) {
+  json.object([&](std::string_view key) {
+    if (key != "Config") return json.skip();
+    json.object([&](std::string_view option) {
+      if (option == "max-size") into.log_size = json.text(32);
+      else if (option == "max-file") into.log_files = json.text(32);
+      else json.skip();
+    });
+  });
+}
+
 void read_host_config(JsonReader& json, Inspected& into) {
   json.object([&](std::string_view key) {
     if (key == "AutoRemove") into.auto_remove = json.boolean();
+    else if (key == "Init") into.init = json.boolean();
+    else if (key == "Runtime") into.runtime = json.text(limits::kMaxChoiceBytes);
+    else if (key == "OomScoreAdj") into.oom_score = json.integer();
+    else if (key == "MemorySwap") into.memory_swap = json.integer();
+    else if (key == "LogConfig") read_log_config(json, into);
+    else if (key == "Tmpfs")
+      json.object([&](std::string_view path) {
+        if (path == "/tmp") into.tmp_options = json.text(256);
+        else json.skip();
+      });
     else if (key == "ReadonlyRootfs") into.read_only = json.boolean();
     else if (key == "Memory") into.memory = json.integer();
     else if (key == "CpuPeriod") into.cpu_period = json.integer();
@@ -85,6 +134,7 @@ void read_config(JsonReader& json, Inspected& into, std::size_t& budget) {
     else if (key == "Entrypoint") into.has_entrypoint = read_optional_texts(json, into.entrypoint, budget);
     else if (key == "WorkingDir") into.working_directory = json.text(limits::kMaxPathBytes);
     else if (key == "StopSignal") into.stop_signal = json.text(32);
+    else if (key == "StopTimeout") into.stop_timeout = json.integer();
     else json.skip();
   });
 }
@@ -99,7 +149,24 @@ void read_image_config(JsonReader& json, ImageFacts& into) {
         json.skip();
       });
     } else if (key == "Env") {
-      json.array([&] { into.sets_home |= json.text(8).starts_with("HOME="); });
+      read_image_texts(json, into.environment, limits::kMaxEnvironmentEntries, into);
+    } else if (key == "Entrypoint") {
+      read_image_texts(json, into.entrypoint, limits::kMaxArguments, into);
+    } else if (key == "Cmd") {
+      read_image_texts(json, into.command, limits::kMaxArguments, into);
+    } else if (key == "WorkingDir") {
+      into.working_directory = text_or_longer(json, limits::kMaxPathBytes);
+    } else if (key == "StopSignal") {
+      into.stop_signal = text_or_longer(json, 32);
+    } else if (key == "Labels") {
+      json.object([&](std::string_view name) {
+        into.other_bytes += name.size() + 8 + json.text(limits::kMaxReplyBytes).size();
+      });
+    } else if (key == "ExposedPorts") {
+      json.object([&](std::string_view port) {
+        into.other_bytes += port.size() + 8;
+        json.skip();
+      });
     } else {
       json.skip();
     }
@@ -121,6 +188,7 @@ void read_listed(JsonReader& json, ListedContainer& into) {
     else if (key == "Status") into.summary.status_text = json.text(128);
     else json.skip();
   });
+  into.summary.exit_code = exit_code_of(into.summary.status_text.value);
 }
 
 std::string command_line(const Inspected& of) {
@@ -168,12 +236,17 @@ Result<EngineInfo> read_info(std::string_view body) {
 Result<ImageFacts> read_image(std::string_view body) {
   JsonReader json(body);
   ImageFacts image;
+  std::string system, architecture, variant;
   json.object([&](std::string_view key) {
     if (key == "Id") image.id = ImageId::parse(json.text(71)).value_or(ImageId());
+    else if (key == "Os") system = json.text(16);
+    else if (key == "Architecture") architecture = json.text(16);
+    else if (key == "Variant") variant = json.text(16);
     else if (key == "Config") read_image_config(json, image);
     else json.skip();
   });
   if (!json.finished() || image.id.empty()) return malformed("an image inspection");
+  image.platform = system + "/" + architecture + (variant.empty() ? "" : "/" + variant);
   return image;
 }
 
@@ -211,12 +284,13 @@ Result<Inspected> read_inspect(std::string_view body) {
   // Together they leave room for the rest in one message to the gate, unless the client's labels are large as well:
   // then its inspection is refused.
   std::size_t budget = limits::kMaxMessageBytes - 16 * 1024;
+  std::string error;
   json.object([&](std::string_view key) {
     if (key == "Id") inspected.container.id = ContainerId::parse(json.text(64)).value_or(ContainerId());
     else if (key == "Created") inspected.created_at = json.text(64);
     else if (key == "Path") inspected.path = json.text(256);
     else if (key == "Args") read_texts(json, inspected.arguments, budget);
-    else if (key == "State") read_state(json, inspected);
+    else if (key == "State") read_state(json, inspected, error);
     else if (key == "Image") inspected.container.image_id = json.text(80);
     else if (key == "HostConfig") read_host_config(json, inspected);
     else if (key == "Config") read_config(json, inspected, budget);
@@ -224,6 +298,8 @@ Result<Inspected> read_inspect(std::string_view body) {
   });
   if (!json.finished() || inspected.container.id.empty()) return malformed("an inspection");
   inspected.container.command = command_line(inspected);
+  inspected.state_error =
+      explain_state_error(error, {.program = inspected.path.value, .directory = inspected.working_directory.value});
   return inspected;
 }
 
@@ -247,7 +323,7 @@ std::string read_error_message(std::string_view body) {
   JsonReader json(body);
   std::string message;
   json.object([&](std::string_view key) {
-    if (key == "message") message = json.text(4096);
+    if (key == "message") message = json.text(limits::kMaxErrorBytes);
     else json.skip();
   });
   if (json.failed()) return {};

@@ -17,10 +17,19 @@ struct EngineVersion {
   std::string newest;  // ApiVersion
   std::string oldest;  // MinAPIVersion
 };
+// What an image adds to a container that is made of it. Its Shell and OnBuild are for builds only; its user and health
+// check are always replaced.
 struct ImageFacts {
   ImageId id;
+  std::string platform;              // linux/amd64, with a variant where there is one
   std::vector<std::string> volumes;  // as declared; more than the limit is an error
-  bool sets_home = false;
+  std::vector<std::string> entrypoint;
+  std::vector<std::string> command;
+  std::vector<std::string> environment;
+  std::string working_directory;
+  std::string stop_signal;
+  std::size_t other_bytes = 0;  // labels and ports, which dockerd gives the container as well
+  bool is_cut = false;          // one of the lists or texts is larger than any that a client may give
 };
 struct WaitOutcome {
   std::int64_t status = 0;

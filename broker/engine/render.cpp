@@ -56,6 +56,8 @@ void write_process(JsonWriter& json, const protocol::CreateContainer& ask, const
   if (ask.entrypoint) write_texts(json, "Entrypoint", *ask.entrypoint);
   json.key("Env").begin_array();
   for (const auto& entry : ask.environment.items) json.text(entry.value);
+  // A name alone keeps the image's variable out, at create and at start (container/env.go).
+  for (const std::string& key : plan.withheld) json.text(key);
   if (plan.add_home) json.text("HOME=/tmp");
   json.end_array();
   if (!ask.working_directory.value.empty()) json.text("WorkingDir", ask.working_directory.value);
@@ -84,7 +86,7 @@ void write_mounts(JsonWriter& json, const ContainerPlan& plan) {
   json.end_object().key("Mounts").begin_array();
   for (const std::string& target : plan.volumes) {
     json.begin_object().text("Type", "tmpfs").text("Target", target).key("TmpfsOptions").begin_object();
-    json.number("SizeBytes", static_cast<std::int64_t>(plan.tmpfs_bytes)).number("Mode", 01777);
+    json.number("SizeBytes", static_cast<std::int64_t>(plan.tmpfs_bytes)).number("Mode", kTmpMode);
     json.end_object().end_object();
   }
   json.end_array();
@@ -107,7 +109,10 @@ void write_limits(JsonWriter& json, const ContainerPlan& plan) {
   json.end_object().end_array();
   json.text("CgroupParent", plan.cgroup_parent);
   json.key("LogConfig").begin_object().text("Type", "json-file").key("Config").begin_object();
-  json.text("max-size", std::to_string(plan.log_bytes)).text("max-file", "1").end_object().end_object();
+  json.text("max-size", std::to_string(plan.log_bytes))
+      .text("max-file", std::to_string(kLogFiles))
+      .end_object()
+      .end_object();
 }
 
 std::string seconds_and_nanoseconds(std::int64_t nanoseconds) {

@@ -25,9 +25,10 @@ struct ContainerPlan {
   std::string broker;     // our label
   SessionId session;
   std::string cgroup_parent;
-  std::vector<std::string> volumes;  // that the image declares: a tmpfs over each
-  bool tmp = true;                   // a tmpfs on /tmp, unless that is a volume
-  std::uint64_t tmpfs_bytes = 0;     // of each of them
+  std::vector<std::string> volumes;   // that the image declares: a tmpfs over each
+  std::vector<std::string> withheld;  // variables of the image that the container must not have
+  bool tmp = true;                    // a tmpfs on /tmp, unless that is a volume
+  std::uint64_t tmpfs_bytes = 0;      // of each of them
   std::int64_t memory_bytes = 0;
   std::int64_t cpu_quota = 0;  // microseconds in each kCpuPeriod
   std::int64_t pids = 0;
@@ -38,8 +39,11 @@ struct ContainerPlan {
   bool add_home = false;  // HOME=/tmp, where neither client nor image says otherwise
   std::uint32_t stop_timeout = 10;
 };
-inline constexpr std::int64_t kCpuPeriod = 100'000;   // microseconds; the kernel's default
+inline constexpr std::int64_t kCpuPeriod = 100'000;  // microseconds; the kernel's default
+inline constexpr std::int64_t kNanoCpusPerQuota = 1'000'000'000 / kCpuPeriod;
 inline constexpr std::int64_t kOomScoreAdjust = 500;  // a container dies before its host
+inline constexpr std::uint32_t kTmpMode = 01777;
+inline constexpr std::int64_t kLogFiles = 1;
 
 inline constexpr std::string_view kBrokerLabel = "sallyport.broker";
 inline constexpr std::string_view kSessionLabel = "sallyport.session";

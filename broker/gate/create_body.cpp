@@ -90,6 +90,14 @@ Outcome<> settle_cpus(Draft& draft) {
   return {};
 }
 
+Outcome<std::string> platform_of(const Query& query) {
+  const std::string_view platform = query.text("platform");
+  const auto ordinary = [](char c) { return detail::is_alnum(c) || c == '/' || c == '.' || c == '_' || c == '-'; };
+  if (platform.size() > limits::kMaxChoiceBytes || !detail::all(platform, ordinary))
+    return refuse(400, "platform", "the parameter platform " + quoted(platform) + " is not SYSTEM/ARCHITECTURE");
+  return std::string(platform);
+}
+
 }  // namespace
 
 Outcome<CreateContainer> read_create(const Query& query, std::string_view body) {
@@ -102,6 +110,7 @@ Outcome<CreateContainer> read_create(const Query& query, std::string_view body) 
     if (!parsed) return refuse(400, "name", "the name " + quoted(name) + " is not allowed: " + parsed.error().doing);
     draft.request.name = std::move(*parsed);
   }
+  draft.request.platform = TRY(platform_of(query));
   TRY(take_members(draft, "", root));
   TRY(settle_cpus(draft));
   if (draft.request.image.empty()) return refuse(400, "Image", "an image has to be named");

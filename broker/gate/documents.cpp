@@ -1,6 +1,5 @@
 #include <string>
 
-#include "broker/api/names.hpp"
 #include "broker/gate/list_filter.hpp"
 #include "broker/gate/reply_writer.hpp"
 
@@ -100,21 +99,60 @@ void write_state(Json& json, const protocol::Inspected& inspected) {
   json.close('}');
 }
 
-void write_host_config(Json& json, const protocol::Inspected& inspected) {
-  json.open('{');
-  json.members(R"("Binds":null,"ContainerIDFile":"","LogConfig":{"Type":"json-file","Config":{}},"NetworkMode":"none",)"
-               R"("PortBindings":{},"RestartPolicy":{"Name":"no","MaximumRetryCount":0})");
-  json.key("AutoRemove").boolean(inspected.auto_remove);
-  json.members(
-      R"("CapAdd":null,"CapDrop":["ALL"],"IpcMode":"private","PidMode":"","Privileged":false,"PublishAllPorts":false)");
-  json.key("ReadonlyRootfs").boolean(inspected.read_only);
-  json.members(R"("SecurityOpt":["no-new-privileges"],"UTSMode":"","UsernsMode":"")");
+void write_limits(Json& json, const protocol::Inspected& inspected) {
   json.key("ShmSize").number(inspected.shm_bytes);
+  json.key("OomScoreAdj").number(inspected.oom_score);
   json.key("Memory").number(inspected.memory);
+  json.key("MemorySwap").number(inspected.memory_swap);
   json.key("CpuPeriod").number(inspected.cpu_period);
   json.key("CpuQuota").number(inspected.cpu_quota);
   json.key("PidsLimit").number(inspected.pids);
-  json.members(R"("Devices":[],"Mounts":[])");
+  json.members(
+      R"("CpuShares":0,"NanoCpus":0,"CpuRealtimePeriod":0,"CpuRealtimeRuntime":0,"CpusetCpus":"","CpusetMems":"","CpuCount":0,)"
+      R"("CpuPercent":0,"KernelMemory":0,"KernelMemoryTCP":0,"MemoryReservation":0,"MemorySwappiness":null,)"
+      R"("OomKillDisable":false,"Ulimits":[{"Name":"core","Hard":0,"Soft":0}],"BlkioWeight":0,"BlkioWeightDevice":null,)"
+      R"("BlkioDeviceReadBps":null,"BlkioDeviceWriteBps":null,"BlkioDeviceReadIOps":null,"BlkioDeviceWriteIOps":null,)"
+      R"("IOMaximumIOps":0,"IOMaximumBandwidth":0)");
+}
+
+void write_log_config(Json& json, const protocol::Inspected& inspected) {
+  json.key("LogConfig").open('{');
+  json.key("Type").text("json-file");
+  json.key("Config").open('{');
+  if (!inspected.log_files.value.empty()) json.key("max-file").text(inspected.log_files.value);
+  if (!inspected.log_size.value.empty()) json.key("max-size").text(inspected.log_size.value);
+  json.close('}');
+  json.close('}');
+}
+
+// Every key that dockerd sends: clients index them. What a row of the create table refuses is at its zero; our seccomp
+// profile and the paths that dockerd masks in /proc are said, the cgroup of the session is not.
+void write_host_config(Json& json, const protocol::Inspected& inspected) {
+  json.open('{');
+  json.members(R"("Binds":null,"ContainerIDFile":"")");
+  write_log_config(json, inspected);
+  json.members(
+      R"("NetworkMode":"none","PortBindings":{},"RestartPolicy":{"Name":"no","MaximumRetryCount":0},"VolumeDriver":"",)"
+      R"("VolumesFrom":null)");
+  json.key("AutoRemove").boolean(inspected.auto_remove);
+  json.members(
+      R"("CapAdd":null,"CapDrop":["ALL"],"CgroupnsMode":"private","Dns":null,"DnsOptions":null,"DnsSearch":null,)"
+      R"("ExtraHosts":null,"GroupAdd":null,"IpcMode":"private","Cgroup":"","Links":null,"PidMode":"","Privileged":false,)"
+      R"("PublishAllPorts":false)");
+  json.key("ReadonlyRootfs").boolean(inspected.read_only);
+  json.members(R"("SecurityOpt":["no-new-privileges"],"UTSMode":"","UsernsMode":"")");
+  json.key("Tmpfs").open('{');
+  if (!inspected.tmp_options.value.empty()) json.key("/tmp").text(inspected.tmp_options.value);
+  json.close('}');
+  json.key("Runtime").text(inspected.runtime.value);
+  json.key("Init").boolean(inspected.init);
+  json.members(R"("ConsoleSize":[0,0],"Isolation":"","CgroupParent":"")");
+  write_limits(json, inspected);
+  json.members(
+      R"("Devices":[],"DeviceCgroupRules":null,"DeviceRequests":null,"Mounts":[],"MaskedPaths":["/proc/asound","/proc/acpi",)"
+      R"("/proc/kcore","/proc/keys","/proc/latency_stats","/proc/timer_list","/proc/timer_stats","/proc/sched_debug",)"
+      R"("/proc/scsi","/sys/firmware"],"ReadonlyPaths":["/proc/bus","/proc/fs","/proc/irq","/proc/sys",)"
+      R"("/proc/sysrq-trigger"])");
   json.close('}');
 }
 
@@ -132,14 +170,16 @@ void write_config(Json& json, const protocol::Inspected& inspected) {
   json.key("Env").list(inspected.environment);
   json.key("Cmd");
   inspected.has_command ? json.list(inspected.command) : json.raw("null");
-  json.key("Image").text(api::familiar_image(inspected.container.image.value));
+  json.key("Image").text(inspected.container.image.value);
   json.key("Volumes").raw("null");
   json.key("WorkingDir").text(inspected.working_directory.value);
   json.key("Entrypoint");
   inspected.has_entrypoint ? json.list(inspected.entrypoint) : json.raw("null");
   json.key("OnBuild").raw("null");
   json.key("Labels").labels(inspected.container.labels);
+  json.key("Healthcheck").raw(R"({"Test":["NONE"]})");
   if (!inspected.stop_signal.value.empty()) json.key("StopSignal").text(inspected.stop_signal.value);
+  if (inspected.stop_timeout) json.key("StopTimeout").number(*inspected.stop_timeout);
   json.close('}');
 }
 
@@ -174,7 +214,15 @@ std::string_view info_json() {
 }
 
 std::string created_json(const protocol::Created& created) {
-  return R"({"Id":")" + created.id.text() + R"(","Warnings":[]})" + "\n";
+  std::string out;
+  Json json(out);
+  json.open('{');
+  json.key("Id").text(created.id.text());
+  json.key("Warnings").open('[');
+  for (const auto& warning : created.warnings.items) json.text(warning.value);
+  json.close(']');
+  json.close('}');
+  return out + "\n";
 }
 
 std::string exited_json(const protocol::Exited& exited) {
@@ -227,7 +275,7 @@ std::string list_json(const std::vector<protocol::Summary>& containers) {
     json.key("Names").open('[');
     json.text(slashed(container.name));
     json.close(']');
-    json.key("Image").text(api::familiar_image(container.image.value));
+    json.key("Image").text(container.image.value);
     json.key("ImageID").text(container.image_id.value);
     json.key("Command").text(container.command.value);
     json.key("Created").number(container.created);

@@ -4,12 +4,14 @@
 #include <array>
 
 #include "broker/api/names.hpp"
+#include "broker/gate/wish_values.hpp"
 
 namespace sallyport::gate {
 
 namespace {
 
 using protocol::CreateContainer;
+using protocol::Wishes;
 using Kind = JsonValue::Kind;
 
 // --- values of one kind; null is the zero of every kind ---
@@ -87,6 +89,7 @@ Outcome<> take_image(Draft& draft, const Taking& field) {
   auto image = api::normal_image(name);
   if (!image) return refuse(400, field.path, "Image " + quoted(name) + " is not allowed: " + image.error().doing);
   draft.request.image = std::move(*image);
+  if (auto written = ImageRef::parse(name)) draft.request.image_as_written = std::move(*written);
   return {};
 }
 Outcome<> take_working_directory(Draft& draft, const Taking& field) {
@@ -125,11 +128,13 @@ Outcome<> take_stop_timeout(Draft& draft, const Taking& field) {
   const std::int64_t seconds = TRY(integer(field, -1));
   const bool for_ever = seconds < 0 || seconds > limits::kMaxStopSeconds;
   draft.request.stop_timeout = for_ever ? limits::kMaxStopSeconds : static_cast<std::uint32_t>(seconds);
+  if (for_ever) draft.request.wishes.stop_timeout = seconds;
   return {};
 }
 Outcome<> take_pids(Draft& draft, const Taking& field) {
-  draft.request.pids =
-      std::max<std::int64_t>(0, TRY(integer(field, INT64_MIN)));  // negative: without a limit of its own
+  const std::int64_t pids = TRY(integer(field, INT64_MIN));
+  draft.request.pids = std::max<std::int64_t>(0, pids);
+  draft.request.wishes.unlimited_pids = pids < 0;
   return {};
 }
 Outcome<> take_cpu_period(Draft& draft, const Taking& field) {
@@ -139,7 +144,9 @@ Outcome<> take_cpu_period(Draft& draft, const Taking& field) {
   return {};
 }
 Outcome<> take_cpu_quota(Draft& draft, const Taking& field) {
-  draft.cpu_quota = std::max<std::int64_t>(0, TRY(integer(field, -1)));
+  const std::int64_t quota = TRY(integer(field, -1));
+  draft.cpu_quota = std::max<std::int64_t>(0, quota);
+  draft.request.wishes.unlimited_cpus = quota < 0;
   if (draft.cpu_quota > 1'000'000'000) return wrong(field, "at most 1000000000");
   return {};
 }
@@ -154,29 +161,44 @@ Outcome<> take_amount(Draft& draft, const Taking& field) {
   return {};
 }
 
-// --- Force: well-formed, or refused; the value itself goes nowhere ---
+// At HostConfig and, as docker-py writes it, at the top.
+Outcome<> take_runtime(Draft& draft, const Taking& field) {
+  std::string runtime = TRY(text(field, limits::kMaxChoiceBytes));
+  if (!detail::all(runtime, [](char c) { return detail::is_printable_ascii(c) && c != ' '; }))
+    return wrong(field, "the name of a runtime");
+  std::string& taken = draft.request.runtime.value;
+  if (!runtime.empty() && !taken.empty() && runtime != taken)
+    return wrong(field, "the runtime that is named elsewhere");
+  if (!runtime.empty()) taken = std::move(runtime);
+  return {};
+}
+
+// --- Force: well-formed, or refused; the value itself is at most a wish, of which the client hears that it does not
+// hold ---
 
 Outcome<> force_text(Draft&, const Taking& field) {
   (void)TRY(text(field, limits::kMaxPathBytes));
   return {};
 }
-Outcome<> force_user(Draft&, const Taking& field) {
-  const std::string user = TRY(text(field, 128));
+Outcome<> force_user(Draft& draft, const Taking& field) {
+  std::string user = TRY(text(field, limits::kMaxUserBytes));
   const auto ordinary = [](char c) {
     return detail::is_alnum(c) || c == '_' || c == '.' || c == '-' || c == ':' || c == '$';
   };
   if (!detail::all(user, ordinary)) return wrong(field, "a user or user:group");
+  draft.request.wishes.user = std::move(user);
   return {};
 }
 Outcome<> force_flag(Draft&, const Taking& field) {
   (void)TRY(boolean(field));
   return {};
 }
-template <std::int64_t Least>
-Outcome<> force_amount(Draft&, const Taking& field) {
-  (void)TRY(integer(field, Least));
+template <std::int64_t Wishes::* Member, std::int64_t Least = 0>
+Outcome<> force_amount(Draft& draft, const Taking& field) {
+  draft.request.wishes.*Member = TRY(integer(field, Least));
   return {};
 }
+// The terminal's size changes nothing of a container: a client that has one resizes it after the start.
 Outcome<> force_console_size(Draft&, const Taking& field) {
   if (field.value.is(Kind::Null)) return {};
   if (!field.value.is(Kind::Array) || field.value.items.size() > 2) return wrong(field, "two numbers");
@@ -201,38 +223,28 @@ Outcome<> force_security_options(Draft&, const Taking& field) {
       return not_allowed(field);
   return {};
 }
-Outcome<> force_log_config(Draft&, const Taking& field) {
+Outcome<> force_log_config(Draft& draft, const Taking& field) {
   if (field.value.is(Kind::Null)) return {};
   if (!field.value.is(Kind::Object)) return wrong(field, "an object of texts");
   for (const JsonMember& member : field.value.members) {
     if (member.key != "max-size" && member.key != "max-file") return not_allowed(field);
     if (!member.value.is(Kind::String)) return wrong(field, "an object of texts");
+    const auto number = bytes_in(member.value.text);
+    if (!number) return wrong(field, "an object of sizes");
+    (member.key == "max-size" ? draft.request.wishes.log_bytes : draft.request.wishes.log_files) = *number;
   }
   return {};
 }
-// rw, noexec, nosuid, nodev, size=, mode=: options that give no more than the profile's tmpfs does.
-bool is_modest_tmpfs(std::string_view options) {
-  while (!options.empty()) {
-    const std::size_t comma = options.find(',');
-    const std::string_view option = options.substr(0, comma);
-    const bool plain =
-        option == "rw" || option == "noexec" || option == "nosuid" || option == "nodev" || option == "noatime";
-    const bool sized =
-        (option.starts_with("size=") || option.starts_with("mode=")) && detail::all(option.substr(5), detail::is_alnum);
-    if (!plain && !sized) return false;
-    options.remove_prefix(comma == std::string_view::npos ? options.size() : comma + 1);
-  }
-  return true;
-}
-Outcome<> force_tmpfs(Draft&, const Taking& field) {
+Outcome<> force_tmpfs(Draft& draft, const Taking& field) {
   if (field.value.is(Kind::Null)) return {};
   if (!field.value.is(Kind::Object)) return wrong(field, "an object of texts");
   for (const JsonMember& member : field.value.members)
-    if (member.key != "/tmp" || !member.value.is(Kind::String) || !is_modest_tmpfs(member.value.text))
+    if (member.key != "/tmp" || !member.value.is(Kind::String) ||
+        !take_tmpfs_options(draft.request.wishes, member.value.text))
       return not_allowed(field);
   return {};
 }
-Outcome<> force_ulimits(Draft&, const Taking& field) {
+Outcome<> force_ulimits(Draft& draft, const Taking& field) {
   if (field.value.is(Kind::Null)) return {};
   if (!field.value.is(Kind::Array) || field.value.items.size() > 16) return wrong(field, "a list of limits");
   for (const JsonValue& item : field.value.items) {
@@ -244,6 +256,7 @@ Outcome<> force_ulimits(Draft&, const Taking& field) {
           (member.key == "Soft" || member.key == "Hard") && member.value.is(Kind::Integer) && member.value.integer >= 0;
       if (!name && !amount) return not_allowed(field);
     }
+    take_ulimit(draft.request.wishes, item);
   }
   return {};
 }
@@ -276,21 +289,23 @@ constexpr auto kTakers = std::to_array<Taker>({
     {"HostConfig.AutoRemove", take_flag<&CreateContainer::auto_remove>},
     {"HostConfig.ConsoleSize", force_console_size},
     {"HostConfig.CapDrop", force_cap_drop},
-    {"HostConfig.OomScoreAdj", force_amount<0>},
+    {"HostConfig.OomScoreAdj", force_amount<&Wishes::oom_score>},
     {"HostConfig.ReadonlyRootfs", take_flag<&CreateContainer::read_only>},
     {"HostConfig.SecurityOpt", force_security_options},
     {"HostConfig.Tmpfs", force_tmpfs},
     {"HostConfig.ShmSize", take_amount<&CreateContainer::shm_bytes>},
+    {"Runtime", take_runtime},
+    {"HostConfig.Runtime", take_runtime},
     {"HostConfig.Init", take_flag<&CreateContainer::init>},
-    {"HostConfig.CpuShares", force_amount<0>},
+    {"HostConfig.CpuShares", force_amount<&Wishes::cpu_shares>},
     {"HostConfig.Memory", take_amount<&CreateContainer::memory>},
     {"HostConfig.NanoCpus", take_amount<&CreateContainer::nano_cpus>},
-    {"HostConfig.BlkioWeight", force_amount<0>},
+    {"HostConfig.BlkioWeight", force_amount<&Wishes::blkio_weight>},
     {"HostConfig.CpuPeriod", take_cpu_period},
     {"HostConfig.CpuQuota", take_cpu_quota},
-    {"HostConfig.MemoryReservation", force_amount<0>},
-    {"HostConfig.MemorySwap", force_amount<-1>},
-    {"HostConfig.MemorySwappiness", force_amount<-1>},
+    {"HostConfig.MemoryReservation", force_amount<&Wishes::memory_reservation>},
+    {"HostConfig.MemorySwap", force_amount<&Wishes::memory_swap, -1>},
+    {"HostConfig.MemorySwappiness", force_amount<&Wishes::memory_swappiness, -1>},
     {"HostConfig.PidsLimit", take_pids},
     {"HostConfig.Ulimits", force_ulimits},
 });

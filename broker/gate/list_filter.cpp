@@ -48,7 +48,8 @@ bool refers_to(const Summary& container, std::string_view text) {
 
 bool image_matches(const Summary& container, std::string_view wanted) {
   const auto normal = api::normal_image(wanted);
-  if (normal && normal->text() == container.image.value) return true;
+  const auto own = api::normal_image(container.image.value);
+  if (normal && own && normal->text() == own->text()) return true;
   const std::string_view id = container.image_id.value;
   const std::string_view hex = id.substr(std::min<std::size_t>(id.size(), 7));
   return !wanted.empty() && (id == wanted || (wanted.size() >= 12 && hex.starts_with(wanted)));

@@ -27,8 +27,7 @@ AnswerTask act(const Call& call, engine::Operation operation, const Owned& owned
       log::warning("session " + call.session->id.text() + ": whether container " + owned->id.text() +
                    " is gone is not known, and it counts: " + current.error().text());
   const std::string text = engine::read_error_message(reply->body);
-  log::debug("dockerd refused an action on " + owned->id.text() + ": " + text);
-  co_return engine::explain(operation, reply->status, text, reference.text());
+  co_return explain(call, operation, reply->status, text, subject_of(*owned, reference));
 }
 
 bool succeeded(const Answer& answer) { return std::holds_alternative<Succeeded>(*answer.reply); }

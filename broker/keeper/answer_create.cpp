@@ -2,6 +2,8 @@
 
 #include "broker/api/names.hpp"
 #include "broker/keeper/answers.hpp"
+#include "broker/keeper/effective.hpp"
+#include "broker/keeper/plan_container.hpp"
 #include "broker/keeper/random_hex.hpp"
 #include "broker/keeper/removal.hpp"
 #include "sallyport/log.hpp"
@@ -13,6 +15,8 @@ using protocol::CreateContainer;
 using protocol::Failed;
 
 namespace {
+
+constexpr std::size_t kMostRemembered = 256;  // of a container's program and directory, for words about them
 
 std::string object_of(const CreateContainer& ask) {
   std::string object = api::familiar_image(ask.image.text());
@@ -37,7 +41,7 @@ net::awaitable<Verdict> decide_with_current_ledger(const Call& call, const Creat
 Owned reserve(const Call& call, const CreateContainer& ask) {
   OwnedContainer container;
   container.name = ask.name ? *ask.name : *ContainerName::parse(random_hex(6));
-  container.image = ask.image.text();
+  container.image = ask.image_as_written ? ask.image_as_written->text() : api::familiar_image(ask.image.text());
   container.labels = ask.labels.items;
   container.memory_bytes = memory_of(ask, call.session->profile.docker->container);
   container.created =
@@ -47,26 +51,47 @@ Owned reserve(const Call& call, const CreateContainer& ask) {
   return call.session->ledger.reserve(std::move(container));
 }
 
-net::awaitable<std::expected<engine::ContainerPlan, Failed>> plan(const Call& call, const CreateContainer& ask,
-                                                                  const Owned& owned) {
+// What the image is, as dockerd says; the container is made of the id that was looked at.
+net::awaitable<std::expected<engine::ImageFacts, Failed>> look_at_image(const Call& call, const CreateContainer& ask) {
+  const std::string name = api::familiar_image(ask.image.text());
+  const auto reply =
+      co_await call.services.docker.ask(engine::render_image_inspect(ask.image), call.in_flight->exchange);
+  if (!reply) co_return std::unexpected(engine::explain_transport(reply.error().code));
+  if (reply->status != 200)
+    co_return std::unexpected(explain(call, engine::Operation::Create, reply->status,
+                                      engine::read_error_message(reply->body), {.container = name}));
+  auto image = engine::read_image(reply->body);
+  if (!image) {
+    log::warning(name + ": " + image.error().text());
+    co_return std::unexpected(engine::explain_transport(image.error().code));
+  }
+  co_return std::move(*image);
+}
+
+struct Planned {
+  engine::ContainerPlan container;
+  std::vector<Warning> warnings;
+};
+
+net::awaitable<std::expected<Planned, Failed>> plan(const Call& call, const CreateContainer& ask, const Owned& owned) {
   const auto facts = co_await call.services.docker.facts();
   if (!facts) co_return std::unexpected(engine::explain_transport(facts.error().code));
   if (facts->systemd_cgroups != call.session->systemd_cgroups)
     co_return std::unexpected(Failed{503, "sallyport: dockerd has changed its cgroup driver; start a new session", 0});
-  const auto reply =
-      co_await call.services.docker.ask(engine::render_image_inspect(ask.image), call.in_flight->exchange);
-  if (!reply) co_return std::unexpected(engine::explain_transport(reply.error().code));
-  if (reply->status == 404)
-    co_return std::unexpected(Failed{404, "No such image: " + api::familiar_image(ask.image.text()), 0});
-  if (reply->status != 200) co_return std::unexpected(Failed{500, "sallyport: dockerd could not inspect the image", 0});
-  const auto image = engine::read_image(reply->body);
-  if (!image) co_return std::unexpected(engine::explain_transport(image.error().code));
-  if (const Verdict refusal = decide_image(ask, *image))
+  const auto image = co_await look_at_image(call, ask);
+  if (!image) co_return std::unexpected(image.error());
+  if (const Verdict refusal = decide_effective(ask, *image))
     co_return std::unexpected(*deny(call, object_of(ask), *refusal));
+  const Effective effective = merge(ask, *image);
+  owned->program = effective.program().substr(0, kMostRemembered);
+  owned->directory = effective.working_directory.substr(0, kMostRemembered);
   const PlanFacts plan_facts{call.session->id, call.services.broker,
                              call.session->uid_base + static_cast<std::uint32_t>(limits::UidPart::Container),
                              call.session->systemd_cgroups};
-  co_return plan_container(ask, call.session->profile.docker->container, *image, plan_facts, owned->name);
+  Planned planned;
+  planned.container = plan_container(ask, call.session->profile.docker->container, *image, plan_facts, owned->name);
+  planned.warnings = warnings_of(ask, planned.container);
+  co_return planned;
 }
 
 // A create whose answer never came may have succeeded. Its name stays taken until dockerd shows that it has not, or the
@@ -89,8 +114,9 @@ net::awaitable<void> clear_up(Services& services, SessionPtr session, Owned owne
 }
 
 // From here on a container may exist. Not cancelled at the end of the session, which waits for the answer instead.
-AnswerTask create(const Call& call, const CreateContainer& ask, const engine::ContainerPlan& plan, const Owned& owned) {
+AnswerTask create(const Call& call, const CreateContainer& ask, const Planned& planned, const Owned& owned) {
   Session& session = *call.session;
+  const engine::ContainerPlan& plan = planned.container;
   if (const auto written = session.ledger_file.intent(plan.dockerd_name); !written) {
     log::error(written.error().text());
     session.ledger.forget(owned);
@@ -104,13 +130,16 @@ AnswerTask create(const Call& call, const CreateContainer& ask, const engine::Co
     session.ledger.made(owned, *id);
     if (const auto written = session.ledger_file.made(plan.dockerd_name, *id); !written)
       log::warning(written.error().text() + "; the container is known by name and label");
-    co_return protocol::Created{*id};
+    protocol::Created created{*id, {}};
+    for (const Warning& warning : planned.warnings) created.warnings.items.emplace_back(warning.words);
+    co_return created;
   }
   if (reply && reply->status >= 400) {
     const std::string text = engine::read_error_message(reply->body);
-    log::warning("dockerd refused a create of session " + session.id.text() + ": " + text);
     forget(session, owned);
-    co_return engine::explain(engine::Operation::Create, reply->status, text, api::familiar_image(ask.image.text()));
+    const std::string image = api::familiar_image(ask.image.text());
+    const engine::Subject subject{image, owned->program, owned->directory};
+    co_return explain(call, engine::Operation::Create, reply->status, text, subject);
   }
   session.tasks.spawn("clear up after a create", clear_up(call.services, call.session, owned));
   co_return engine::explain_transport(reply ? EPROTO : reply.error().code);
@@ -129,7 +158,7 @@ AnswerTask answer(Call call, CreateContainer ask) {
   const auto planned = co_await plan(call, ask, owned);
   Refused refused;
   if (!planned) refused = planned.error();
-  else refused = grant(call, object, Weight::Change);
+  else refused = grant(call, object, Weight::Change, fields_of(planned->warnings));
   if (refused) {
     call.session->ledger.forget(owned);
     co_return *refused;

@@ -1,4 +1,5 @@
 #include "broker/keeper/answers.hpp"
+#include "sallyport/log.hpp"
 
 namespace sallyport::keeper {
 
@@ -36,9 +37,14 @@ AnswerTask answer(Call call, protocol::InspectContainer ask) {
   if (!reply) co_return engine::explain_transport(reply.error().code);
   if (reply->status == 404) forget(*call.session, *owned);
   if (reply->status != 200)
-    co_return engine::explain(engine::Operation::Inspect, reply->status, "", ask.container.text());
+    co_return explain(call, engine::Operation::Inspect, reply->status, engine::read_error_message(reply->body),
+                      subject_of(**owned, ask.container));
   auto inspected = engine::read_inspect(reply->body);
-  if (!inspected || inspected->container.id != (*owned)->id) co_return engine::explain_transport(EPROTO);
+  if (!inspected || inspected->container.id != (*owned)->id) {
+    log::warning("inspect " + (*owned)->id.text() + ": " +
+                 (inspected ? "dockerd answered for another container" : inspected.error().text()));
+    co_return engine::explain_transport(EPROTO);
+  }
   fill_from_ledger(inspected->container, **owned);
   co_return std::move(*inspected);
 }

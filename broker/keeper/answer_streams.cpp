@@ -11,13 +11,14 @@ using protocol::Failed;
 namespace {
 
 // A reply that should have been a stream: its cause, in our words.
-AnswerTask explain_head(const engine::DockerClient::Stream& stream, engine::Operation operation,
+AnswerTask explain_head(const Call& call, const engine::DockerClient::Stream& stream, engine::Operation operation,
                         const ContainerName& reference) {
   if (stream.head.status < 400)
     co_return engine::explain_transport(EPROTO);  // a 200 here could be anything: never handed on
   const auto body = co_await stream.upstream->read_body(limits::kMaxUpstreamHeadBytes);
   if (!body) co_return engine::explain_transport(body.error().code);
-  co_return engine::explain(operation, stream.head.status, engine::read_error_message(*body), reference.text());
+  const engine::Subject subject{.container = reference.text()};
+  co_return explain(call, operation, stream.head.status, engine::read_error_message(*body), subject);
 }
 
 Refused too_many_streams(const Call& call, const ContainerName& reference) {
@@ -58,7 +59,8 @@ net::awaitable<std::expected<UniqueFd, Answer>> open_logs(const Call& call, Owne
   engine::Exchange& exchange = call.in_flight->exchange;
   const auto stream = co_await call.services.docker.open_stream(engine::render_logs(owned->id, ask), exchange);
   if (!stream) co_return std::unexpected<Answer>(engine::explain_transport(stream.error().code));
-  if (stream->head.status != 200) co_return std::unexpected(co_await explain_head(*stream, operation, ask.container));
+  if (stream->head.status != 200)
+    co_return std::unexpected(co_await explain_head(call, *stream, operation, ask.container));
   auto made = LogStream::make(call.services.executor, call.services.hangups, stream->upstream);
   if (!made || call.session->is_ending) co_return std::unexpected<Answer>(engine::explain_transport(EPROTO));
   const auto [number, drop] = number_stream(call);
@@ -90,7 +92,8 @@ AnswerTask answer(Call call, protocol::WaitContainer ask) {
   const auto stream =
       co_await call.services.docker.open_stream(engine::render_wait((*owned)->id, ask.condition), exchange);
   if (!stream) co_return engine::explain_transport(stream.error().code);
-  if (stream->head.status != 200) co_return co_await explain_head(*stream, engine::Operation::Wait, ask.container);
+  if (stream->head.status != 200)
+    co_return co_await explain_head(call, *stream, engine::Operation::Wait, ask.container);
   // dockerd flushes its head once it has registered the wait: the client may start the container now.
   const protocol::Reply waiting = protocol::Waiting{};
   co_await send_reply(call.services, call.session, call.id, waiting, UniqueFd());
@@ -102,7 +105,7 @@ AnswerTask answer(Call call, protocol::WaitContainer ask) {
   if (!outcome) co_return protocol::Exited{-1, engine::explain_transport(EPROTO).message.value};
   if (ask.condition == protocol::WaitCondition::Removed && outcome->error.empty()) forget(*call.session, *owned);
   co_return protocol::Exited{outcome->status,
-                             outcome->error.empty() ? "" : engine::explain_state_error(outcome->error)};
+                             engine::explain_state_error(outcome->error, subject_of(**owned, ask.container))};
 }
 
 AnswerTask answer(Call call, protocol::AttachContainer ask) {
@@ -123,7 +126,8 @@ AnswerTask answer(Call call, protocol::AttachContainer ask) {
   engine::Exchange& exchange = call.in_flight->exchange;
   const auto stream = co_await call.services.docker.open_stream(engine::render_attach((*owned)->id, ask), exchange);
   if (!stream) co_return engine::explain_transport(stream.error().code);
-  if (!stream->head.upgraded_to_tcp) co_return co_await explain_head(*stream, engine::Operation::Attach, ask.container);
+  if (!stream->head.upgraded_to_tcp)
+    co_return co_await explain_head(call, *stream, engine::Operation::Attach, ask.container);
 
   // Exactly 101 with Upgrade: tcp: dockerd speaks no more HTTP here, so the connection may leave this process.
   std::string early = stream->upstream->take_early();

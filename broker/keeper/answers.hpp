@@ -3,6 +3,8 @@
 #pragma once
 
 #include "broker/engine/explain.hpp"
+#include "broker/engine/read_reply.hpp"
+#include "broker/engine/render.hpp"
 #include "broker/keeper/decide.hpp"
 #include "broker/keeper/services.hpp"
 #include "broker/keeper/session.hpp"
@@ -46,7 +48,12 @@ using Refused = std::optional<protocol::Failed>;  // empty: go on
 Refused admit(const Call& call, std::string_view object);
 Refused deny(const Call& call, std::string_view object, const Refusal& refusal);
 // The record of a granted request. Must stand before its effect: where it cannot be written, nothing happens.
-Refused grant(const Call& call, std::string_view object, Weight weight);
+Refused grant(const Call& call, std::string_view object, Weight weight, std::string reason = {});
+// dockerd's error in our words, naming only what the session asked for. Where they do not tell the cause, dockerd's own
+// text goes to the log.
+protocol::Failed explain(const Call& call, engine::Operation operation, unsigned status, std::string_view text,
+                         const engine::Subject& subject);
+engine::Subject subject_of(const OwnedContainer& owned, const ContainerName& reference);
 // The container that the client names, if it is the session's; else the refusal.
 std::expected<Owned, protocol::Failed> find_owned(const Call& call, const ContainerName& reference);
 

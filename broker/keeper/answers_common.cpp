@@ -50,10 +50,24 @@ Refused deny(const Call& call, std::string_view object, const Refusal& refusal) 
   return Failed{refusal.status, refusal.message.substr(0, limits::kMaxReasonBytes), refusal.retry_after};
 }
 
-Refused grant(const Call& call, std::string_view object, Weight weight) {
+Failed explain(const Call& call, engine::Operation operation, unsigned status, std::string_view text,
+               const engine::Subject& subject) {
+  Failed failed = engine::explain(operation, status, text, subject);
+  const std::string line = "dockerd refused a request of session " + call.session->id.text() + " about " +
+                           std::string(subject.container) + ": " + std::to_string(status) + " " + std::string(text);
+  engine::is_unexplained(failed) ? log::warning(line) : log::debug(line);
+  return failed;
+}
+
+engine::Subject subject_of(const OwnedContainer& owned, const ContainerName& reference) {
+  return {reference.text(), owned.program, owned.directory};
+}
+
+Refused grant(const Call& call, std::string_view object, Weight weight, std::string reason) {
   if (call.session->is_ending) return Failed{503, "sallyport: the session is ending", 0};
   AuditRecord record = record_of(call, object);
   record.weight = weight;
+  record.reason = std::move(reason);
   const auto written = call.services.audit.write(record, call.session->audit_quota);
   if (!written) return untrusted_trail(written.error());
   return {};

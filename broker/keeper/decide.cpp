@@ -1,10 +1,10 @@
 #include "broker/keeper/decide.hpp"
 
-#include <algorithm>
-#include <cmath>
-
 #include "broker/api/names.hpp"
+#include "broker/engine/explain.hpp"
 #include "broker/engine/json_writer.hpp"
+#include "broker/keeper/plan_container.hpp"
+#include "broker/keeper/refuse.hpp"
 #include "broker/protocol/verbs.hpp"
 
 namespace sallyport::keeper {
@@ -13,62 +13,15 @@ using protocol::CreateContainer;
 
 namespace {
 
-constexpr std::int64_t kLeastQuota = engine::kCpuPeriod / 10;  // less would only make its end slow
-constexpr std::int64_t kMinMemory = 6 << 20;                   // dockerd's own (daemon/daemon_unix.go)
-// A container has to fit into one inspection: arguments stand there twice.
-constexpr std::size_t kMaxDescriptionBytes = limits::kMaxMessageBytes - 24 * 1024;
+constexpr std::int64_t kMinMemory = 6 << 20;  // dockerd's own (daemon/daemon_unix.go)
 
-Refusal refuse(std::uint16_t status, std::string rule, std::string message) {
-  return {status, std::move(rule), "sallyport: " + std::move(message), 0};
-}
-std::string in_profile(const Profile& profile) { return " (profile " + profile.name.text() + ")"; }
-
-template <class Texts>
-bool all_plain(const Texts& texts) {
-  return std::ranges::all_of(texts.items, [](const auto& item) { return engine::is_plain_text(item.value); });
-}
-template <class Texts>
-std::size_t bytes_of(const Texts& texts) {
-  std::size_t sum = 0;
-  for (const auto& item : texts.items) sum += item.value.size() + 8;
-  return sum;
-}
-
-Verdict decide_arguments(const CreateContainer& ask) {
-  if (ask.command && !all_plain(*ask.command)) return refuse(400, "Cmd", "Cmd holds a NUL or bytes that are not UTF-8");
-  if (ask.entrypoint && !all_plain(*ask.entrypoint))
-    return refuse(400, "Entrypoint", "Entrypoint holds a NUL or bytes that are not UTF-8");
-  std::size_t size = bytes_of(ask.environment);
-  if (ask.command) size += 2 * bytes_of(*ask.command);
-  if (ask.entrypoint) size += 2 * bytes_of(*ask.entrypoint);
-  for (const auto& label : ask.labels.items) {
+// The form of what the client wrote; an honest gate has seen to it. What keeps the host safe is in effective.cpp.
+Verdict decide_texts(const CreateContainer& ask) {
+  for (const auto& entry : ask.environment.items)
+    if (!api::is_environment_entry(entry.value)) return refuse(400, "Env", "an entry of Env is not KEY=VALUE");
+  for (const auto& label : ask.labels.items)
     if (label.key.value.empty() || !engine::is_plain_text(label.key.value) || !engine::is_plain_text(label.value.value))
       return refuse(400, "Labels", "a label is empty, or holds a NUL or bytes that are not UTF-8");
-    size += label.key.value.size() + label.value.value.size() + 8;
-  }
-  if (size > kMaxDescriptionBytes)
-    return refuse(413, "Cmd", "arguments, environment and labels of this container are too large together");
-  return {};
-}
-
-Verdict decide_environment(const CreateContainer& ask) {
-  for (const auto& entry : ask.environment.items) {
-    if (!api::is_environment_entry(entry.value) || !engine::is_plain_text(entry.value))
-      return refuse(400, "Env", "an entry of Env is not KEY=VALUE, or holds a NUL or bytes that are not UTF-8");
-    if (api::steers_runtime(entry.value))
-      return refuse(403, "Env",
-                    "Env " + entry.value.substr(0, entry.value.find('=')).substr(0, 64) +
-                        " is not allowed: it steers container runtimes on the host");
-  }
-  return {};
-}
-
-// runc before 1.1.12 opens the working directory with descriptors of the host still at hand (CVE-2024-21626).
-Verdict decide_places(const CreateContainer& ask) {
-  const std::string& directory = ask.working_directory.value;
-  if (!directory.empty() && (!api::is_allowed_directory(directory) || !engine::is_plain_text(directory)))
-    return refuse(403, "WorkingDir",
-                  "WorkingDir must be an absolute path without . and .. in it, and not beneath /proc, /sys or /dev");
   const std::string& hostname = ask.hostname.value;
   if (!detail::all(hostname, [](char c) { return detail::is_alnum(c) || c == '-'; }))
     return refuse(400, "Hostname", "Hostname may hold letters, digits and - only");
@@ -113,15 +66,12 @@ Verdict decide_budget(const CreateContainer& ask, const Profile& profile, const 
   return {};
 }
 
-std::int64_t clamp(std::int64_t asked, std::uint64_t most) {
-  const auto ceiling = static_cast<std::int64_t>(most);
-  return asked == 0 ? ceiling : std::min(asked, ceiling);
-}
-
-// Without the one slash that it may end in.
-std::string_view volume_path(std::string_view declared) {
-  if (declared.size() > 1 && declared.ends_with('/')) declared.remove_suffix(1);
-  return declared;
+Verdict decide_runtime(const CreateContainer& ask, const Profile& profile) {
+  const std::string& in_force = profile.docker->container.runtime;
+  if (ask.runtime.value.empty() || ask.runtime.value == in_force) return {};
+  return refuse(403, "HostConfig.Runtime",
+                "HostConfig.Runtime " + engine::shown(ask.runtime.value) + " is not allowed: the runtime is " +
+                    in_force + in_profile(profile));
 }
 
 }  // namespace
@@ -145,13 +95,9 @@ Verdict decide_group(const api::Endpoint& endpoint, const Profile& profile) {
                     group + "\" is not in docker.allow" + in_profile(profile));
 }
 
-std::uint64_t memory_of(const CreateContainer& ask, const ContainerSection& section) {
-  return static_cast<std::uint64_t>(clamp(ask.memory, section.memory_bytes));
-}
-
 Verdict decide_create(const CreateContainer& ask, const Profile& profile, const Ledger& ledger) {
   if (!profile.docker) return refuse(403, "docker", "this profile has no [docker] section" + in_profile(profile));
-  for (const auto check : {decide_arguments, decide_environment, decide_places, decide_numbers})
+  for (const auto check : {decide_texts, decide_numbers})
     if (Verdict refusal = check(ask)) return refusal;
   if (!image_is_allowed(profile.docker->images, ask.image.text())) {
     std::string allowed;
@@ -160,21 +106,9 @@ Verdict decide_create(const CreateContainer& ask, const Profile& profile, const 
                   "image " + api::familiar_image(ask.image.text()) + " is not allowed: this profile allows " +
                       (allowed.empty() ? "none" : allowed.substr(0, 400)) + in_profile(profile));
   }
+  if (Verdict refusal = decide_runtime(ask, profile)) return refusal;
   if (Verdict refusal = decide_name(ask, ledger)) return refusal;
   return decide_budget(ask, profile, ledger);
-}
-
-Verdict decide_image(const CreateContainer& ask, const engine::ImageFacts& image) {
-  const std::string name = "image " + api::familiar_image(ask.image.text());
-  if (image.volumes.size() > limits::kMaxImageVolumes)
-    return refuse(403, "Image.Volumes",
-                  name + " declares more than " + std::to_string(limits::kMaxImageVolumes) + " volumes");
-  for (const std::string& declared : image.volumes) {
-    const std::string_view path = volume_path(declared);
-    if (path == "/" || !api::is_allowed_directory(path) || !engine::is_plain_text(path))
-      return refuse(403, "Image.Volumes", name + " declares a volume at a path that cannot be covered by a tmpfs");
-  }
-  return {};
 }
 
 Verdict decide_rate(std::string_view what, std::uint32_t per_minute, std::uint32_t retry_after) {
@@ -183,43 +117,6 @@ Verdict decide_rate(std::string_view what, std::uint32_t per_minute, std::uint32
                                " in a minute; try again in " + std::to_string(retry_after) + " s");
   refusal.retry_after = retry_after;
   return refusal;
-}
-
-std::string cgroup_parent(const SessionId& session, bool systemd_cgroups) {
-  return systemd_cgroups ? "sallyport-" + session.text() + ".slice" : "/sallyport-" + session.text();
-}
-
-engine::ContainerPlan plan_container(const CreateContainer& ask, const ContainerSection& section,
-                                     const engine::ImageFacts& image, const PlanFacts& facts,
-                                     const ContainerName& name) {
-  engine::ContainerPlan plan;
-  plan.dockerd_name = "sp-" + facts.session.text() + "-" + name.text();
-  plan.image = image.id;
-  plan.uid = facts.container_uid;
-  plan.broker = facts.broker;
-  plan.session = facts.session;
-  plan.cgroup_parent = cgroup_parent(facts.session, facts.systemd_cgroups);
-  for (const std::string& declared : image.volumes) plan.volumes.emplace_back(volume_path(declared));
-  std::ranges::sort(plan.volumes);
-  const auto repeated = std::ranges::unique(plan.volumes);
-  plan.volumes.erase(repeated.begin(), repeated.end());
-  plan.tmp = std::ranges::find(plan.volumes, "/tmp") == plan.volumes.end();
-  plan.tmpfs_bytes = section.tmp_bytes;
-  plan.memory_bytes = clamp(ask.memory, section.memory_bytes);
-  const auto most_quota = static_cast<std::uint64_t>(std::llround(section.cpus * engine::kCpuPeriod));
-  const std::int64_t least_quota = std::clamp<std::int64_t>(static_cast<std::int64_t>(most_quota), 1000, kLeastQuota);
-  plan.cpu_quota =
-      std::max<std::int64_t>(clamp(ask.nano_cpus / (1'000'000'000 / engine::kCpuPeriod), most_quota), least_quota);
-  plan.pids = clamp(ask.pids, section.pids);
-  plan.shm_bytes = clamp(ask.shm_bytes, section.shm_bytes);
-  plan.log_bytes = section.log_bytes;
-  plan.runtime = section.runtime;
-  plan.read_only = section.read_only || ask.read_only;
-  plan.add_home = !image.sets_home && std::ranges::none_of(ask.environment.items, [](const auto& entry) {
-    return entry.value.starts_with("HOME=");
-  });
-  plan.stop_timeout = std::min(ask.stop_timeout.value_or(10), limits::kMaxStopSeconds);
-  return plan;
 }
 
 }  // namespace sallyport::keeper

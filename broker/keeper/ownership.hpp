@@ -17,7 +17,10 @@ namespace sallyport::keeper {
 struct OwnedContainer {
   ContainerName name;  // the client's, or made up for it
   ContainerId id;      // empty while its create is in flight
-  std::string image;   // as the client wrote it, in normal form
+  std::string image;   // as the client wrote it
+  // What it runs, and where: for the words about a start that fails. Of long ones the beginning.
+  std::string program;
+  std::string directory;
   std::vector<protocol::Label> labels;
   std::uint64_t memory_bytes = 0;
   std::int64_t created = 0;  // seconds since the epoch

@@ -24,10 +24,38 @@ struct Label {
 
 // --- gate -> keeper ---
 
+// What a client asked for where the profile decides. It decides nothing: the keeper tells the client by it which of its
+// values do not hold. Zero: not asked for.
+struct Wishes {
+  Text<limits::kMaxUserBytes> user;  // [A-Za-z0-9_.:$-]*
+  std::int64_t memory_swap = 0;      // bytes; -1: without a limit
+  std::int64_t memory_reservation = 0;
+  std::int64_t memory_swappiness = 0;
+  std::int64_t cpu_shares = 0;
+  std::int64_t blkio_weight = 0;
+  std::int64_t oom_score = 0;
+  std::int64_t stop_timeout = 0;  // seconds, where it is more than is ever waited; -1: for ever
+  std::int64_t log_bytes = 0;     // max-size; -1: without a limit
+  std::int64_t log_files = 0;     // max-file
+  std::int64_t tmp_bytes = 0;     // size= of the tmpfs on /tmp
+  std::uint32_t tmp_mode = 0;     // mode= of it
+  bool tmp_noatime = false;
+  bool unlimited_pids = false;
+  bool unlimited_cpus = false;
+  bool ulimit_nofile = false;
+  bool ulimit_nproc = false;
+  bool ulimit_core = false;  // another than 0, which always holds
+  auto fields() {
+    return std::tie(user, memory_swap, memory_reservation, memory_swappiness, cpu_shares, blkio_weight, oom_score,
+                    stop_timeout, log_bytes, log_files, tmp_bytes, tmp_mode, tmp_noatime, unlimited_pids,
+                    unlimited_cpus, ulimit_nofile, ulimit_nproc, ulimit_core);
+  }
+};
 // What a client may choose about a container. Everything else is imposed by the profile.
 struct CreateContainer {
   std::optional<ContainerName> name;
   ImageRef image;                                                   // normal form, from api/names.hpp
+  std::optional<ImageRef> image_as_written;                         // to be shown again; absent: in normal form
   std::optional<List<Argument, limits::kMaxArguments>> command;     // absent: the image's
   std::optional<List<Argument, limits::kMaxArguments>> entrypoint;  // absent: the image's
   List<Argument, limits::kMaxEnvironmentEntries> environment;       // KEY=VALUE
@@ -49,10 +77,14 @@ struct CreateContainer {
   std::int64_t nano_cpus = 0;
   std::int64_t pids = 0;
   std::int64_t shm_bytes = 0;
+  Text<limits::kMaxChoiceBytes> runtime;   // "", or only the one that is in force
+  Text<limits::kMaxChoiceBytes> platform;  // "", or only the image's own
+  Wishes wishes;
   auto fields() {
-    return std::tie(name, image, command, entrypoint, environment, labels, working_directory, hostname, tty, open_stdin,
-                    stdin_once, attach_stdin, attach_stdout, attach_stderr, auto_remove, init, read_only, stop_signal,
-                    stop_timeout, memory, nano_cpus, pids, shm_bytes);
+    return std::tie(name, image, image_as_written, command, entrypoint, environment, labels, working_directory,
+                    hostname, tty, open_stdin, stdin_once, attach_stdin, attach_stdout, attach_stderr, auto_remove,
+                    init, read_only, stop_signal, stop_timeout, memory, nano_cpus, pids, shm_bytes, runtime, platform,
+                    wishes);
   }
 };
 struct StartContainer {
@@ -164,7 +196,8 @@ struct Succeeded {            // start, kill, stop, resize, remove
 };
 struct Created {
   ContainerId id;
-  auto fields() { return std::tie(id); }
+  List<Text<limits::kMaxWarningBytes>, limits::kMaxWarnings> warnings;  // which of the client's values do not hold
+  auto fields() { return std::tie(id, warnings); }
 };
 // wait: sent as soon as dockerd has registered the wait, so that the client's head can be flushed before start.
 struct Waiting {
@@ -190,7 +223,7 @@ enum class ContainerStatus : std::uint8_t { Created, Running, Paused, Restarting
 struct Summary {  // one entry of a list
   ContainerId id;
   ContainerName name;
-  Text<limits::kMaxImageRefBytes> image;  // as the client wrote it, in normal form
+  Text<limits::kMaxImageRefBytes> image;  // as the client wrote it
   Text<80> image_id;
   Text<1024> command;
   std::int64_t created = 0;  // seconds since the epoch
@@ -221,6 +254,7 @@ struct Inspected {
   bool attach_stdout = false;
   bool attach_stderr = false;
   bool read_only = false;
+  bool init = false;
   bool has_entrypoint = false;
   bool has_command = false;
   Text<256> path;
@@ -232,17 +266,25 @@ struct Inspected {
   Text<limits::kMaxHostnameBytes> hostname;
   Text<64> user;
   Text<32> stop_signal;
+  std::optional<std::int64_t> stop_timeout;
   Text<limits::kMaxReasonBytes> state_error;
+  Text<limits::kMaxChoiceBytes> runtime;
+  Text<32> log_size;
+  Text<32> log_files;
+  Text<256> tmp_options;  // of the tmpfs on /tmp; "": there is none
+  std::int64_t oom_score = 0;
   std::int64_t memory = 0;
+  std::int64_t memory_swap = 0;
   std::int64_t cpu_period = 0;
   std::int64_t cpu_quota = 0;
   std::int64_t pids = 0;
   std::int64_t shm_bytes = 0;
   auto fields() {
     return std::tie(container, created_at, started_at, finished_at, oom_killed, auto_remove, tty, open_stdin,
-                    stdin_once, attach_stdin, attach_stdout, attach_stderr, read_only, has_entrypoint, has_command,
-                    path, arguments, environment, entrypoint, command, working_directory, hostname, user, stop_signal,
-                    state_error, memory, cpu_period, cpu_quota, pids, shm_bytes);
+                    stdin_once, attach_stdin, attach_stdout, attach_stderr, read_only, init, has_entrypoint,
+                    has_command, path, arguments, environment, entrypoint, command, working_directory, hostname, user,
+                    stop_signal, stop_timeout, state_error, runtime, log_size, log_files, tmp_options, oom_score,
+                    memory, memory_swap, cpu_period, cpu_quota, pids, shm_bytes);
   }
 };
 

@@ -62,9 +62,19 @@ inline constexpr std::size_t kMaxPathBytes = 4096;    // PATH_MAX, limits.h
 inline constexpr std::size_t kMaxCommandBytes = 256;  // the worker's argv[0], for the audit trail
 inline constexpr std::size_t kMaxHostnameBytes = 63;  // sethostname(2) allows 64; DNS labels 63
 inline constexpr std::size_t kMaxReasonBytes = 1024;  // text of a denial
+inline constexpr std::size_t kMaxUserBytes = 128;     // of a User that a client asks for; useradd(8) allows 32 a name
+inline constexpr std::size_t kMaxChoiceBytes = 64;    // a runtime's or a platform's name
+inline constexpr std::size_t kMaxWarnings = 24;       // of one create: a line for each field that the profile imposes
+inline constexpr std::size_t kMaxWarningBytes = 512;
 
 // --- dockerd ---
 inline constexpr std::size_t kMaxReplyBytes = 1024 * 1024;  // a reply that is not a stream; above is a 502
+// A container's texts have to fit into one inspection, in which its arguments stand twice: into a message of ours with
+// room for the rest, and into a reply of dockerd's, which writes a byte as six at worst (backslash, u, four digits).
+inline constexpr std::size_t kMaxDescriptionBytes = kMaxMessageBytes - 24 * 1024;
+inline constexpr std::size_t kMaxErrorBytes =
+    4096;  // of an error text of dockerd's: of more only the start is looked at
+static_assert(6 * kMaxDescriptionBytes + 64 * 1024 <= kMaxReplyBytes);
 inline constexpr std::size_t kMaxUpstreamHeadBytes = 16 * 1024;
 inline constexpr std::size_t kMaxIdleUpstreams = 16;
 inline constexpr std::size_t kMaxDockerdConnections = 2048;  // of all sessions; two descriptors of dockerd's each

@@ -73,8 +73,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     case 3: (void)engine::read_wait(text); break;
     case 4: (void)engine::read_version(text), (void)engine::read_info(text); break;
     case 5: (void)engine::read_created(text); break;
-    case 6: must_decode(engine::explain(engine::Operation::Start, 400, engine::read_error_message(text), "db")); break;
-    case 7: must_decode(protocol::Exited{0, engine::explain_state_error(text)}); break;
+    case 6:
+      must_decode(engine::explain(engine::Operation::Start, 400, engine::read_error_message(text),
+                                  {.container = "db", .program = text.substr(0, 256), .directory = text}));
+      break;
+    case 7: must_decode(protocol::Exited{0, engine::explain_state_error(text, {.program = text})}); break;
     case 8: whole_reply(text, false); break;
     default: whole_reply(text, true); break;
   }

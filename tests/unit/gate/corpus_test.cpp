@@ -11,9 +11,10 @@
 namespace sallyport::gate {
 namespace {
 
-// Needs the keeper: who owns what, and which images the profile allows.
-const std::set<std::string> kKeeperDecides = {"create-image-idprefix", "create-image-registry",
-                                              "create-image-tag-digest"};
+// Needs the keeper: who owns what, and which images, runtime and platform are allowed.
+const std::set<std::string> kKeeperDecides = {"create-image-idprefix",   "create-image-registry",
+                                              "create-image-tag-digest", "create-runtime-other",
+                                              "create-runtime-path",     "create-qry-platform"};
 
 std::string field(const JsonValue& line, std::string_view key) {
   const JsonValue* value = line.find(key);

@@ -53,7 +53,11 @@ const FieldCase kFields[] = {
     {with_host(R"("IpcMode":"shareable")"), 403, "HostConfig.IpcMode", "IpcShareable"},
     {with_host(R"("CgroupnsMode":"host")"), 403, "HostConfig.CgroupnsMode", "CgroupnsHost"},
     {with_host(R"("CgroupParent":"/x")"), 403, "HostConfig.CgroupParent", "ACgroupParent"},
-    {with_host(R"("Runtime":"crun")"), 403, "HostConfig.Runtime", "ARuntime"},
+    {with_host(R"("Runtime":"crun")"), 0, "", "ARuntimeThatTheKeeperJudges"},
+    {with_host(R"("Runtime":"a b")"), 400, "HostConfig.Runtime", "ARuntimeWithABlank"},
+    {with_host(R"("Runtime":1)"), 400, "HostConfig.Runtime", "ARuntimeOfANumber"},
+    {R"({"Image":"busybox","Runtime":"runc","HostConfig":{"Runtime":"crun"}})", 400, "HostConfig.Runtime",
+     "TwoRuntimes"},
     {with_host(R"("Devices":[{"PathOnHost":"/dev/mem"}])"), 403, "HostConfig.Devices", "ADevice"},
     {with_host(R"("DeviceRequests":[{"Count":-1}])"), 403, "HostConfig.DeviceRequests", "ADeviceRequest"},
     {with_host(R"("Sysctls":{"a":"1"})"), 403, "HostConfig.Sysctls", "ASysctl"},
@@ -62,6 +66,10 @@ const FieldCase kFields[] = {
     {with_host(R"("RestartPolicy":{"Name":"always"})"), 403, "HostConfig.RestartPolicy.Name", "RestartAlways"},
     {with_host(R"("LogConfig":{"Type":"","Config":{}})"), 0, "", "TheUsualLog"},
     {with_host(R"("LogConfig":{"Type":"json-file","Config":{"max-size":"1m"}})"), 0, "", "ABoundedLog"},
+    {with_host(R"("LogConfig":{"Type":"json-file","Config":{"max-size":"x"}})"), 400, "HostConfig.LogConfig.Config",
+     "ALogSizeThatIsNone"},
+    {with_host(R"("Tmpfs":{"/tmp":"size=x"})"), 403, "HostConfig.Tmpfs", "ATmpfsOfASizeThatIsNone"},
+    {with_host(R"("Tmpfs":{"/tmp":"mode=9"})"), 403, "HostConfig.Tmpfs", "ATmpfsOfAModeThatIsNone"},
     {with_host(R"("LogConfig":{"Type":"json-file","Config":{"tag":"x"}})"), 403, "HostConfig.LogConfig.Config",
      "ALogTag"},
     {with_host(R"("LogConfig":{"Type":"syslog"})"), 403, "HostConfig.LogConfig.Type", "Syslog"},
@@ -165,6 +173,61 @@ TEST(Create, CarriesWhatAClientMayChoose) {
   EXPECT_EQ(made->nano_cpus, 500000000);
   EXPECT_EQ(made->pids, 64);
   EXPECT_EQ(made->shm_bytes, 1048576);
+}
+
+TEST(Create, CarriesTheRuntimeAndThePlatformForTheKeeperToJudge) {
+  EXPECT_EQ(create(with_host(R"("Runtime":"crun")"))->runtime.value, "crun");
+  EXPECT_EQ(create(with(R"("Runtime":"runc")"))->runtime.value, "runc") << "where docker-py writes it";
+  EXPECT_EQ(create(R"({"Image":"busybox","Runtime":"runc","HostConfig":{"Runtime":"runc"}})")->runtime.value, "runc");
+  EXPECT_EQ(create(with(R"("Cmd":null)"), "platform=linux%2Famd64")->platform.value, "linux/amd64");
+  EXPECT_EQ(create(with(R"("Cmd":null)"), "platform=linux%20amd64").error().status, 400);
+  EXPECT_TRUE(create(with(R"("Cmd":null)"), "platform=" + std::string(limits::kMaxChoiceBytes, 'x')));
+  EXPECT_FALSE(create(with(R"("Cmd":null)"), "platform=" + std::string(limits::kMaxChoiceBytes + 1, 'x')));
+}
+
+TEST(Create, CarriesTheImageAsItWasWritten) {
+  for (const char* name : {"busybox", "busybox:1", "docker.io/library/busybox", "localhost:5000/x/y"})
+    EXPECT_EQ(create(R"({"Image":")" + std::string(name) + "\"}")->image_as_written->text(), name);
+}
+
+TEST(Create, CarriesAsWishesWhatTheProfileImposes) {
+  const auto wishes = [](const std::string& members) { return create(with_host(members))->wishes; };
+  EXPECT_EQ(create(with(R"("User":"1000:root")"))->wishes.user.value, "1000:root");
+  EXPECT_EQ(wishes(R"("MemorySwap":-1)").memory_swap, -1);
+  EXPECT_EQ(wishes(R"("MemoryReservation":7)").memory_reservation, 7);
+  EXPECT_EQ(wishes(R"("MemorySwappiness":60)").memory_swappiness, 60);
+  EXPECT_EQ(wishes(R"("CpuShares":512)").cpu_shares, 512);
+  EXPECT_EQ(wishes(R"("BlkioWeight":10)").blkio_weight, 10);
+  EXPECT_EQ(wishes(R"("OomScoreAdj":9)").oom_score, 9);
+  EXPECT_TRUE(wishes(R"("PidsLimit":-1)").unlimited_pids);
+  EXPECT_TRUE(wishes(R"("CpuQuota":-1)").unlimited_cpus);
+  EXPECT_EQ(create(with(R"("StopTimeout":-1)"))->wishes.stop_timeout, -1);
+  EXPECT_EQ(create(with(R"("StopTimeout":31)"))->wishes.stop_timeout, 31);
+  EXPECT_EQ(create(with(R"("StopTimeout":30)"))->wishes.stop_timeout, 0);
+  const auto log = wishes(R"("LogConfig":{"Config":{"max-size":"10m","max-file":"3"}})");
+  EXPECT_EQ(log.log_bytes, 10 << 20);
+  EXPECT_EQ(log.log_files, 3);
+  EXPECT_EQ(wishes(R"("LogConfig":{"Config":{"max-size":"-1"}})").log_bytes, -1);
+  const auto tmp = wishes(R"("Tmpfs":{"/tmp":"rw,noexec,size=64k,mode=0755,noatime"})");
+  EXPECT_EQ(tmp.tmp_bytes, 64 << 10);
+  EXPECT_EQ(tmp.tmp_mode, 0755U);
+  EXPECT_TRUE(tmp.tmp_noatime);
+  const auto limits =
+      wishes(R"("Ulimits":[{"Name":"nofile","Soft":1,"Hard":2},{"Name":"core","Soft":0,"Hard":0},{"Name":"nproc"}])");
+  EXPECT_TRUE(limits.ulimit_nofile && limits.ulimit_nproc);
+  EXPECT_FALSE(limits.ulimit_core) << "that is in force";
+  EXPECT_TRUE(wishes(R"("Ulimits":[{"Soft":1,"Hard":1,"Name":"core"}])").ulimit_core);
+}
+
+TEST(Create, OfTheWholeStructureOfZerosOfAClientWishesNothing) {
+  const auto made = create(
+      R"({"Image":"busybox","User":"","StopTimeout":null,"HostConfig":{"MemorySwap":0,"MemorySwappiness":-1,"CpuShares":0,)"
+      R"("BlkioWeight":0,"OomScoreAdj":0,"PidsLimit":0,"CpuQuota":0,"Ulimits":[],"Tmpfs":{},"LogConfig":{"Type":"","Config":{}},)"
+      R"("ConsoleSize":[24,80],"CapDrop":["ALL"],"SecurityOpt":["no-new-privileges"]}})");
+  ASSERT_TRUE(made);
+  protocol::Wishes none;
+  none.memory_swappiness = -1;
+  EXPECT_EQ(encode_message(made->wishes), encode_message(none));
 }
 
 TEST(Create, BoundsWhatWouldLastForEver) {

@@ -58,6 +58,18 @@ TEST(Image, IsShownAsDockerShowsIt) {
   EXPECT_EQ(familiar_image("registry.example/x:1"), "registry.example/x:1");
 }
 
+TEST(Platforms, AreComparedAsClientsWriteThem) {
+  for (const char* same : {"linux/amd64", "linux", "amd64", "x86_64", "linux/x86_64", "linux/amd64/v1"})
+    EXPECT_TRUE(is_platform(same, "linux/amd64")) << same;
+  for (const char* other : {"", "linux/arm64", "windows/amd64", "arm64", "linux/", "/amd64", "Linux/amd64", "linux/amd",
+                            "linux//amd64", "linux amd64"})
+    EXPECT_FALSE(is_platform(other, "linux/amd64")) << other;
+  for (const char* same : {"linux/arm64", "linux/aarch64", "linux/arm64/v8", "arm64"})
+    EXPECT_TRUE(is_platform(same, "linux/arm64/v8")) << same;
+  EXPECT_FALSE(is_platform("linux/arm64/v7", "linux/arm64/v8"));
+  EXPECT_FALSE(is_platform("amd64", "/")) << "an image that says nothing";
+}
+
 TEST(Signal, IsAStandardOneOrRefused) {
   for (const char* kill : {"", "KILL", "SIGKILL", "kill", "sigKill", "9"}) EXPECT_EQ(signal_of(kill), 9) << kill;
   EXPECT_EQ(signal_of("SIGSYS"), 31);

@@ -32,7 +32,7 @@ const QueryCase kQueries[] = {
     {Verb::Start, "checkpoint=", 0, "AnEmptyCheckpoint"},
     {Verb::Start, "checkpoint=x", 403, "ACheckpoint"},
     {Verb::Create, "name=a&platform=", 0, "AnEmptyPlatform"},
-    {Verb::Create, "platform=linux%2Farm64", 403, "APlatform"},
+    {Verb::Create, "platform=linux%2Farm64", 0, "APlatform"},
     {Verb::Create, "name=a&name=b", 400, "TwoNames"},
     {Verb::Create, "Image=busybox&Cmd=echo&Cmd=hi&HostConfig=%7B%7D&name=x", 0, "TheWholeBodyAsDockerodeRepeatsIt"},
     {Verb::Create, "HostConfig.Privileged=1", 400, "APathThatIsNoTopLevelField"},

@@ -1,5 +1,8 @@
 #include "broker/keeper/decide.hpp"
 
+#include "broker/keeper/effective.hpp"
+#include "broker/keeper/plan_container.hpp"
+
 namespace sallyport::keeper {
 namespace {
 
@@ -23,7 +26,14 @@ CreateContainer honest() {
 engine::ImageFacts image() {
   engine::ImageFacts facts;
   facts.id = *ImageId::parse("sha256:" + std::string(64, 'e'));
+  facts.platform = "linux/amd64";
+  facts.command = {"sh"};
   return facts;
+}
+// All that a create is asked, in the order of the keeper.
+Verdict decide(const CreateContainer& ask, const Profile& profile) {
+  if (Verdict refusal = decide_create(ask, profile, Ledger())) return refusal;
+  return decide_effective(ask, image());
 }
 
 struct Case {
@@ -36,7 +46,7 @@ class Create : public testing::TestWithParam<Case> {};
 TEST_P(Create, IsDecidedByItsRule) {
   CreateContainer ask = honest();
   GetParam().change(ask);
-  const Verdict verdict = decide_create(ask, profile(), Ledger());
+  const Verdict verdict = decide(ask, profile());
   if (std::string(GetParam().rule).empty()) {
     EXPECT_FALSE(verdict) << GetParam().sentence << ": " << verdict->message;
   } else {
@@ -96,6 +106,11 @@ const Case kCases[] = {
     {"a negative pids limit, which means none, is refused", [](auto& ask) { ask.pids = -1; }, "HostConfig", 400},
     {"signal 64 is granted", [](auto& ask) { ask.stop_signal = 64; }, ""},
     {"signal 65 is refused", [](auto& ask) { ask.stop_signal = 65; }, "StopSignal", 400},
+    {"the runtime that is in force is granted", [](auto& ask) { ask.runtime = "runc"; }, ""},
+    {"another runtime is denied", [](auto& ask) { ask.runtime = "crun"; }, "HostConfig.Runtime"},
+    {"a runtime in other letters is denied", [](auto& ask) { ask.runtime = "RUNC"; }, "HostConfig.Runtime"},
+    {"the image's platform is granted", [](auto& ask) { ask.platform = "linux/amd64"; }, ""},
+    {"another platform is denied", [](auto& ask) { ask.platform = "linux/arm64"; }, "platform"},
     {"a label is granted", [](auto& ask) { ask.labels.items = {{"k", "v"}}; }, ""},
     {"an empty label is refused", [](auto& ask) { ask.labels.items = {{"", "v"}}; }, "Labels", 400},
 };
@@ -156,7 +171,7 @@ class Volume : public testing::TestWithParam<VolumeCase> {};
 TEST_P(Volume, IsCoveredOrTheImageIsRefused) {
   engine::ImageFacts facts = image();
   facts.volumes = {GetParam().path};
-  EXPECT_EQ(!decide_image(honest(), facts), GetParam().granted) << GetParam().path;
+  EXPECT_EQ(!decide_effective(honest(), facts), GetParam().granted) << GetParam().path;
 }
 INSTANTIATE_TEST_SUITE_P(Paths, Volume,
                          testing::Values(VolumeCase{"/data", true}, VolumeCase{"/data/", true},
@@ -170,9 +185,9 @@ INSTANTIATE_TEST_SUITE_P(Paths, Volume,
 TEST(Volumes, MayBeAsManyAsTheLimitAndNoMore) {
   engine::ImageFacts facts = image();
   for (std::size_t i = 0; i < limits::kMaxImageVolumes; ++i) facts.volumes.push_back("/v" + std::to_string(i));
-  EXPECT_FALSE(decide_image(honest(), facts));
+  EXPECT_FALSE(decide_effective(honest(), facts));
   facts.volumes.emplace_back("/one-more");
-  EXPECT_EQ(decide_image(honest(), facts)->rule, "Image.Volumes");
+  EXPECT_EQ(decide_effective(honest(), facts)->rule, "Image.Volumes");
 }
 
 TEST(Plan, ClampsToTheProfileAndImposesTheRest) {

@@ -62,6 +62,10 @@ std::string FakeDockerd::reply(int status, const std::string& json, const std::s
          "Content-Length: " + std::to_string(json.size()) + "\r\n\r\n" + json;
 }
 
+std::string FakeDockerd::image(const std::string& config) {
+  return R"({"Id":"sha256:)" + id('e') + R"(","Os":"linux","Architecture":"amd64","Config":{)" + config + "}}";
+}
+
 void FakeDockerd::accept_loop(int listener) {
   while (!stopping_) {
     const int fd = ::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC);
@@ -121,8 +125,7 @@ FakeDockerd::Answer FakeDockerd::honest(const std::string& line) {
   const auto has = [&line](const char* part) { return line.find(part) != std::string::npos; };
   if (has("/version")) return {reply(200, R"({"ApiVersion":"1.41","MinAPIVersion":"1.12"})")};
   if (has("/info")) return {reply(200, R"({"CgroupDriver":"cgroupfs"})")};
-  if (has("/images/"))
-    return {reply(200, R"({"Id":"sha256:)" + id('e') + R"(","Config":{"Env":null,"Volumes":null}})")};
+  if (has("/images/")) return {reply(200, image("\"Cmd\":[\"sh\"]"))};
   if (has("/containers/create")) return {reply(201, R"({"Id":")" + id('c') + R"(","Warnings":[]})")};
   if (has("/containers/json")) return {reply(200, "[]")};
   if (has("/json"))

@@ -34,6 +34,7 @@ class FakeDockerd {
   std::size_t times(std::string_view start) const;  // requests that begin so
 
   static std::string reply(int status, const std::string& json, const std::string& headers = "");
+  static std::string image(const std::string& config);  // an image's inspection; members of its Config
   static std::string id(char digit) { return std::string(64, digit); }
 
  private:

@@ -72,13 +72,68 @@ TEST(ReadList, TakesIdsAndNamesAndRefusesAHalfList) {
   EXPECT_FALSE(read_list(R"([{"Names":["/x"]}])"));
 }
 
-TEST(ReadImage, ListsVolumesAndKnowsWhetherHomeIsSet) {
-  const auto read = read_image(R"({"Id":")" + kImage + R"(","ContainerConfig":{"Volumes":{"/no":{}}},)" +
-                               R"("Config":{"Env":["PATH=/bin","HOME=/root"],"Volumes":{"/data":{},"/w/":{}}}})");
+TEST(ReadList, KnowsTheStatusOfTheEndFromDockerdsWords) {
+  const std::pair<const char*, int> cases[] = {{"Exited (4) 2 minutes ago", 4},
+                                               {"Exited (137) Less than a second ago", 137},
+                                               {"Exited (0) 1 second ago", 0},
+                                               {"Exited (-1) 1 second ago", -1},
+                                               {"Restarting (3) 1 second ago", 3},
+                                               {"Up 3 seconds", 0},
+                                               {"Up 3 seconds (7)", 0},
+                                               {"Created", 0},
+                                               {"Exited (x) ago", 0},
+                                               {"Exited (4", 0},
+                                               {"Exited (4x) ago", 0},
+                                               {"Exited (99999999999) ago", 0},
+                                               {"Exited ()", 0},
+                                               {"", 0}};
+  for (const auto& [words, code] : cases) {
+    const auto read = read_list(R"([{"Id":")" + kId + R"(","State":"exited","Status":")" + words + R"("}])");
+    ASSERT_TRUE(read) << words;
+    EXPECT_EQ(read->front().summary.exit_code, code) << words;
+  }
+}
+
+TEST(ReadImage, TakesAllThatItAddsToAContainer) {
+  const auto read = read_image(
+      R"({"Id":")" + kImage + R"(","Os":"linux","Architecture":"arm64","Variant":"v8",)" +
+      R"("ContainerConfig":{"Volumes":{"/no":{}}},"Config":{"Env":["PATH=/bin","HOME=/root"],"Cmd":["a"],)" +
+      R"("Entrypoint":["b","c"],"WorkingDir":"/w","StopSignal":"SIGINT","Labels":{"abc":"de"},"ExposedPorts":{"80/tcp":{}},)" +
+      R"("Volumes":{"/data":{},"/w/":{}}}})");
   ASSERT_TRUE(read);
   EXPECT_THAT(read->volumes, testing::ElementsAre("/data", "/w/"));
-  EXPECT_TRUE(read->sets_home);
+  EXPECT_THAT(read->environment, testing::ElementsAre("PATH=/bin", "HOME=/root"));
+  EXPECT_THAT(read->command, testing::ElementsAre("a"));
+  EXPECT_THAT(read->entrypoint, testing::ElementsAre("b", "c"));
+  EXPECT_EQ(read->working_directory, "/w");
+  EXPECT_EQ(read->stop_signal, "SIGINT");
+  EXPECT_EQ(read->platform, "linux/arm64/v8");
+  EXPECT_EQ(read->other_bytes, 3 + 8 + 2 + 6 + 8);
+  EXPECT_FALSE(read->is_cut);
   EXPECT_FALSE(read_image(R"({"Id":"busybox"})"));
+}
+
+TEST(ReadImage, SaysWhenItHasMoreThanAClientMayGive) {
+  const auto config = [](const std::string& members) {
+    return read_image(R"({"Id":")" + kImage + R"(","Config":{)" + members + "}}");
+  };
+  const auto list = [](const std::string& item, std::size_t count) {
+    std::string text = "[";
+    for (std::size_t i = 0; i < count; ++i) text += (i == 0 ? "\"" : ",\"") + item + "\"";
+    return text + "]";
+  };
+  EXPECT_FALSE(config("\"Cmd\":" + list("x", limits::kMaxArguments))->is_cut);
+  EXPECT_TRUE(config("\"Cmd\":" + list("x", limits::kMaxArguments + 1))->is_cut);
+  EXPECT_FALSE(config("\"Env\":" + list("A=b", limits::kMaxEnvironmentEntries))->is_cut);
+  EXPECT_TRUE(config("\"Env\":" + list("A=b", limits::kMaxEnvironmentEntries + 1))->is_cut);
+  EXPECT_FALSE(config("\"Entrypoint\":" + list(std::string(limits::kMaxArgumentBytes, 'x'), 1))->is_cut);
+  for (std::size_t more = 1; more < 6; ++more)
+    EXPECT_TRUE(config("\"Entrypoint\":" + list(std::string(limits::kMaxArgumentBytes + more, 'x'), 1))->is_cut)
+        << more;
+  EXPECT_TRUE(config("\"Cmd\":" + list(std::string(limits::kMaxArgumentBytes, 'x'), 2))->is_cut);
+  EXPECT_GT(config("\"WorkingDir\":\"/" + std::string(5000, 'x') + "\"")->working_directory.size(),
+            limits::kMaxPathBytes);
+  EXPECT_GT(config(R"("Labels":{"a":")" + std::string(500'000, 'x') + "\"}")->other_bytes, 500'000U);
 }
 
 TEST(ReadWait, WantsAStatus) {
@@ -113,7 +168,8 @@ struct Told {
 };
 class Explained : public testing::TestWithParam<Told> {};
 TEST_P(Explained, InOurWords) {
-  const protocol::Failed failed = explain(GetParam().operation, GetParam().status, GetParam().text, "db");
+  const protocol::Failed failed = explain(GetParam().operation, GetParam().status, GetParam().text,
+                                          {.container = "db", .program = "no\"such", .directory = "/w/x"});
   EXPECT_EQ(failed.http_status, GetParam().shown);
   EXPECT_THAT(failed.message.value, testing::HasSubstr(GetParam().words));
   for (const char* secret : {"/var/lib", "deadbeef", "runc"})
@@ -127,7 +183,42 @@ INSTANTIATE_TEST_SUITE_P(
         Told{Operation::Start, 400, "runc: stat /nope: no such file or directory: unknown", 400,
              "no such file or directory"},
         Told{Operation::Start, 400, "exec: \"/etc\": permission denied: unknown", 400, "permission denied"},
-        Told{Operation::Start, 500, "mkdir /var/lib/docker/deadbeef: no space", 500, "could not be started"},
+        Told{Operation::Start, 400, "runc: exec: \"no\\\"such\": executable file not found in $PATH: unknown", 400,
+             "the command \"no\\\"such\" was not found: executable file not found in $PATH"},
+        Told{Operation::Start, 400, "runc: exec: \"no\\\"such\": stat no\"such: no such file or directory: unknown",
+             400, "the command \"no\\\"such\" could not be run: no such file or directory"},
+        Told{Operation::Start, 400, "exec: \"other-deadbeef\": executable file not found in $PATH", 400,
+             "the command was not found: executable file not found in $PATH"},
+        Told{Operation::Start, 400, "error during container init: mkdir /w/x: not a directory: unknown", 400,
+             "the working directory \"/w/x\" is not a directory"},
+        Told{Operation::Start, 400, "chdir to cwd (\"/w/x\") set in config.json failed: permission denied", 400,
+             "the working directory \"/w/x\" cannot be entered by the session's user: permission denied"},
+        Told{Operation::Start, 400, "error mounting \"tmpfs\" to rootfs at \"/deadbeef\": not a directory: unknown",
+             400, "a volume that the image declares could not be mounted"},
+        Told{Operation::Start, 500, "mkdir /var/lib/docker/deadbeef: no space left on device", 500,
+             "the disk that dockerd uses is full"},
+        Told{Operation::Start, 500, "container init was OOM-killed (memory limit too low?)", 500, "ran out of memory"},
+        Told{Operation::Start, 409, "cannot start a paused container, try unpause instead", 409,
+             "Container db is paused: it is started already"},
+        Told{Operation::Start, 500, "mkdir /var/lib/docker/deadbeef: no space", 500,
+             "the container could not be started; the broker's log says more"},
+        Told{Operation::Create, 400, "No command specified", 400, "No command specified: neither the request nor"},
+        Told{Operation::Create, 400, "no command specified", 400, "No command specified: neither the request nor"},
+        Told{Operation::Create, 400, "Unknown runtime specified runsc-deadbeef", 400,
+             "does not know this profile's runtime"},
+        Told{Operation::Create, 400, "unknown or invalid runtime name: deadbeef", 400,
+             "does not know this profile's runtime"},
+        Told{Operation::Create, 500, "Cannot mkdir: /var/lib/x is not a directory", 500,
+             "the working directory \"/w/x\" is not a directory: a file is in its place"},
+        Told{Operation::Create, 500, "lstat /var/lib/docker/overlay2/deadbeef/merged/w/x: not a directory", 500,
+             "the working directory \"/w/x\" is not a directory: a file is in its place"},
+        Told{Operation::Create, 500, "lstat /var/lib/docker/overlay2/deadbeef/merged/w/x: file name too long", 500,
+             "the working directory \"/w/x\" is too long"},
+        Told{Operation::Create, 400, "invalid deadbeef", 400,
+             "dockerd refused these settings of the container; the broker's log says more"},
+        Told{Operation::Create, 500, "driver failed /var/lib", 500,
+             "dockerd could not make a container of image db; the broker's log says more"},
+        Told{Operation::Remove, 409, "You cannot remove a paused container deadbeef. Unpause", 409, "db is paused"},
         Told{Operation::Inspect, 404, "No such container: deadbeef", 404, "No such container: db"},
         Told{Operation::Create, 404, "No such image", 404, "No such image: db"},
         Told{Operation::Create, 409, "name in use by deadbeef", 409, "Conflict. The container name"},

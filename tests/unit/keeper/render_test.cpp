@@ -53,6 +53,15 @@ TEST(CreateBody, IsTheWholeContainerAndNothingElse) {
           R"("RestartPolicy":{"Name":"no","MaximumRetryCount":0},"ReadonlyRootfs":true,"AutoRemove":false,"Init":false,"Runtime":"runc"}})");
 }
 
+TEST(CreateBody, NamesAVariableOfTheImageWithoutAValueToKeepItOut) {
+  protocol::CreateContainer ask;
+  ask.environment.items = {"A=1"};
+  ContainerPlan with = plan();
+  with.withheld = {"NVIDIA_VISIBLE_DEVICES", "A\"B"};
+  EXPECT_THAT(create_body(ask, with, "{}"),
+              testing::HasSubstr(R"("Env":["A=1","NVIDIA_VISIBLE_DEVICES","A\"B","HOME=/tmp"],)"));
+}
+
 TEST(CreateBody, KeepsAnAbsentEntrypointApartFromAnEmptyOne) {
   protocol::CreateContainer ask;
   EXPECT_THAT(create_body(ask, plan(), "{}"), testing::Not(testing::HasSubstr("Entrypoint")));

@@ -21,7 +21,7 @@ TEST(Requests, RunAContainerFromCreateToRemove) {
                                    "/start HTTP/1.1\r\nHost: docker\r\nContent-Length: 0\r\n\r\n"));
   const auto inspected = keeper.expect<protocol::Inspected>(protocol::InspectContainer{named("cccc")});
   EXPECT_EQ(inspected.container.name.text(), "db");
-  EXPECT_EQ(inspected.container.image.value, "docker.io/library/busybox:latest");
+  EXPECT_EQ(inspected.container.image.value, "busybox:latest");
   EXPECT_EQ(keeper.expect<protocol::Exited>(protocol::WaitContainer{named("db")}).status, 0);
   keeper.expect<protocol::Succeeded>(protocol::RemoveContainer{named("db"), true});
   EXPECT_EQ(keeper.expect<Failed>(protocol::InspectContainer{named("db")}).http_status, 404);
@@ -62,6 +62,106 @@ TEST(Requests, OfADeniedCreateReachNothing) {
   EXPECT_TRUE(keeper.audit_has(R"("decision":"DENY")"));
   EXPECT_FALSE(keeper.dockerd().saw("POST /v1.41/containers/create"));
   EXPECT_FALSE(keeper.dockerd().saw("GET /v1.41/images"));
+}
+
+// That each rule on what image and request make together is asked at all: refused, recorded, and nothing made.
+struct ImageRule {
+  const char* config;  // members of the image's Config
+  const char* platform;
+  const char* rule;
+  std::uint16_t status;
+};
+TEST(Requests, OfAnImageThatBreaksARuleMakeNothing) {
+  const ImageRule rules[] = {
+      {R"("Cmd":["sh"],"WorkingDir":"/proc/self/fd/7")", "", "Image.WorkingDir", 403},
+      {R"("Cmd":["sh"],"WorkingDir":"/proc/1/root")", "", "Image.WorkingDir", 403},
+      {R"("Cmd":["sh"],"WorkingDir":"/sys/fs/cgroup")", "", "Image.WorkingDir", 403},
+      {R"("Cmd":["sh"],"Volumes":{"/dev":{}})", "", "Image.Volumes", 403},
+      {R"("Cmd":["sh"],"StopSignal":"a b")", "", "Image.StopSignal", 403},
+      {R"("Cmd":["a\u0000b"])", "", "Cmd", 400},
+      {R"("Cmd":["a"],"Entrypoint":["a\u0000b"])", "", "Entrypoint", 400},
+      {R"("Cmd":["a"],"Env":["A=\u0000"])", "", "Env", 400},
+      {R"("Cmd":null)", "", "Cmd", 400},
+      {R"("Cmd":["a"])", "linux/arm64", "platform", 403},
+  };
+  KeeperUnderTest keeper;
+  ASSERT_TRUE(keeper.open());
+  const auto config = std::make_shared<std::string>();
+  keeper.dockerd().behave([config](const std::string& request) {
+    if (request.find("/images/") == std::string::npos) return FakeDockerd::Answer{};
+    return FakeDockerd::Answer{.bytes = FakeDockerd::reply(200, FakeDockerd::image(*config))};
+  });
+  for (const ImageRule& rule : rules) {
+    *config = rule.config;
+    auto ask = keeper.create_request();
+    ask.platform = rule.platform;
+    EXPECT_EQ(keeper.expect<Failed>(ask).http_status, rule.status) << rule.config;
+    EXPECT_TRUE(keeper.audit().back().find("\"rule\":\"" + std::string(rule.rule) + "\"") != std::string::npos)
+        << keeper.audit().back();
+  }
+  *config = R"("Cmd":["a"],"Labels":{"a":")" + std::string(limits::kMaxDescriptionBytes, 'x') + "\"}";
+  EXPECT_EQ(keeper.expect<Failed>(keeper.create_request()).http_status, 413);
+  EXPECT_EQ(keeper.dockerd().times("POST /v1.41/containers/create"), 0U);
+  *config = R"("Cmd":["sh"],"WorkingDir":"/proc/self/fd/7","Env":["NVIDIA_VISIBLE_DEVICES=all"])";
+  auto ask = keeper.create_request();
+  ask.working_directory = "/tmp";
+  const auto created = keeper.expect<protocol::Created>(ask);
+  EXPECT_EQ(created.warnings.items.size(), 1U);
+  ASSERT_EQ(keeper.dockerd().times("POST /v1.41/containers/create"), 1U);
+  EXPECT_THAT(keeper.dockerd().requests().back(), testing::HasSubstr(R"("Env":["NVIDIA_VISIBLE_DEVICES",)"));
+  EXPECT_THAT(keeper.dockerd().requests().back(), testing::HasSubstr(R"("WorkingDir":"/tmp")"));
+  EXPECT_THAT(keeper.dockerd().requests().back(), testing::HasSubstr(R"("Healthcheck":{"Test":["NONE"]})"));
+}
+
+TEST(Requests, ThatAskForWhatTheProfileImposesHearItAndAreRecordedWithIt) {
+  KeeperUnderTest keeper;
+  ASSERT_TRUE(keeper.open());
+  auto ask = keeper.create_request("db");
+  ask.memory = std::int64_t{1} << 40;
+  ask.wishes.user = "root";
+  const auto created = keeper.expect<protocol::Created>(ask);
+  ASSERT_EQ(created.warnings.items.size(), 2U);
+  EXPECT_THAT(created.warnings.items[0].value, testing::StartsWith("sallyport: User \"root\" does not hold"));
+  EXPECT_TRUE(keeper.audit_has(R"("reason":"imposed: User, HostConfig.Memory")"));
+  EXPECT_TRUE(keeper.expect<protocol::Created>(keeper.create_request("silent")).warnings.items.empty());
+}
+
+TEST(Requests, ForAnotherRuntimeMakeNothing) {
+  KeeperUnderTest keeper;
+  ASSERT_TRUE(keeper.open());
+  auto ask = keeper.create_request();
+  ask.runtime = "io.containerd.kata.v2";
+  EXPECT_EQ(keeper.expect<Failed>(ask).http_status, 403);
+  EXPECT_FALSE(keeper.dockerd().saw("POST /v1.41/containers/create"));
+  ask.runtime = "runc";
+  keeper.expect<protocol::Created>(ask);
+}
+
+TEST(Requests, ThatFailAtStartNameTheCommandThatTheSessionAskedFor) {
+  KeeperUnderTest keeper;
+  ASSERT_TRUE(keeper.open());
+  auto ask = keeper.create_request("db");
+  ask.command.emplace();
+  ask.command->items = {"nosuch", "x"};
+  keeper.expect<protocol::Created>(ask);
+  keeper.dockerd().behave([](const std::string& request) {
+    if (request.find("/start") == std::string::npos) return FakeDockerd::Answer{};
+    return FakeDockerd::Answer{
+        .bytes = FakeDockerd::reply(
+            400, R"({"message":"runc: exec: \"nosuch\": executable file not found in $PATH: unknown"})")};
+  });
+  EXPECT_EQ(keeper.expect<Failed>(protocol::StartContainer{named("db")}).message.value,
+            "sallyport: the command \"nosuch\" was not found: executable file not found in $PATH");
+}
+
+TEST(Requests, ShowTheImageAsItWasWritten) {
+  KeeperUnderTest keeper;
+  ASSERT_TRUE(keeper.open());
+  auto ask = keeper.create_request("db");
+  ask.image_as_written = *ImageRef::parse("busybox");
+  keeper.expect<protocol::Created>(ask);
+  EXPECT_EQ(keeper.expect<protocol::Inspected>(protocol::InspectContainer{named("db")}).container.image.value,
+            "busybox");
 }
 
 TEST(Requests, WaitAnswersOnceDockerdHasRegisteredIt) {

@@ -200,6 +200,20 @@ TEST(APlan, IsPrintedWithEveryEntryListenerLimitAndStep) {
   EXPECT_EQ(text.find('\x1b'), std::string::npos) << "control characters are escaped";
 }
 
+TEST(APlan, SaysWhatIsImposedOnContainersAndOnlyWhereThereAreSome) {
+  Profile profile = some_profile();
+  EXPECT_EQ(render_plan(planned(profile)).find("imposed on every container"), std::string::npos);
+  profile.docker.emplace();
+  profile.docker->container.memory_bytes = 123'456'789;
+  profile.docker->container.cpus = 0.75;
+  profile.docker->container.pids = 77;
+  profile.docker->container.runtime = "runsc";
+  const std::string text = render_plan(planned(profile));
+  for (const char* value : {"imposed on every container", "at most 123456789 bytes", "at most 0.75;", "at most 77;",
+                            "runtime  runsc;", "root read-only", "user     the session's range + 4"})
+    EXPECT_NE(text.find(value), std::string::npos) << value << text;
+}
+
 TEST(TheStepsOfTheWorker, InstallTheFilterLastAndDropPrivilegesBeforeIt) {
   const auto steps = worker_steps();
   const auto at = [&](std::string_view name) {

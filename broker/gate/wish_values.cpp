@@ -1,0 +1,62 @@
+#include "broker/gate/wish_values.hpp"
+
+#include <charconv>
+
+namespace sallyport::gate {
+
+using protocol::Wishes;
+
+std::optional<std::int64_t> bytes_in(std::string_view size) {
+  if (size == "-1") return -1;
+  std::int64_t amount = 0;
+  const char* const last = size.data() + size.size();
+  const auto [end, error] = std::from_chars(size.data(), last, amount);
+  if (error != std::errc() || amount < 0) return {};
+  std::string_view unit(end, static_cast<std::size_t>(last - end));
+  if (unit.ends_with('b') || unit.ends_with('B')) unit.remove_suffix(1);
+  if (unit.empty()) return amount;
+  const std::size_t power = unit.size() == 1 ? std::string_view("kKmMgG").find(unit[0]) : std::string_view::npos;
+  if (power == std::string_view::npos || amount > INT64_MAX >> 30) return {};
+  return amount << (10 * (power / 2 + 1));
+}
+
+namespace {
+
+bool take_tmpfs_option(Wishes& wishes, std::string_view option) {
+  if (option == "rw" || option == "noexec" || option == "nosuid" || option == "nodev") return true;
+  if (option == "noatime") return wishes.tmp_noatime = true;
+  if (option.starts_with("size=")) {
+    const auto bytes = bytes_in(option.substr(5));
+    wishes.tmp_bytes = bytes.value_or(0);
+    return bytes && *bytes >= 0;
+  }
+  if (!option.starts_with("mode=") || option.size() > 10) return false;
+  const std::string_view digits = option.substr(5);
+  return std::from_chars(digits.data(), digits.data() + digits.size(), wishes.tmp_mode, 8).ptr ==
+         digits.data() + digits.size();
+}
+
+}  // namespace
+
+bool take_tmpfs_options(Wishes& wishes, std::string_view options) {
+  while (!options.empty()) {
+    const std::size_t comma = options.find(',');
+    if (!take_tmpfs_option(wishes, options.substr(0, comma))) return false;
+    options.remove_prefix(comma == std::string_view::npos ? options.size() : comma + 1);
+  }
+  return true;
+}
+
+void take_ulimit(Wishes& wishes, const JsonValue& item) {
+  std::string_view name;
+  bool is_zero_limit = true;
+  for (const JsonMember& member : item.members) {
+    if (member.key == "Name") name = member.value.text;
+    else is_zero_limit &= member.value.integer == 0;
+  }
+  if (name == "nofile") wishes.ulimit_nofile = true;
+  if (name == "nproc") wishes.ulimit_nproc = true;
+  if (name == "core") wishes.ulimit_core |= !is_zero_limit;
+}
+
+}  // namespace sallyport::gate
