@@ -136,7 +136,7 @@ static bool matches(std::string_view pattern, std::string_view image) {
     } else if (p < pattern.size() && pattern[p] == image[i]) {
       ++p;
       ++i;
-    } else if (after_star != std::string_view::npos && image[star_image] != '/') {
+    } else if (after_star != std::string_view::npos && image[star_image] != '/' && image[star_image] != '@') {
       p = after_star;
       i = ++star_image;
     } else {

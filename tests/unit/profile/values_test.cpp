@@ -91,6 +91,12 @@ TEST(ImageAllowList, StarMatchesAnyRunWithinOnePathComponent) {
       {"r.example/eval/*@sha256:*", "r.example/eval/a@sha256:00", true},
       {"r.example/eval/*@sha256:*", "r.example/eval/a/b@sha256:00", false},
       {"r.example/eval/*@sha256:*", "r.example/eval/a:latest", false},
+      // A digest decides alone which image it is, whatever tag stands before it.
+      {"r.example/eval:safe*", "r.example/eval:safe-1", true},
+      {"r.example/eval:safe*", "r.example/eval:safe@sha256:00", false},
+      {"docker.io/library/busybox:*", "docker.io/library/busybox:1@sha256:00", false},
+      {"docker.io/library/busybox:*@sha256:*", "docker.io/library/busybox:1@sha256:00", true},
+      {"docker.io/library/busybox@*", "docker.io/library/busybox@sha256:00", true},
       {"r.example/*/x*y*z:1", "r.example/team/xaaybbz:1", true},
       {"r.example/*/x*y*z:1", "r.example/team/xaaybb:1", false},
       {"*", "", true},
