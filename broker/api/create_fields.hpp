@@ -1,12 +1,16 @@
 // BOTH SIDES. THE table of the fields of a create body (and of its query, in query_fields.hpp). The gate's decoder is
 // driven by it: what has no row is unknown, and refused unless it is zero. A zero value (false, 0, "", null, [], {}) is
 // accepted everywhere, because clients send whole structures of zeros, and never reaches dockerd.
-// `[]` in a path stands for an element, `<net>` and `*` for any key.
+// A path is grammar, a client's key is data, and the two never meet in one string: a body is walked one level at a time,
+// and at each level a key is compared with the last names of the rows there (member_field). `[]` in a path stands for an
+// element, `<net>` and `*` for any key: no key of a client's is ever equal to these.
 #pragma once
 
 #include <array>
 #include <cstdint>
 #include <string_view>
+
+#include "sallyport/ids.hpp"
 
 namespace sallyport::api {
 
@@ -18,6 +22,7 @@ enum class FieldRule : std::uint8_t {
   MustBeDefault,  // only zero and the neutral values listed
   Deny,           // only zero: no other value is ever accepted
   Members,        // an object: its members have rows
+  RepeatsQuery,   // ignored by dockerd, and sent by clients beside the query: only what the query says
 };
 
 struct CreateField {
@@ -28,7 +33,9 @@ struct CreateField {
 };
 
 inline constexpr auto kCreateFields = std::to_array<CreateField>({
-    CreateField{"Hostname", FieldRule::Allow, "letters, digits and dashes; it is written to /etc/hosts"},
+    CreateField{"name", FieldRule::RepeatsQuery, "a name is given in the query, and may be repeated in the body"},
+    CreateField{"platform", FieldRule::RepeatsQuery, "a platform is given in the query, and may be repeated in the body"},
+    CreateField{"Hostname", FieldRule::Allow, "letters, digits, -, _ and single dots; it is written to /etc/hosts"},
     CreateField{"Domainname", FieldRule::MustBeDefault, "it is written to /etc/hosts"},
     CreateField{"User", FieldRule::Force, "every container runs as the session's own user, whatever is asked"},
     CreateField{"AttachStdin", FieldRule::Allow, "only bookkeeping of dockerd"},
@@ -38,7 +45,7 @@ inline constexpr auto kCreateFields = std::to_array<CreateField>({
     CreateField{"Tty", FieldRule::Allow, "only bookkeeping of dockerd"},
     CreateField{"OpenStdin", FieldRule::Allow, "only bookkeeping of dockerd"},
     CreateField{"StdinOnce", FieldRule::Allow, "only bookkeeping of dockerd"},
-    CreateField{"Env", FieldRule::Allow, "KEY=VALUE; variables by which a runtime gives devices are refused"},
+    CreateField{"Env", FieldRule::Allow, "KEY=VALUE, or KEY to leave the image's out; variables by which a runtime gives devices are refused"},
     CreateField{"Cmd", FieldRule::Allow, "what the container runs"},
     CreateField{"Healthcheck", FieldRule::Members, "a command that dockerd would run for ever"},
     CreateField{"Healthcheck.Test", FieldRule::MustBeDefault, "no health checks: dockerd would run a command for ever", R"(["NONE"])"},
@@ -56,7 +63,7 @@ inline constexpr auto kCreateFields = std::to_array<CreateField>({
     CreateField{"MacAddress", FieldRule::MustBeDefault, "containers have no network"},
     CreateField{"OnBuild", FieldRule::MustBeDefault, "only for builds"},
     CreateField{"Labels", FieldRule::Allow, "kept by the broker and shown again, never given to dockerd"},
-    CreateField{"StopSignal", FieldRule::Allow, "standard signals"},
+    CreateField{"StopSignal", FieldRule::Allow, "a signal's name or number"},
     CreateField{"StopTimeout", FieldRule::Clamp, "bounded, or a stop could wait for ever"},
     CreateField{"Shell", FieldRule::MustBeDefault, "only for builds"},
     CreateField{"Cpuset", FieldRule::MustBeDefault, "placement on CPUs is the profile's"},
@@ -215,10 +222,51 @@ static_assert([] {
   return true;
 }(), "every field has a path of its own and a reason; only MustBeDefault has neutral values");
 
-constexpr const CreateField* create_field(std::string_view path) {
+// The row at a path that the code names; no other path compiles.
+consteval const CreateField& create_field(std::string_view path) {
   for (const CreateField& field : kCreateFields)
-    if (field.path == path) return &field;
+    if (field.path == path) return field;
+  throw "no row has this path";
+}
+
+// A path taken apart once and for all: its last name, what stands before it ("" at the top), and whether a client's key
+// can be this name. It cannot be an element, a placeholder or a path; a row inside an element belongs to its list.
+struct FieldPlace {
+  std::string_view parent;
+  std::string_view name;
+  bool is_reached_by_key = false;
+};
+constexpr bool is_field_name(std::string_view name) { return !name.empty() && detail::all(name, detail::is_alnum); }
+constexpr FieldPlace place_of(const CreateField& field) {
+  const std::size_t dot = field.path.rfind('.');
+  FieldPlace place;
+  if (dot != std::string_view::npos) place.parent = field.path.substr(0, dot);
+  place.name = field.path.substr(dot + 1);
+  place.is_reached_by_key = is_field_name(place.name) && place.parent.find("[]") == std::string_view::npos;
+  return place;
+}
+inline constexpr auto kFieldPlaces = [] {
+  std::array<FieldPlace, kCreateFields.size()> places;
+  for (std::size_t i = 0; i < places.size(); ++i) places[i] = place_of(kCreateFields[i]);
+  return places;
+}();
+
+// The row of a client's key among the members of `parent`, which is the path of a row or "" for the body itself.
+constexpr const CreateField* member_field(std::string_view parent, std::string_view key) {
+  for (std::size_t i = 0; i < kFieldPlaces.size(); ++i) {
+    const FieldPlace& place = kFieldPlaces[i];
+    if (place.is_reached_by_key && place.name == key && place.parent == parent) return &kCreateFields[i];
+  }
   return nullptr;
 }
+static_assert([] {
+  for (const FieldPlace& place : kFieldPlaces) {
+    bool has_members = !place.is_reached_by_key || place.parent.empty();
+    for (const CreateField& field : kCreateFields)
+      has_members = has_members || (field.path == place.parent && field.rule == FieldRule::Members);
+    if (!has_members) return false;
+  }
+  return true;
+}(), "what a client's key reaches stands in a row that has members");
 
 }  // namespace sallyport::api

@@ -72,6 +72,30 @@ std::string_view architecture(std::string_view name) {
   return name == "aarch64" ? "arm64" : name;
 }
 
+constexpr std::array<std::pair<std::string_view, std::uint8_t>, 3> kSignalAliases = {
+    {{"SIGCLD", 17}, {"SIGIOT", 6}, {"SIGPOLL", 29}}};
+
+constexpr std::uint8_t kRtMin = 34;
+constexpr std::uint8_t kRtMax = 64;
+
+// 1..99 without a leading zero.
+std::optional<std::uint8_t> small_number(std::string_view text) {
+  if (text.empty() || text.size() > 2 || text[0] == '0' || !detail::all(text, is_digit)) return {};
+  return static_cast<std::uint8_t>(text.size() == 1 ? text[0] - '0' : (text[0] - '0') * 10 + (text[1] - '0'));
+}
+
+// RTMIN to RTMIN+15 and RTMAX-14 to RTMAX: each number has one name.
+std::optional<std::uint8_t> real_time_signal(std::string_view name) {
+  const bool from_least = name.starts_with("RTMIN");
+  if (!from_least && !name.starts_with("RTMAX")) return {};
+  name.remove_prefix(5);
+  if (name.empty()) return from_least ? kRtMin : kRtMax;
+  if (name[0] != (from_least ? '+' : '-')) return {};
+  const auto distance = small_number(name.substr(1));
+  if (!distance || *distance > (from_least ? 15 : 14)) return {};
+  return static_cast<std::uint8_t>(from_least ? kRtMin + *distance : kRtMax - *distance);
+}
+
 constexpr char upper(char c) { return is_lower(c) ? static_cast<char>(c - 'a' + 'A') : c; }
 
 }  // namespace
@@ -128,10 +152,9 @@ std::string familiar_image(std::string_view normal) {
 std::optional<std::uint8_t> signal_of(std::string_view text) {
   if (text.empty()) return std::uint8_t{9};
   if (is_digit(text[0])) {
-    if (text.size() > 2 || text[0] == '0' || !detail::all(text, is_digit)) return {};
-    const int number = text.size() == 1 ? text[0] - '0' : (text[0] - '0') * 10 + (text[1] - '0');
-    if (number > 31) return {};
-    return static_cast<std::uint8_t>(number);
+    const auto number = small_number(text);
+    if (!number || !is_signal(*number)) return {};
+    return number;
   }
   if (text.size() > 12) return {};
   std::string name;
@@ -139,8 +162,12 @@ std::optional<std::uint8_t> signal_of(std::string_view text) {
   if (!name.starts_with("SIG")) name.insert(0, "SIG");
   for (std::size_t i = 1; i < kSignals.size(); ++i)
     if (kSignals[i] == name) return static_cast<std::uint8_t>(i);
-  return {};
+  for (const auto& [alias, number] : kSignalAliases)
+    if (alias == name) return number;
+  return real_time_signal(std::string_view(name).substr(3));
 }
+
+bool is_signal(std::uint8_t number) { return (number >= 1 && number <= 31) || (number >= kRtMin && number <= kRtMax); }
 
 std::string_view signal_name(std::uint8_t number) {
   return number < kSignals.size() ? kSignals[number] : std::string_view();
@@ -179,10 +206,16 @@ bool is_platform(std::string_view asked, std::string_view held) {
   return asked.empty() || held.empty() || asked == held;
 }
 
+bool is_hostname(std::string_view text) {
+  if (text.empty() || text.size() > limits::kMaxHostnameBytes || text[0] == '.') return false;
+  return text.find("..") == std::string_view::npos &&
+         detail::all(text, [](char c) { return is_alnum(c) || c == '-' || c == '_' || c == '.'; });
+}
+
 bool is_environment_entry(std::string_view entry) {
-  const std::size_t equals = entry.find('=');
-  if (equals == std::string_view::npos || equals == 0 || is_digit(entry[0])) return false;
-  return detail::all(entry.substr(0, equals), [](char c) { return is_alnum(c) || c == '_'; });
+  const std::string_view key = entry.substr(0, entry.find('='));
+  if (key.empty() || !(is_alnum(key[0]) || key[0] == '_') || is_digit(key[0])) return false;
+  return detail::all(key, [](char c) { return is_alnum(c) || c == '_' || c == '.' || c == '-'; });
 }
 
 bool steers_runtime(std::string_view entry) {

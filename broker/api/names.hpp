@@ -19,8 +19,11 @@ Result<ImageRef> normal_image(std::string_view text);
 // docker.io/library/busybox:latest -> busybox:latest, as Docker shows it.
 std::string familiar_image(std::string_view normal);
 
-// 1..31 for KILL, SIGKILL, kill, 9, …; "" is SIGKILL as dockerd has it. No real-time signals, no other spelling.
+// For KILL, SIGKILL, kill, 9, RTMIN+3, …; "" is SIGKILL as dockerd has it. Names and numbers are dockerd's (moby
+// pkg/signal/signal_linux.go), without leading zeros and signs.
 std::optional<std::uint8_t> signal_of(std::string_view text);
+// 1..31 and 34..64: the C library keeps 32 and 33 for itself, and dockerd knows neither.
+bool is_signal(std::uint8_t number);
 // Name of a standard signal, "SIGKILL"; "" for any other number.
 std::string_view signal_name(std::uint8_t number);
 
@@ -34,7 +37,10 @@ bool is_allowed_directory(std::string_view path);
 // (system/architecture[/variant], as dockerd says it of an image).
 bool is_platform(std::string_view asked, std::string_view held);
 
-// KEY=VALUE with KEY [A-Za-z_][A-Za-z0-9_]*.
+// A host name of a container: letters, digits, '-', '_' and single dots. It is written to files of the container's.
+bool is_hostname(std::string_view text);
+
+// KEY=VALUE with KEY [A-Za-z_][A-Za-z0-9_.-]*. KEY alone takes the variable out of what the image sets.
 bool is_environment_entry(std::string_view entry);
 // True for variables by which an OCI runtime or its hooks give devices: the container would steer the host's runtime.
 bool steers_runtime(std::string_view entry);

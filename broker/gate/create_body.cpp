@@ -14,56 +14,73 @@ namespace {
 using protocol::CreateContainer;
 using Kind = JsonValue::Kind;
 
+// Value against value, never text against text: a client's text could hold what separates the neutral ones.
 bool is_neutral(const JsonValue& value, std::string_view neutral) {
-  const std::string text = compact(value);
   while (!neutral.empty()) {
     const std::size_t bar = neutral.find('|');
-    if (text == neutral.substr(0, bar)) return true;
+    const auto one = read_json(neutral.substr(0, bar));
+    if (one && *one == value) return true;
     neutral.remove_prefix(bar == std::string_view::npos ? neutral.size() : bar + 1);
   }
   return false;
 }
 
-constexpr std::string_view kEndpointsConfig = "NetworkingConfig.EndpointsConfig";
-constexpr std::string_view kAnyNetwork = "NetworkingConfig.EndpointsConfig.<net>";
-constexpr std::string_view kHostConfig = "HostConfig";
+constexpr const api::CreateField& kEndpointsConfig = api::create_field("NetworkingConfig.EndpointsConfig");
+constexpr const api::CreateField& kAnyNetwork = api::create_field("NetworkingConfig.EndpointsConfig.<net>");
+constexpr const api::CreateField& kHostConfig = api::create_field("HostConfig");
+constexpr const api::CreateField& kMisplaced = api::create_field("<every HostConfig field at TOP LEVEL>");
+
+// Where a member stands, for a message; nothing is decided by it.
+std::string shown_place(std::string_view parent, std::string_view key) {
+  return parent.empty() ? std::string(key) : std::string(parent) + "." + std::string(key);
+}
 
 Outcome<> unknown_member(std::string_view parent, const JsonMember& member) {
-  const std::string path = parent.empty() ? member.key : std::string(parent) + "." + member.key;
-  for (const api::CreateField& row : api::kCreateFields) {
-    const std::size_t dot = row.path.rfind('.');
-    const std::string_view row_parent = dot == std::string_view::npos ? std::string_view() : row.path.substr(0, dot);
-    const std::string_view row_key = dot == std::string_view::npos ? row.path : row.path.substr(dot + 1);
-    if (row_parent == parent && same_folded(row_key, member.key))
-      return refuse(400, row.path,
-                    "the key " + quoted(path) + " is spelled " + quoted(row.path) + "; other spellings are not served");
+  const std::string place = shown_place(parent, member.key);
+  for (std::size_t i = 0; i < api::kCreateFields.size(); ++i) {
+    const api::CreateField& row = api::kCreateFields[i];
+    if (row.rule == api::FieldRule::RepeatsQuery) continue;  // dockerd ignores it in any spelling
+    if (api::kFieldPlaces[i].parent == parent && same_folded(api::kFieldPlaces[i].name, member.key))
+      return refuse(
+          400, row.path,
+          "the key " + quoted(place) + " is spelled " + quoted(row.path) + "; other spellings are not served");
   }
   if (is_zero(member.value)) return {};
-  const api::CreateField* misplaced = api::create_field(std::string(kHostConfig) + "." + member.key);
-  if (parent.empty() && misplaced != nullptr) {
-    const api::CreateField* row = api::create_field("<every HostConfig field at TOP LEVEL>");
-    return refuse(403, row->path, path + " " + shown(member.value) + " is not allowed: " + std::string(row->reason));
-  }
-  return refuse(400, "unknown-field", "the field " + quoted(path) + " is not known here, so it has to be empty");
+  if (parent.empty() && api::member_field(kHostConfig.path, member.key) != nullptr)
+    return refuse(403, kMisplaced.path,
+                  place + " " + shown(member.value) + " is not allowed: " + std::string(kMisplaced.reason));
+  return refuse(400, "unknown-field", "the field " + quoted(place) + " is not known here, so it has to be empty");
+}
+
+const api::CreateField* row_of_member(std::string_view parent, const JsonMember& member) {
+  if (parent != kEndpointsConfig.path) return api::member_field(parent, member.key);
+  return member.key == "default" || member.key == "none" ? &kAnyNetwork : nullptr;
+}
+
+Outcome<> repeats_query(const Draft& draft, const Taking& field) {
+  if (is_zero(field.value)) return {};
+  if (!field.value.is(Kind::String)) return wrong(field, "a text");
+  const std::string_view asked = draft.query.text(field.path);
+  if (field.value.text == asked) return {};
+  return refuse(400, field.path,
+                std::string(field.path) + " " + shown(field.value) + " in the body is not " + quoted(asked) +
+                    ", as the query has it: " + std::string(field.row.reason));
 }
 
 Outcome<> take_members(Draft& draft, std::string_view parent, const JsonValue& object);
 
 Outcome<> take_member(Draft& draft, std::string_view parent, const JsonMember& member) {
-  std::string path = parent.empty() ? member.key : std::string(parent) + "." + member.key;
-  if (parent == kEndpointsConfig) {
-    if (member.key != "default" && member.key != "none")
-      return refuse(403, kAnyNetwork, path + " is not allowed: " + std::string(api::create_field(kAnyNetwork)->reason));
-    path = kAnyNetwork;
-  }
-  const api::CreateField* row = api::create_field(path);
+  const api::CreateField* row = row_of_member(parent, member);
+  if (row == nullptr && parent == kEndpointsConfig.path)
+    return refuse(403, kAnyNetwork.path,
+                  quoted(shown_place(parent, member.key)) + " is not allowed: " + std::string(kAnyNetwork.reason));
   if (row == nullptr) return unknown_member(parent, member);
   const Taking field{row->path, member.value, *row};
   switch (row->rule) {
     case api::FieldRule::Allow:
     case api::FieldRule::Clamp:
     case api::FieldRule::Rewrite:
-    case api::FieldRule::Force: return taker_of(row->path)(draft, field);
+    case api::FieldRule::Force: return take_field(draft, field);
     case api::FieldRule::MustBeDefault:
     case api::FieldRule::Deny:
       if (is_zero(member.value) || is_neutral(member.value, row->neutral)) return {};
@@ -72,6 +89,7 @@ Outcome<> take_member(Draft& draft, std::string_view parent, const JsonMember& m
       if (member.value.is(Kind::Null)) return {};
       if (!member.value.is(Kind::Object)) return wrong(field, "an object");
       return take_members(draft, row->path, member.value);
+    case api::FieldRule::RepeatsQuery: return repeats_query(draft, field);
   }
   return not_allowed(field);
 }
@@ -102,9 +120,9 @@ Outcome<std::string> platform_of(const Query& query) {
 
 Outcome<CreateContainer> read_create(const Query& query, std::string_view body) {
   if (body.empty()) return refuse(400, "json", "a create needs a body");
-  const JsonValue root = TRY(read_json(body));
+  const JsonValue root = TRY(read_json(body, OwnKeys::OfLabels));
   if (!root.is(Kind::Object)) return refuse(400, "json", "the body is not a JSON object");
-  Draft draft;
+  Draft draft{.query = query};
   if (const std::string_view name = query.text("name"); !name.empty()) {
     auto parsed = api::new_container_name(name);
     if (!parsed) return refuse(400, "name", "the name " + quoted(name) + " is not allowed: " + parsed.error().doing);

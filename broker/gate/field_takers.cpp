@@ -59,7 +59,7 @@ Outcome<std::optional<List<protocol::Argument, Max>>> arguments(const Taking& fi
 
 Outcome<> take_hostname(Draft& draft, const Taking& field) {
   std::string name = TRY(text(field, limits::kMaxHostnameBytes));
-  if (!detail::all(name, [](char c) { return detail::is_alnum(c) || c == '-'; })) return not_allowed(field);
+  if (!name.empty() && !api::is_hostname(name)) return not_allowed(field);
   draft.request.hostname = std::move(name);
   return {};
 }
@@ -68,7 +68,7 @@ Outcome<> take_environment(Draft& draft, const Taking& field) {
   if (!list) return {};
   for (const auto& entry : list->items) {
     if (!api::is_environment_entry(entry.value))
-      return refuse(400, field.path, "Env " + quoted(entry.value) + " is not KEY=VALUE");
+      return refuse(400, field.path, "Env " + quoted(entry.value) + " is neither KEY=VALUE nor KEY");
     if (api::steers_runtime(entry.value))
       return refuse(403, field.path,
                     "Env " + quoted(entry.value) + " is not allowed: " + std::string(field.row.reason));
@@ -119,7 +119,7 @@ Outcome<> take_stop_signal(Draft& draft, const Taking& field) {
   const std::string name = TRY(text(field, 32));
   if (name.empty()) return {};
   const auto number = api::signal_of(name);
-  if (!number) return wrong(field, "a standard signal");
+  if (!number) return wrong(field, "a signal");
   draft.request.stop_signal = *number;
   return {};
 }
@@ -261,6 +261,7 @@ Outcome<> force_ulimits(Draft& draft, const Taking& field) {
   return {};
 }
 
+using Take = Outcome<> (*)(Draft&, const Taking&);
 struct Taker {
   std::string_view path;
   Take take;
@@ -315,14 +316,12 @@ constexpr const Taker* find_taker(std::string_view path) {
     if (taker.path == path) return &taker;
   return nullptr;
 }
-// Fields of an element ("[]") belong to their list's taker.
 static_assert(
     [] {
       for (const api::CreateField& row : api::kCreateFields) {
         const bool taken = row.rule == api::FieldRule::Allow || row.rule == api::FieldRule::Clamp ||
                            row.rule == api::FieldRule::Rewrite || row.rule == api::FieldRule::Force;
-        const bool element = row.path.find("[]") != std::string_view::npos;
-        if (taken && !element && find_taker(row.path) == nullptr) return false;
+        if (taken && api::place_of(row).is_reached_by_key && find_taker(row.path) == nullptr) return false;
         if (!taken && find_taker(row.path) != nullptr) return false;
       }
       return true;
@@ -347,9 +346,10 @@ std::unexpected<Refusal> wrong(const Taking& field, std::string_view what) {
   return refuse(400, field.path, std::string(field.path) + " " + shown(field.value) + " is not " + std::string(what));
 }
 
-Take taker_of(std::string_view path) {
-  const Taker* taker = find_taker(path);
-  return taker == nullptr ? nullptr : taker->take;
+Outcome<> take_field(Draft& draft, const Taking& field) {
+  for (const Taker& taker : kTakers)
+    if (taker.path == field.path) return taker.take(draft, field);
+  return not_allowed(field);  // no row of the table comes here
 }
 
 }  // namespace sallyport::gate

@@ -7,6 +7,7 @@
 
 #include "broker/api/create_fields.hpp"
 #include "broker/gate/json_reader.hpp"
+#include "broker/gate/query.hpp"
 #include "broker/gate/refusal.hpp"
 #include "broker/protocol/messages.hpp"
 
@@ -19,14 +20,14 @@ struct Taking {
   const api::CreateField& row;
 };
 struct Draft {
+  const Query& query;
   protocol::CreateContainer request;
   std::int64_t cpu_period = 0;
   std::int64_t cpu_quota = 0;
 };
 
-using Take = Outcome<> (*)(Draft&, const Taking&);
-// Null for a path that is neither carried nor forced.
-Take taker_of(std::string_view path);
+// For the rows that are carried or forced and that a client's key can reach.
+Outcome<> take_field(Draft& draft, const Taking& field);
 
 // Refusals that name field, value and reason.
 std::string shown(const JsonValue& value);

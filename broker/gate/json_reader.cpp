@@ -23,6 +23,7 @@ struct Builder {
   static constexpr std::size_t max_key_size = limits::kMaxCreateBodyBytes;
   static constexpr std::size_t max_string_size = limits::kMaxCreateBodyBytes;
 
+  OwnKeys own_keys = OwnKeys::Nowhere;
   std::vector<JsonValue> open;    // arrays and objects that have begun
   std::vector<std::string> keys;  // of the objects in `open`, the member being read
   JsonValue root;
@@ -37,6 +38,10 @@ struct Builder {
       else if (!keys[i].empty()) (path.empty() ? path : path += '.') += keys[i];
     }
     return path.empty() ? "the body" : path.substr(0, 120);
+  }
+  bool is_own_map() const {
+    if (own_keys == OwnKeys::Nowhere || open.size() != 2 || !open.front().is(Kind::Object)) return false;
+    return own_keys == OwnKeys::OfFilters || keys.front() == "Labels";
   }
   bool stop(error_code& code, std::string what) {
     problem = std::move(what);
@@ -75,9 +80,12 @@ struct Builder {
   }
   bool on_key(json::string_view part, std::size_t, error_code& code) {
     text.append(part.data(), part.size());
-    if (!detail::all(text, detail::is_printable_ascii)) return stop(code, "a key in " + where() + " is not ASCII");
+    const bool own = is_own_map();
+    if (own && text.find('\0') != std::string::npos) return stop(code, "a key in " + where() + " holds a NUL");
+    if (!own && !detail::all(text, detail::is_printable_ascii))
+      return stop(code, "a key in " + where() + " is not ASCII");
     for (const JsonMember& member : open.back().members) {
-      if (!same_folded(member.key, text)) continue;
+      if (own ? member.key != text : !same_folded(member.key, text)) continue;
       return stop(code,
                   "the keys " + quoted(member.key) + " and " + quoted(text) + " in " + where() + " are one key twice");
     }
@@ -159,10 +167,13 @@ const JsonValue* JsonValue::find(std::string_view key) const {
   return nullptr;
 }
 
-Outcome<JsonValue> read_json(std::string_view text) {
+bool JsonValue::operator==(const JsonValue& other) const = default;
+
+Outcome<JsonValue> read_json(std::string_view text, OwnKeys own_keys) {
   json::parse_options options;
   options.max_depth = limits::kMaxJsonDepth;
   json::basic_parser<Builder> parser(options);
+  parser.handler().own_keys = own_keys;
   error_code code;
   std::size_t used = parser.write_some(false, text.data(), text.size(), code);
   const Builder& built = parser.handler();

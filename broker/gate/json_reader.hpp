@@ -24,13 +24,22 @@ struct JsonValue {
 
   bool is(Kind wanted) const { return kind == wanted; }
   const JsonValue* find(std::string_view key) const;
+  bool operator==(const JsonValue& other) const;
 };
 struct JsonMember {
   std::string key;
   JsonValue value;
+  bool operator==(const JsonMember&) const = default;
 };
 
-Outcome<JsonValue> read_json(std::string_view text);
+// Where keys are the client's own words, which are compared with nothing of ours: any UTF-8 without NUL, and a key
+// comes twice only if it is the same bytes. Everywhere else a key is ASCII.
+enum class OwnKeys : std::uint8_t {
+  Nowhere,
+  OfLabels,   // {"Labels": {own: ...}}
+  OfFilters,  // {filter: {own: true}}
+};
+Outcome<JsonValue> read_json(std::string_view text, OwnKeys own_keys = OwnKeys::Nowhere);
 
 // false, 0, "", null, [] and {}. Not {"/data": {}}: in a map the key alone means something.
 bool is_zero(const JsonValue& value);

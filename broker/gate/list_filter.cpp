@@ -134,7 +134,7 @@ Outcome<ListFilter> ListFilter::parse(const Query& query) {
   filter.before_ = query.text("before");
   const std::string_view text = query.text("filters");
   if (text.empty()) return filter;
-  const JsonValue root = TRY(read_json(text));
+  const JsonValue root = TRY(read_json(text, OwnKeys::OfFilters));
   if (root.is(Kind::Null)) return filter;
   if (!root.is(Kind::Object)) return refuse(400, "filters", "the filters are not a JSON object");
   for (const JsonMember& member : root.members) {

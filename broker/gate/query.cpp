@@ -31,7 +31,7 @@ Outcome<> check_value(const api::QueryField& field, const std::string& value) {
 
 // dockerode repeats the whole create body in the query. The body decides; its keys are accepted here without effect.
 bool repeats_create_body(api::Verb verb, std::string_view key) {
-  return verb == api::Verb::Create && api::create_field(key) != nullptr && key.find('.') == std::string_view::npos;
+  return verb == api::Verb::Create && api::member_field({}, key) != nullptr;
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include "broker/gate/create_body.hpp"
 #include "broker/gate/json_reader.hpp"
 #include "broker/gate/query.hpp"
+#include "broker/gate/timestamp.hpp"
 
 namespace sallyport::gate {
 
@@ -22,16 +23,13 @@ Outcome<ContainerName> container_of(const Route& route) {
 
 Outcome<std::int64_t> nanoseconds_of(const Query& query, std::string_view key) {
   const std::string_view text = query.text(key);
-  if (text.empty()) return 0;
-  const std::size_t dot = text.find('.');
-  const auto seconds = integer_of(text.substr(0, dot));
-  std::string fraction(dot == std::string_view::npos ? std::string_view("0") : text.substr(dot + 1));
-  constexpr std::int64_t kMostSeconds = 9'000'000'000;  // times 10^9 it still fits
-  if (!seconds || *seconds < 0 || *seconds > kMostSeconds || fraction.empty() || fraction.size() > 9 ||
-      !detail::all(fraction, detail::is_digit))
-    return refuse(400, key, "the parameter " + std::string(key) + " " + quoted(text) + " is not SECONDS[.FRACTION]");
-  fraction.resize(9, '0');
-  return *seconds * 1'000'000'000 + integer_of(fraction).value_or(0);
+  if (text.empty() || text == "0") return 0;  // no bound at all, as dockerd has it
+  const auto moment = timestamp_of(text);
+  if (!moment)
+    return refuse(400, key,
+                  "the parameter " + std::string(key) + " " + quoted(text) +
+                      " is neither SECONDS[.FRACTION] nor a date and time as in 2026-01-31T23:59:59Z");
+  return std::max<std::int64_t>(1, *moment);  // the epoch and all before it are a bound, and 0 would be none
 }
 
 Outcome<protocol::WaitCondition> condition_of(const Query& query) {

@@ -1,5 +1,6 @@
 #include <utility>
 
+#include "broker/api/names.hpp"
 #include "broker/keeper/answers.hpp"
 #include "broker/keeper/notices.hpp"
 #include "sallyport/log.hpp"
@@ -99,7 +100,7 @@ AnswerTask answer(Call call, protocol::StartContainer ask) {
 
 AnswerTask answer(Call call, protocol::KillContainer ask) {
   if (const Refused refused = admit(call, ask.container.text())) co_return *refused;
-  if (ask.signal < 1 || ask.signal > 64)
+  if (!api::is_signal(ask.signal))
     co_return *deny(call, ask.container.text(), {400, "signal", "sallyport: there is no such signal", 0});
   const auto owned = find_owned(call, ask.container);
   if (!owned) co_return owned.error();

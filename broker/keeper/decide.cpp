@@ -18,13 +18,14 @@ constexpr std::int64_t kMinMemory = 6 << 20;  // dockerd's own (daemon/daemon_un
 // The form of what the client wrote; an honest gate has seen to it. What keeps the host safe is in effective.cpp.
 Verdict decide_texts(const CreateContainer& ask) {
   for (const auto& entry : ask.environment.items)
-    if (!api::is_environment_entry(entry.value)) return refuse(400, "Env", "an entry of Env is not KEY=VALUE");
+    if (!api::is_environment_entry(entry.value))
+      return refuse(400, "Env", "an entry of Env is neither KEY=VALUE nor KEY");
   for (const auto& label : ask.labels.items)
     if (label.key.value.empty() || !engine::is_plain_text(label.key.value) || !engine::is_plain_text(label.value.value))
       return refuse(400, "Labels", "a label is empty, or holds a NUL or bytes that are not UTF-8");
   const std::string& hostname = ask.hostname.value;
-  if (!detail::all(hostname, [](char c) { return detail::is_alnum(c) || c == '-'; }))
-    return refuse(400, "Hostname", "Hostname may hold letters, digits and - only");
+  if (!hostname.empty() && !api::is_hostname(hostname))
+    return refuse(400, "Hostname", "Hostname may hold letters, digits, -, _ and single dots only");
   return {};
 }
 
@@ -33,7 +34,8 @@ Verdict decide_numbers(const CreateContainer& ask) {
     return refuse(400, "HostConfig", "a limit in HostConfig is negative");
   if (ask.memory != 0 && ask.memory < kMinMemory)
     return refuse(400, "HostConfig.Memory", "Minimum memory limit allowed is 6MB");
-  if (ask.stop_signal > 64) return refuse(400, "StopSignal", "StopSignal is not a signal");
+  if (ask.stop_signal != 0 && !api::is_signal(ask.stop_signal))
+    return refuse(400, "StopSignal", "StopSignal is not a signal");
   return {};
 }
 

@@ -52,8 +52,8 @@ engine::ContainerPlan plan_container(const CreateContainer& ask, const Container
   plan.log_bytes = section.log_bytes;
   plan.runtime = section.runtime;
   plan.read_only = section.read_only || ask.read_only;
-  plan.add_home =
-      std::ranges::none_of(effective.environment, [](std::string_view entry) { return entry.starts_with("HOME="); });
+  plan.add_home = std::ranges::none_of(
+      effective.environment, [](std::string_view entry) { return entry == "HOME" || entry.starts_with("HOME="); });
   plan.stop_timeout = std::min(ask.stop_timeout.value_or(10), limits::kMaxStopSeconds);
   return plan;
 }

@@ -17,6 +17,8 @@ inline constexpr std::size_t kMaxPathSegments =
     16;  // an endpoint has five with its version; an image's name may add some
 inline constexpr std::size_t kMaxCreateBodyBytes = 128 * 1024;
 inline constexpr std::size_t kMaxOtherBodyBytes = 8 * 1024;  // dockerode sends small JSON bodies with attach and stop
+inline constexpr std::size_t kMaxFramingFactor = 8;    // a body with its chunk sizes and extensions, of its ceiling
+inline constexpr std::size_t kMaxTimestampBytes = 64;  // RFC 3339 with nanoseconds and zone has 35
 inline constexpr std::size_t kMaxJsonDepth = 32;
 inline constexpr std::size_t kMaxJsonValues = 20'000;      // values in one body; 128 KiB of "[0,0,…" holds 65,000
 inline constexpr std::size_t kMaxJsonMembers = 1024;       // of one object: keys are compared with each other
@@ -56,7 +58,8 @@ inline constexpr std::size_t kMaxImageRefBytes = 512;        // 255 name + 128 t
 inline constexpr std::size_t kMaxArgumentBytes = 96 * 1024;  // below Linux's MAX_ARG_STRLEN (128 KiB)
 inline constexpr std::size_t kMaxArguments = 1024;
 inline constexpr std::size_t kMaxEnvironmentEntries = 512;
-inline constexpr std::size_t kMaxLabels = 64;
+inline constexpr std::size_t kMaxLabels =
+    256;  // compose sets about ten, proxies and schedulers add theirs; all lie in one create body
 inline constexpr std::size_t kMaxLabelBytes = 4 * 1024;
 inline constexpr std::size_t kMaxPathBytes = 4096;    // PATH_MAX, limits.h
 inline constexpr std::size_t kMaxCommandBytes = 256;  // the worker's argv[0], for the audit trail

@@ -24,6 +24,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   // The keeper ends a gate whose message it cannot read: ours it always can.
   if (!decode_message<protocol::RequestEnvelope>(encode_message(protocol::RequestEnvelope{1, typed->request})))
     std::abort();
+  if (const auto* logs = std::get_if<protocol::ReadLogs>(&typed->request))
+    if (logs->since_nanoseconds < 0 || logs->until_nanoseconds < 0) std::abort();
   if (verb == api::Verb::List) {
     protocol::Summary container;
     container.labels.items = {{"a", "b"}};

@@ -115,7 +115,10 @@ const FieldCase kFields[] = {
     {with(R"("WorkingDir":"/tmp/../proc")"), 403, "WorkingDir", "ADirectoryThatIsNotClean"},
     {with(R"("WorkingDir":"/work/")"), 0, "", "ADirectoryWithATrailingSlash"},
     {with(R"("Env":["A=b","NVIDIA_VISIBLE_DEVICES=all"])"), 403, "Env", "AVariableThatSteersTheRuntime"},
-    {with(R"("Env":["A"])"), 400, "Env", "AVariableWithoutValue"},
+    {with(R"("Env":["A","A=b"])"), 0, "", "AVariableWithoutValue"},
+    {with(R"("Env":["A B"])"), 400, "Env", "AVariableWithABlank"},
+    {with(R"("Env":[""])"), 400, "Env", "AVariableWithoutName"},
+    {with(R"("Env":["NVIDIA_VISIBLE_DEVICES"])"), 403, "Env", "AVariableOfTheRuntimeWithoutValue"},
     {with(R"("Env":"A=b")"), 0, "", "EnvAsText"},
     {with(R"("Env":{"A":"b"})"), 400, "Env", "EnvAsObject"},
     {with(R"("Cmd":[1])"), 400, "Cmd", "CmdOfNumbers"},
@@ -123,7 +126,24 @@ const FieldCase kFields[] = {
     {with(R"("Healthcheck":{"Test":["NONE"]})"), 0, "", "NoHealthcheck"},
     {with(R"("Healthcheck":{"Test":["CMD","true"]})"), 403, "Healthcheck.Test", "AHealthcheck"},
     {with(R"("Healthcheck":{"Interval":1000000})"), 403, "Healthcheck.Interval", "AHealthcheckInterval"},
-    {with(R"("StopSignal":"SIGRTMIN")"), 400, "StopSignal", "ARealTimeStopSignal"},
+    {with(R"("StopSignal":"SIGRTMIN+3")"), 0, "", "ARealTimeStopSignal"},
+    {with(R"("StopSignal":"SIGRTMIN+16")"), 400, "StopSignal", "ARealTimeStopSignalBeyondTheLast"},
+    {with(R"("StopSignal":"32")"), 400, "StopSignal", "AStopSignalOfTheCLibrary"},
+    {with(R"("Hostname":"h_1.example.com")"), 0, "", "AHostnameWithAnUnderscoreAndDots"},
+    {with(R"("Hostname":"h 1")"), 403, "Hostname", "AHostnameWithABlank"},
+    {with("\"Labels\":{\"gr\xc3\xb6\xc3\x9f\x65\":\"\xe5\xa4\xa7\",\"A\":\"1\",\"a\":\"2\"}"), 0, "",
+     "LabelsInAnyLanguageAndCase"},
+    {with(R"("Labels":{"a":"1","a":"2"})"), 400, "json", "ALabelTwice"},
+    {with(R"("Labels":{"a":"1","\u0061":"2"})"), 400, "json", "ALabelTwiceByEscape"},
+    {with("\"Labels\":{\"a\xff\":\"\"}"), 400, "json", "ALabelThatIsNotUtf8"},
+    {with(R"("Labels":{"a\u0000":""})"), 400, "json", "ALabelWithANul"},
+    {with(R"("Labels":{"\ud800":""})"), 400, "json", "ALabelOfALoneSurrogate"},
+    {with(R"("Labels":{"a":{"\u00e9":"x"}})"), 400, "json", "AKeyBeneathALabel"},
+    {with(R"("\u00e9":null)"), 400, "json", "AKeyOfTheBodyThatIsNotAscii"},
+    {with_host(R"("Labels":{"\u00e9":"x"})"), 400, "json", "LabelsElsewhere"},
+    {with_host(R"("Sysctls":{"\u00e9":"x"})"), 400, "json", "AnotherMapOfTheClients"},
+    {with("\"Labels\":{\"\xc5\xbf\x61llyport.session\":\"x\"}"), 0, "",
+     "ALabelThatFoldsToOursOnlyInUnicodeIsJustALabel"},
     {with(R"("Labels":{"sallyport.session":"x"})"), 403, "Labels", "ALabelOfOurs"},
     {with(R"("Labels":{"SallyPort.session":"x"})"), 403, "Labels", "ALabelOfOursInAnotherCase"},
     {with(R"("Labels":{"a":1})"), 400, "Labels", "ALabelOfANumber"},
@@ -228,6 +248,17 @@ TEST(Create, OfTheWholeStructureOfZerosOfAClientWishesNothing) {
   protocol::Wishes none;
   none.memory_swappiness = -1;
   EXPECT_EQ(encode_message(made->wishes), encode_message(none));
+}
+
+TEST(Create, CarriesAVariableWithoutValueAndLabelsAsTheyAre) {
+  const auto made =
+      create(with("\"Env\":[\"A\",\"B=\"],\"Labels\":{\"\xc3\xa9\":\"\xc3\xbc\"},\"StopSignal\":\"RTMAX-1\""));
+  ASSERT_TRUE(made) << made.error().message;
+  EXPECT_EQ(made->environment.items[0].value, "A");
+  EXPECT_EQ(made->environment.items[1].value, "B=");
+  EXPECT_EQ(made->labels.items[0].key.value, "\xc3\xa9");
+  EXPECT_EQ(made->labels.items[0].value.value, "\xc3\xbc");
+  EXPECT_EQ(made->stop_signal, 63);
 }
 
 TEST(Create, BoundsWhatWouldLastForEver) {

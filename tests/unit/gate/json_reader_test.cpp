@@ -83,6 +83,21 @@ TEST(Json, SaysWhatIsWrongAndWhere) {
   EXPECT_NE(value.error().message.find("HostConfig.Memory"), std::string::npos);
 }
 
+TEST(Json, LetsAClientsOwnKeysBeAnyTextInItsOwnMapsAlone) {
+  const std::string e = "\xc3\xa9";
+  EXPECT_TRUE(read_json(R"({"label":{")" + e + R"(=1":true,"A":true,"a":true},"name":{")" + e + R"(":true}})",
+                        OwnKeys::OfFilters));
+  EXPECT_FALSE(read_json(R"({")" + e + R"(":{"a":true}})", OwnKeys::OfFilters));
+  EXPECT_FALSE(read_json(R"({"a":{"b":{")" + e + R"(":1}}})", OwnKeys::OfFilters));
+  EXPECT_FALSE(read_json(R"([{")" + e + R"(":1}])", OwnKeys::OfFilters));
+  EXPECT_FALSE(read_json(R"({"label":{"a":true,"a":true}})", OwnKeys::OfFilters));
+  EXPECT_TRUE(read_json(R"({"Labels":{")" + e + R"(":""}})", OwnKeys::OfLabels));
+  for (const char* other : {"labels", "Labelſ", "Env", "HostConfig"})
+    EXPECT_FALSE(read_json("{\"" + std::string(other) + "\":{\"" + e + "\":\"\"}}", OwnKeys::OfLabels)) << other;
+  EXPECT_FALSE(read_json(R"({"Labels":[{")" + e + R"(":""}]})", OwnKeys::OfLabels));
+  EXPECT_FALSE(read_json(R"({"Labels":{")" + e + R"(":""}})"));
+}
+
 TEST(Json, KnowsZeroValues) {
   for (const char* zero : {"false", "0", "\"\"", "null", "[]", "{}", "-0"})
     EXPECT_TRUE(is_zero(*read_json(zero))) << zero;

@@ -70,15 +70,39 @@ TEST(Platforms, AreComparedAsClientsWriteThem) {
   EXPECT_FALSE(is_platform("amd64", "/")) << "an image that says nothing";
 }
 
-TEST(Signal, IsAStandardOneOrRefused) {
+TEST(Signal, IsOneThatDockerdKnowsOrRefused) {
   for (const char* kill : {"", "KILL", "SIGKILL", "kill", "sigKill", "9"}) EXPECT_EQ(signal_of(kill), 9) << kill;
   EXPECT_EQ(signal_of("SIGSYS"), 31);
   EXPECT_EQ(signal_of("31"), 31);
+  for (const char* least : {"34", "RTMIN", "SIGRTMIN", "rtmin"}) EXPECT_EQ(signal_of(least), 34) << least;
+  for (const char* most : {"64", "RTMAX", "SIGRTMAX"}) EXPECT_EQ(signal_of(most), 64) << most;
+  EXPECT_EQ(signal_of("SIGRTMIN+3"), 37);
+  EXPECT_EQ(signal_of("RTMIN+15"), 49);
+  EXPECT_EQ(signal_of("RTMAX-14"), 50);
+  EXPECT_EQ(signal_of("CLD"), 17);
+  EXPECT_EQ(signal_of("SIGIOT"), 6);
+  EXPECT_EQ(signal_of("POLL"), 29);
   for (const char* other :
-       {"0", "32", "64", "-1", "09", "018", "0x9", "RTMIN", "RTMIN+3", "SIG", "SIGSIGKILL", "foo", " 9", "9 "})
+       {"0",      "32",     "33",         "65",       "99",      "-1",       "09",      "018",
+        "0x9",    "034",    "RTMIN+16",   "RTMAX-15", "RTMIN+0", "RTMIN+03", "RTMIN-1", "RTMAX+1",
+        "RTMIN+", "RTMAX-", "RTMIN+3 ",   "RTMIN 3",  "RTMIN3",  "RTMIN+1a", "RT",      "SIGSIGRTMIN",
+        "EMT",    "SIG",    "SIGSIGKILL", "foo",      " 9",      "9 "})
     EXPECT_FALSE(signal_of(other)) << other;
   EXPECT_EQ(signal_name(15), "SIGTERM");
   EXPECT_EQ(signal_name(32), "");
+  for (int number = 0; number <= 255; ++number)
+    EXPECT_EQ(is_signal(static_cast<std::uint8_t>(number)), signal_of(std::to_string(number)).has_value()) << number;
+}
+
+TEST(Hostname, IsOneThatAFileOfHostsCanHold) {
+  for (const std::string& good : {std::string("h"), std::string("h_1"), std::string("-h-"),
+                                  std::string("db.example.com"), std::string("_"), std::string(63, 'h')})
+    EXPECT_TRUE(is_hostname(good)) << good;
+  for (const std::string& bad :
+       {std::string(), std::string("a b"), std::string("a\n"), std::string("a\t"), std::string("a#"),
+        std::string("a/b"), std::string("a:b"), std::string(".a"), std::string("a..b"), std::string(".."),
+        std::string("caf\xc3\xa9"), std::string("a\0", 2), std::string(64, 'h')})
+    EXPECT_FALSE(is_hostname(bad)) << bad;
 }
 
 TEST(ContainerNameAtCreate, IsNothingThatCouldBeTakenForAnId) {
@@ -99,12 +123,14 @@ TEST(WorkingDirectory, IsCleanAndOutsideTheKernelsTrees) {
     EXPECT_FALSE(is_allowed_directory(bad)) << bad;
 }
 
-TEST(Environment, IsKeyAndValue) {
-  for (const char* good : {"A=", "A=b", "_a1=x=y", "PATH=/bin"}) EXPECT_TRUE(is_environment_entry(good)) << good;
-  for (const char* bad : {"", "A", "=x", "1A=x", "A-B=x", "A B=x", "\xc3\xa9=x"})
+TEST(Environment, IsKeyAndValueOrAKeyAlone) {
+  for (const char* good : {"A=", "A=b", "_a1=x=y", "PATH=/bin", "A", "_", "discovery.type=single-node", "A-B=x"})
+    EXPECT_TRUE(is_environment_entry(good)) << good;
+  for (const char* bad :
+       {"", "=", "=x", "1A=x", "1A", ".a=x", "-a=x", "A B=x", "A B", "A\n", "A\n=x", "\xc3\xa9=x", "\xc3\xa9"})
     EXPECT_FALSE(is_environment_entry(bad)) << bad;
-  for (const char* steering :
-       {"NVIDIA_VISIBLE_DEVICES=all", "nvidia_driver_capabilities=all", "HABANA_VISIBLE_DEVICES=all"})
+  for (const char* steering : {"NVIDIA_VISIBLE_DEVICES=all", "NVIDIA_VISIBLE_DEVICES", "nvidia_driver_capabilities=all",
+                               "HABANA_VISIBLE_DEVICES=all"})
     EXPECT_TRUE(steers_runtime(steering)) << steering;
   EXPECT_FALSE(steers_runtime("CUDA_VISIBLE_DEVICES=0"));
 }

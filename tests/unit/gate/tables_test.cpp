@@ -58,7 +58,7 @@ TEST(CreateFields, HaveARowForEachOfDockers) {
   for (const std::string& line : lines_of("create_fields.txt")) {
     if (line.starts_with("QUERY ")) continue;
     ++fields;
-    EXPECT_NE(create_field(line), nullptr) << line;
+    EXPECT_NE(std::ranges::find(kCreateFields, line, &CreateField::path), kCreateFields.end()) << line;
   }
   EXPECT_EQ(fields, 162U);
 }

@@ -135,7 +135,7 @@ TEST(Inspection, ThatIsLargerThanAMessageIsAnErrorOfItsRequestAlone) {
   ASSERT_TRUE(keeper.open());
   auto ask = keeper.create_request("db");
   for (std::size_t i = 0; i < limits::kMaxLabels; ++i)
-    ask.labels.items.push_back({"l" + std::to_string(i), std::string(1000, 'v')});
+    ask.labels.items.push_back({"l" + std::to_string(i), std::string(64'000 / limits::kMaxLabels, 'v')});
   keeper.expect<protocol::Created>(ask);
   const auto inspect = [&](std::size_t argument_bytes) {
     keeper.dockerd().behave([=](const std::string& request) {
