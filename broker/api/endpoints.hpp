@@ -311,6 +311,19 @@ static_assert([] {
   return true;
 }(), "every endpoint has a path, a reason and a route of its own, and is served exactly if it has a verb");
 
+// Endpoints at which dockerd takes the connection away from HTTP.
+constexpr bool begins_stream(const Endpoint& row) {
+  for (const std::string_view path :
+       {"/containers/{name}/attach", "/containers/{name}/attach/ws", "/exec/{name}/start", "/session", "/grpc"})
+    if (row.path == path) return true;
+  return false;
+}
+static_assert([] {
+  int streams = 0;
+  for (const Endpoint& row : kEndpoints) streams += begins_stream(row);
+  return streams == 5;
+}(), "each path that begins a stream is a row's");
+
 // The row of a verb: for the audit trail, and for what a verb needs. Verb::Ping gives its GET.
 constexpr const Endpoint& row_of(Verb verb) {
   for (const Endpoint& row : kEndpoints)

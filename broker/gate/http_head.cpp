@@ -91,10 +91,7 @@ Outcome<> take_header(Head& head, Known name, std::string_view value) {
       if (!value.empty() && !equals(value, "identity")) return refuse(415, kRule, "Content-Encoding is not served");
       return {};
     case Connection: return take_connection(head, value);
-    case Upgrade:
-      if (!equals(value, "tcp")) return refuse(400, kRule, "only Upgrade: tcp is served, and only to attach");
-      head.upgrade_tcp = true;
-      return {};
+    case Upgrade: head.upgrade = true; return {};
     case Expect:
       if (!equals(value, "100-continue")) return refuse(417, kRule, "only Expect: 100-continue is served");
       head.expect_continue = true;

@@ -24,8 +24,8 @@ struct Head {  // views into the head's bytes
   std::string_view target;
   std::optional<std::uint64_t> content_length;
   bool chunked = false;
-  bool close = false;  // Connection: close
-  bool upgrade_tcp = false;
+  bool close = false;    // Connection: close
+  bool upgrade = false;  // to whatever: attach alone looks at it, as dockerd does; elsewhere RFC 9110, 7.8 lets it be
   bool expect_continue = false;
   bool has_content_type = false;
   std::string_view content_type;

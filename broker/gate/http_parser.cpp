@@ -39,8 +39,11 @@ class Reader final : public http::basic_parser<true> {
     body_.append(bytes.data(), bytes.size());
     return bytes.size();
   }
+  // Extensions of a chunk mean nothing (RFC 9112, 7.1.1). Beast holds them to their grammar, but for what may be
+  // quoted.
   void on_chunk_header_impl(std::uint64_t, string_view extensions, error_code& code) override {
-    if (!extensions.empty()) code = http::error::bad_chunk_extension;
+    for (const char c : extensions)
+      if ((static_cast<unsigned char>(c) < 0x20 && c != '\t') || c == 0x7f) code = http::error::bad_chunk_extension;
   }
   std::size_t on_chunk_body_impl(std::uint64_t, string_view bytes, error_code&) override {
     body_.append(bytes.data(), bytes.size());

@@ -93,7 +93,8 @@ net::awaitable<Outcome<>> HttpSession::read_body(std::size_t ceiling) {
     const std::size_t used = CO_TRY(parser_.feed(connection_.input()));
     connection_.consume(used);
     taken += used;
-    if (taken > ceiling * 8) co_return refuse(413, "http", "the body's framing is larger than is served");
+    if (taken > ceiling * limits::kMaxFramingFactor)
+      co_return refuse(413, "http", "the body's framing is larger than is served");
     if (parser_.done()) break;
     if (used > 0) continue;
     if (connection_.input().size() > limits::kMaxHeadBytes)
@@ -112,7 +113,6 @@ Outcome<> HttpSession::check_method_and_body() const {
   const Verb verb = route_.row->verb;
   if (head_.has_body() && head_.method != "POST" && head_.method != "PUT")
     return refuse(400, "body", std::string(head_.method) + " with a body is not served");
-  if (head_.upgrade_tcp && verb != Verb::Attach) return refuse(400, "http", "Upgrade is served only to attach");
   if (verb == Verb::Attach && kind_ == ClientKind::LastingStream)
     return refuse(
         403, route_.row->path,
@@ -147,12 +147,18 @@ net::awaitable<HttpSession::Next> HttpSession::serve_one() {
   if (route_.row->verb == Verb::Ping || route_.row->verb == Verb::Version || route_.row->verb == Verb::Info)
     co_return co_await answer_locally();
   auto typed = boxed_request(route_, head_, parser_.body());
-  // What follows a refused attach was meant for a stream: it must not be read as requests.
-  if (!typed) co_return co_await refuse_request(typed.error(), route_.row->verb == Verb::Attach ? Next::Close : next());
+  if (!typed) co_return co_await refuse_request(typed.error(), next());
   co_return co_await ask(std::move(*typed));
 }
 
+bool HttpSession::may_begin_stream() const {
+  if (head_.upgrade) return true;
+  if (route_.row == nullptr) return head_.method == "POST";  // of what cannot be routed nobody knows
+  return api::begins_stream(*route_.row);
+}
+
 net::awaitable<HttpSession::Next> HttpSession::refuse_request(const Refusal& refusal, Next following) {
+  if (may_begin_stream()) following = Next::Close;
   const std::string_view endpoint =
       route_.row != nullptr ? route_.row->path : head_.target.substr(0, head_.target.find('?'));
   services_.claims.add(false, refusal.status, head_.method, endpoint, refusal.rule, refusal.message);
@@ -172,8 +178,10 @@ net::awaitable<HttpSession::Next> HttpSession::answer(std::string bytes, std::st
   const bool done =
       connection_.write_now(first, second) == Connection::Written::All || co_await connection_.write(first, second);
   if (!done) co_return Next::Close;
-  if (next() == Next::Close) connection_.finish_writing();
-  co_return next();
+  if (next() == Next::Request) co_return Next::Request;
+  connection_.finish_writing();
+  if (may_begin_stream()) co_await connection_.drain();
+  co_return Next::Close;
 }
 
 net::awaitable<HttpSession::Next> HttpSession::answer_locally() {
@@ -191,7 +199,9 @@ net::awaitable<HttpSession::Next> HttpSession::answer_reply(ReceivedPtr received
   const protocol::Reply& reply = received->reply();
   std::string bytes;
   std::string document;
-  if (const auto* failed = std::get_if<protocol::Failed>(&reply))
+  const auto* failed = std::get_if<protocol::Failed>(&reply);
+  if (failed != nullptr && may_begin_stream()) head_.close = true;
+  if (failed != nullptr)
     bytes = error_response(failed->http_status, failed->message.value, after(), failed->retry_after_seconds);
   else if (const auto* created = std::get_if<protocol::Created>(&reply))
     bytes = response(201, created_json(*created), after());
@@ -287,12 +297,10 @@ net::awaitable<HttpSession::Next> HttpSession::attach(KeeperClient::Exchange& ex
   auto received = co_await exchange.next();
   auto* hijacked = std::get_if<protocol::Hijacked>(&received->reply());
   if (hijacked == nullptr || received->fds.size() != 1) {
-    head_.close = true;  // what follows was meant for a stream: it must not be read as requests
-    (void)co_await answer_reply(std::move(received));
-    co_await connection_.drain();
-    co_return Next::Close;
+    head_.close = true;
+    co_return co_await answer_reply(std::move(received));
   }
-  std::string first = hijack_head(head_.upgrade_tcp);
+  std::string first = hijack_head(head_.upgrade);
   first += hijacked->early.value;
   if (co_await connection_.write(first)) co_await relay_attach(connection_, std::move(received->fds.front()));
   co_return Next::Close;

@@ -42,6 +42,9 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   net::awaitable<Outcome<>> read_body(std::size_t ceiling);
   net::awaitable<Next> serve_one();
   Outcome<> check_method_and_body() const;
+  // Whether the client may take this request for the beginning of a stream. What it sends behind a refusal is then
+  // meant for the stream, and must not be read as requests: the connection is closed.
+  bool may_begin_stream() const;
 
   // Answering it.
   net::awaitable<Next> refuse_request(const Refusal& refusal, Next next);

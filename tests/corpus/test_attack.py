@@ -67,6 +67,8 @@ def test_line_is_refused_or_neutralised(seat, count, line):
             assert reply.message
     if line.id == "info":
         assert got[0].status == 200 and names_no_fact_of_the_host(got[0].body), got
+    elif line.expect == "answers" and [reply.status for reply in got] != line.fields["answers"]:
+        problems.append(f"not answered with {line.fields['answers']}: {got}")
     elif line.expect == "deny" and not refused:
         problems.append(f"not refused: {got}")
     for request in seat.recorder.take():

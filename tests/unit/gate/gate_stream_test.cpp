@@ -115,7 +115,7 @@ TEST(GateAttach, ClosesAfterARefusalSoThatInputIsNeverReadAsARequest) {
   EXPECT_EQ(gate.requests().size(), 1U);
 }
 
-TEST(GateAttach, IsRefusedOnTheLastingStreamWhichGoesOn) {
+TEST(GateAttach, IsRefusedOnTheLastingStream) {
   GateHarness gate(silent);
   const std::string answer = ask(gate.stream(), attach(kUpgrade));
   EXPECT_EQ(status_of(answer), 403);
