@@ -5,10 +5,11 @@
 
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "broker/async/tasks.hpp"
 #include "broker/engine/read_reply.hpp"
-#include "broker/engine/render.hpp"
+#include "sallyport/log.hpp"
 
 namespace sallyport::engine {
 
@@ -16,6 +17,13 @@ using async::kUseTuple;
 
 namespace {
 constexpr std::chrono::milliseconds kDeadlineGrain{500};
+constexpr std::chrono::seconds kVersionDeadline{10};  // dockerd answers this from memory
+constexpr std::chrono::seconds kInfoDeadline{30};     // and counts containers and images for this
+
+// dockerd's words (moby, api/server/middleware/version.go), before it has done anything.
+bool refuses_our_version(const Reply& reply) {
+  return reply.status == 400 && read_error_message(reply.body).starts_with("client version ");
+}
 }  // namespace
 
 // Registers a connection for deadlines, and with its exchange for cancelling, for the length of a scope.
@@ -57,7 +65,7 @@ Result<std::shared_ptr<Upstream>> DockerClient::connect() {
   if (!fd) return fail_errno("make a socket");
   if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
     const int code = errno;
-    if (code != EAGAIN) facts_.reset();  // whoever listens there next may be another dockerd
+    if (code != EAGAIN) forget_dockerd();  // whoever listens there next may be another dockerd
     return fail_errno("connect to dockerd at " + socket_path_, code);
   }
   return std::make_shared<Upstream>(executor_, std::move(fd));
@@ -68,7 +76,7 @@ std::shared_ptr<Upstream> DockerClient::take_idle(Check check) {
     std::shared_ptr<Upstream> upstream = std::move(idle_.back());
     idle_.pop_back();
     if (check == Check::No || upstream->is_alive()) return upstream;
-    facts_.reset();  // dockerd does not close idle connections: it has gone, and perhaps come back
+    forget_dockerd();  // dockerd does not close idle connections: it has gone, and perhaps come back
   }
   return nullptr;
 }
@@ -78,7 +86,18 @@ void DockerClient::give_back(std::shared_ptr<Upstream> upstream) {
   idle_.push_back(std::move(upstream));
 }
 
-net::awaitable<Result<Reply>> DockerClient::ask(std::string request, Exchange& exchange, std::chrono::seconds limit) {
+// Where no idle connection told that dockerd has been replaced, its refusal of our version does.
+net::awaitable<Result<Reply>> DockerClient::ask(Request request, Exchange& exchange, std::chrono::seconds limit) {
+  for (bool again = true;; again = false) {
+    const ApiVersion chosen = CO_TRY(co_await version());
+    auto reply = co_await ask_as_it_is(request.in(chosen), exchange, limit);
+    if (!again || !reply || !refuses_our_version(*reply)) co_return reply;
+    forget_dockerd();
+  }
+}
+
+net::awaitable<Result<Reply>> DockerClient::ask_as_it_is(std::string request, Exchange& exchange,
+                                                         std::chrono::seconds limit) {
   for (;;) {
     if (exchange.cancelled) co_return fail_errno("ask dockerd", ECANCELED);
     // A GET finds out by itself, and is asked again; for what must not be done twice the connection is looked at first.
@@ -107,23 +126,45 @@ net::awaitable<Result<Reply>> DockerClient::ask(std::string request, Exchange& e
     const int code = reply.error().code;
     const bool closed_before_answer = (code == ECONNRESET || code == EPIPE) && !upstream->has_answered();
     if (!kept || !closed_before_answer) co_return reply;
-    facts_.reset();
+    forget_dockerd();
     if (!repeatable) co_return reply;
   }
 }
 
-net::awaitable<Result<DockerClient::Stream>> DockerClient::open_stream(std::string request, Exchange& exchange) {
+net::awaitable<Result<DockerClient::Stream>> DockerClient::open_stream(Request request, Exchange& exchange) {
+  const ApiVersion chosen = CO_TRY(co_await version());
   if (exchange.cancelled) co_return fail_errno("ask dockerd", ECANCELED);
   std::shared_ptr<Upstream> upstream = CO_TRY(connect());
   ReplyHead head;
   {
     const Busy busy(*this, upstream, exchange, limits::kUpstreamDeadline);
-    CO_TRY(co_await upstream->send(request));
+    CO_TRY(co_await upstream->send(request.in(chosen)));
     head = CO_TRY(co_await upstream->read_head());
   }
+  if (head.status == 400) version_.reset();  // its words are not read here: perhaps it was the version
   exchange.upstream = upstream;
   if (exchange.cancelled) co_return fail_errno("ask dockerd", ECANCELED);
   co_return Stream{std::move(upstream), head};
+}
+
+void DockerClient::forget_dockerd() {
+  version_.reset();
+  facts_.reset();
+}
+
+net::awaitable<Result<ApiVersion>> DockerClient::version() {
+  if (version_) co_return *version_;
+  Exchange exchange;
+  const Reply reply = CO_TRY(co_await ask_as_it_is(render_version(), exchange, kVersionDeadline));
+  if (reply.status != 200)
+    co_return fail_errno("ask dockerd for its version: it answered " + std::to_string(reply.status), EPROTO);
+  const EngineVersion offered = CO_TRY(read_version(reply.body));
+  const auto chosen = choose_version(offered);
+  const std::string found = chosen ? "dockerd is asked in API " + chosen->text() : chosen.error().text();
+  // Once, not at each try: the reaper, for one, tries again and again.
+  if (std::exchange(version_said_, found) != found) chosen ? log::info(found) : log::error(found);
+  if (chosen) version_ = *chosen;
+  co_return chosen;
 }
 
 net::awaitable<Result<EngineFacts>> DockerClient::facts() {
@@ -131,13 +172,9 @@ net::awaitable<Result<EngineFacts>> DockerClient::facts() {
   if (std::shared_ptr<Upstream> upstream = take_idle(Check::Yes)) idle_.push_back(std::move(upstream));
   if (facts_) co_return *facts_;
   Exchange exchange;
-  const Reply version = CO_TRY(co_await ask(render_version(), exchange, std::chrono::seconds(10)));
-  const EngineVersion versions = CO_TRY(read_version(version.body));
-  if (!version_at_least(versions.newest, kApiVersion) || !version_at_least(kApiVersion, versions.oldest)) {
-    co_return fail("dockerd speaks API " + versions.oldest + " to " + versions.newest + ", and not " +
-                   std::string(kApiVersion) + ", which this broker needs");
-  }
-  const Reply info = CO_TRY(co_await ask(render_info(), exchange, std::chrono::seconds(30)));
+  const Reply info = CO_TRY(co_await ask(render_info(), exchange, kInfoDeadline));
+  if (info.status != 200)
+    co_return fail_errno("ask dockerd for its facts: it answered " + std::to_string(info.status), EPROTO);
   EngineInfo told = CO_TRY(read_info(info.body));
   if (told.cgroup_driver != "cgroupfs" && told.cgroup_driver != "systemd")
     co_return fail("dockerd uses a cgroup driver that this broker does not know (cgroupfs and systemd are known)");

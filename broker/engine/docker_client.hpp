@@ -12,6 +12,7 @@
 #include <unordered_set>
 #include <vector>
 
+#include "broker/engine/render.hpp"
 #include "broker/engine/upstream.hpp"
 #include "sallyport/limits.hpp"
 #include "sallyport/result.hpp"
@@ -28,7 +29,8 @@ struct Exchange {
   }
 };
 
-// Facts of dockerd that decide what we send. Known before any session or create.
+// Facts of dockerd that decide what we send. Known before any session or create; its API version decides how, and is
+// known before any request.
 struct EngineFacts {
   bool systemd_cgroups = false;
   std::vector<std::string> not_enforced;  // limits of [docker] that this host's kernel cannot set
@@ -40,8 +42,8 @@ class DockerClient {
   ~DockerClient();
 
   // A whole request and its whole reply, over the pool. Only a GET is asked again, once, where a kept connection had
-  // been closed by dockerd before it answered a byte.
-  net::awaitable<Result<Reply>> ask(std::string request, Exchange& exchange,
+  // been closed by dockerd before it answered a byte. In the API version that this dockerd was found to speak.
+  net::awaitable<Result<Reply>> ask(Request request, Exchange& exchange,
                                     std::chrono::seconds limit = limits::kUpstreamDeadline);
 
   struct Stream {
@@ -50,7 +52,7 @@ class DockerClient {
   };
   // A request on a connection of its own, up to the head of the reply. The caller reads on, without deadline; it
   // cancels by `exchange`.
-  net::awaitable<Result<Stream>> open_stream(std::string request, Exchange& exchange);
+  net::awaitable<Result<Stream>> open_stream(Request request, Exchange& exchange);
 
   // Asks dockerd where they are not known, or where connections have been lost since.
   net::awaitable<Result<EngineFacts>> facts();
@@ -60,6 +62,9 @@ class DockerClient {
 
  private:
   class Busy;
+  net::awaitable<Result<Reply>> ask_as_it_is(std::string request, Exchange& exchange, std::chrono::seconds limit);
+  net::awaitable<Result<ApiVersion>> version();
+  void forget_dockerd();
   Result<std::shared_ptr<Upstream>> connect();
   enum class Check : bool { No, Yes };
   std::shared_ptr<Upstream> take_idle(Check check);
@@ -69,6 +74,8 @@ class DockerClient {
   std::string socket_path_;
   std::vector<std::shared_ptr<Upstream>> idle_;
   std::unordered_set<Upstream*> busy_;  // those with a deadline that may pass
+  std::optional<ApiVersion> version_;
+  std::string version_said_;  // to the log
   std::optional<EngineFacts> facts_;
   net::steady_timer clock_;
   bool watch_sleeps_ = false;

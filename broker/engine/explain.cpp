@@ -159,6 +159,7 @@ Failed explain(Operation operation, unsigned status, std::string_view text, cons
 
 Failed explain_transport(int code) {
   switch (code) {
+    case 0: return {503, "sallyport: this dockerd cannot be used; the broker's log says why"};
     case ETIMEDOUT: return {504, "sallyport: dockerd did not answer in time"};
     case EMSGSIZE: return {502, "sallyport: dockerd's answer is larger than this broker reads"};
     case EPROTO: return {502, "sallyport: dockerd's answer could not be read"};

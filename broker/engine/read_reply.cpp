@@ -1,7 +1,5 @@
 #include "broker/engine/read_reply.hpp"
 
-#include <charconv>
-
 #include "broker/engine/explain.hpp"
 #include "broker/engine/json_reader.hpp"
 
@@ -328,19 +326,6 @@ std::string read_error_message(std::string_view body) {
   });
   if (json.failed()) return {};
   return message;
-}
-
-bool version_at_least(std::string_view version, std::string_view least) {
-  const auto parse = [](std::string_view text, unsigned& major, unsigned& minor) {
-    const char* end = text.data() + text.size();
-    const auto dot = std::from_chars(text.data(), end, major);
-    if (dot.ec != std::errc{} || dot.ptr == end || *dot.ptr != '.') return false;
-    const auto last = std::from_chars(dot.ptr + 1, end, minor);
-    return last.ec == std::errc{} && last.ptr == end;
-  };
-  unsigned major = 0, minor = 0, least_major = 0, least_minor = 0;
-  if (!parse(version, major, minor) || !parse(least, least_major, least_minor)) return false;
-  return major != least_major ? major > least_major : minor >= least_minor;
 }
 
 }  // namespace sallyport::engine

@@ -56,7 +56,4 @@ Result<protocol::Inspected> read_inspect(std::string_view body);
 Result<std::vector<ListedContainer>> read_list(std::string_view body);
 std::string read_error_message(std::string_view body);  // "" where there is none
 
-// "1.41" >= "1.9", by numbers; false for anything malformed.
-bool version_at_least(std::string_view version, std::string_view least);
-
 }  // namespace sallyport::engine

@@ -10,16 +10,16 @@ namespace {
 
 constexpr std::string_view kHost = " HTTP/1.1\r\nHost: docker\r\n";
 
-std::string start_line(std::string_view method, std::string_view path) {
-  std::string out;
-  out.reserve(256);
-  out.append(method).append(" /v").append(kApiVersion).append(path);
+// With our headers, and those of `headers`.
+Request with_head(std::string_view method, std::string_view path, std::string_view headers) {
+  Request out(method, path);
+  out += kHost;
+  out += headers;
+  out += "\r\n";
   return out;
 }
-std::string get(std::string_view path) { return start_line("GET", path).append(kHost).append("\r\n"); }
-std::string post(std::string_view path) {
-  return start_line("POST", path).append(kHost).append("Content-Length: 0\r\n\r\n");
-}
+Request get(std::string_view path) { return with_head("GET", path, ""); }
+Request post(std::string_view path) { return with_head("POST", path, "Content-Length: 0\r\n"); }
 std::string container(const ContainerId& id, std::string_view action) {
   return std::string("/containers/").append(id.text()).append(action);
 }
@@ -123,6 +123,20 @@ std::string seconds_and_nanoseconds(std::int64_t nanoseconds) {
 
 }  // namespace
 
+Request::Request(std::string_view method, std::string_view rest) : path_at_(method.size() + 1) {
+  text_.reserve(256);
+  text_.append(method).append(" ").append(rest);
+}
+
+std::string Request::in(const ApiVersion& version) const {
+  const std::string_view text = text_;
+  const std::string named = version.text();
+  std::string out;
+  out.reserve(text.size() + named.size() + 2);
+  out.append(text.substr(0, path_at_)).append("/v").append(named).append(text.substr(path_at_));
+  return out;
+}
+
 std::string create_body(const protocol::CreateContainer& ask, const ContainerPlan& plan,
                         std::string_view seccomp_json) {
   JsonWriter json;
@@ -139,20 +153,21 @@ std::string create_body(const protocol::CreateContainer& ask, const ContainerPla
   return json.take();
 }
 
-std::string render_create(const ContainerPlan& plan, std::string_view body) {
-  std::string out = start_line("POST", "/containers/create?name=" + percent(plan.dockerd_name));
-  out.append(kHost).append("Content-Type: application/json\r\nContent-Length: ");
-  out.append(std::to_string(body.size())).append("\r\n\r\n").append(body);
+Request render_create(const ContainerPlan& plan, std::string_view body) {
+  std::string headers = "Content-Type: application/json\r\nContent-Length: ";
+  headers.append(std::to_string(body.size())).append("\r\n");
+  Request out = with_head("POST", "/containers/create?name=" + percent(plan.dockerd_name), headers);
+  out += body;
   return out;
 }
 
-std::string render_version() { return get("/version"); }
-std::string render_info() { return get("/info"); }
-std::string render_image_inspect(const ImageRef& image) { return get("/images/" + image.text() + "/json"); }
-std::string render_start(const ContainerId& id) { return post(container(id, "/start")); }
-std::string render_inspect(const ContainerId& id) { return get(container(id, "/json")); }
+std::string render_version() { return std::string("GET /version").append(kHost).append("\r\n"); }
+Request render_info() { return get("/info"); }
+Request render_image_inspect(const ImageRef& image) { return get("/images/" + image.text() + "/json"); }
+Request render_start(const ContainerId& id) { return post(container(id, "/start")); }
+Request render_inspect(const ContainerId& id) { return get(container(id, "/json")); }
 
-std::string render_wait(const ContainerId& id, WaitCondition condition) {
+Request render_wait(const ContainerId& id, WaitCondition condition) {
   std::string_view name = "not-running";
   if (condition == WaitCondition::NextExit) name = "next-exit";
   if (condition == WaitCondition::Removed) name = "removed";
@@ -160,17 +175,16 @@ std::string render_wait(const ContainerId& id, WaitCondition condition) {
 }
 
 // Always with Upgrade: a 200 raw stream could not be told from HTTP.
-std::string render_attach(const ContainerId& id, const protocol::AttachContainer& ask) {
+Request render_attach(const ContainerId& id, const protocol::AttachContainer& ask) {
   std::string path = container(id, "/attach?");
   if (!ask.detach_keys.value.empty()) path.append("detachKeys=").append(percent(ask.detach_keys.value)).append("&");
   path.append("logs=").append(flag(ask.logs)).append("&stream=").append(flag(ask.stream));
   path.append("&stdin=").append(flag(ask.use_stdin)).append("&stdout=").append(flag(ask.use_stdout));
   path.append("&stderr=").append(flag(ask.use_stderr));
-  std::string out = start_line("POST", path);
-  return out.append(kHost).append("Connection: Upgrade\r\nUpgrade: tcp\r\nContent-Length: 0\r\n\r\n");
+  return with_head("POST", path, "Connection: Upgrade\r\nUpgrade: tcp\r\nContent-Length: 0\r\n");
 }
 
-std::string render_logs(const ContainerId& id, const protocol::ReadLogs& ask) {
+Request render_logs(const ContainerId& id, const protocol::ReadLogs& ask) {
   std::string path = container(id, "/logs?");
   path.append("follow=").append(flag(ask.follow)).append("&stdout=").append(flag(ask.use_stdout));
   path.append("&stderr=").append(flag(ask.use_stderr)).append("&timestamps=").append(flag(ask.timestamps));
@@ -180,24 +194,24 @@ std::string render_logs(const ContainerId& id, const protocol::ReadLogs& ask) {
   return get(path);
 }
 
-std::string render_kill(const ContainerId& id, unsigned signal) {
+Request render_kill(const ContainerId& id, unsigned signal) {
   return post(container(id, "/kill?signal=").append(std::to_string(signal)));
 }
 
-std::string render_stop(const ContainerId& id, std::optional<std::uint32_t> timeout_seconds) {
+Request render_stop(const ContainerId& id, std::optional<std::uint32_t> timeout_seconds) {
   if (!timeout_seconds) return post(container(id, "/stop"));
   return post(container(id, "/stop?t=").append(std::to_string(*timeout_seconds)));
 }
 
-std::string render_resize(const ContainerId& id, unsigned height, unsigned width) {
+Request render_resize(const ContainerId& id, unsigned height, unsigned width) {
   return post(container(id, "/resize?h=").append(std::to_string(height)).append("&w=").append(std::to_string(width)));
 }
 
 namespace {
 
-std::string remove(std::string path, Force force) {
+Request remove(std::string path, Force force) {
   path.append("?v=1&force=").append(flag(force == Force::Yes));
-  return start_line("DELETE", path).append(kHost).append("\r\n");
+  return with_head("DELETE", path, "");
 }
 
 JsonWriter begin_filters(std::string_view broker, const SessionId& session) {
@@ -209,23 +223,23 @@ JsonWriter begin_filters(std::string_view broker, const SessionId& session) {
   return filters;
 }
 
-std::string list(JsonWriter filters) {
+Request list(JsonWriter filters) {
   return get("/containers/json?all=1&filters=" + percent(filters.end_object().take()));
 }
 
 }  // namespace
 
-std::string render_remove(const ContainerId& id, Force force) { return remove(container(id, ""), force); }
-std::string render_remove_named(std::string_view dockerd_name, Force force) {
+Request render_remove(const ContainerId& id, Force force) { return remove(container(id, ""), force); }
+Request render_remove_named(std::string_view dockerd_name, Force force) {
   return remove("/containers/" + percent(dockerd_name), force);
 }
 
-std::string render_list(std::string_view broker, const SessionId& session) {
+Request render_list(std::string_view broker, const SessionId& session) {
   return list(begin_filters(broker, session));
 }
 
 // dockerd takes a name in a filter for a regular expression, and matches it with the slash and without.
-std::string render_list_named(std::string_view broker, const SessionId& session, std::string_view dockerd_name) {
+Request render_list_named(std::string_view broker, const SessionId& session, std::string_view dockerd_name) {
   std::string pattern = "^/";
   for (const char c : dockerd_name) {
     if (c == '.') pattern += '\\';
@@ -236,7 +250,7 @@ std::string render_list_named(std::string_view broker, const SessionId& session,
   return list(std::move(filters));
 }
 
-std::string render_list_of(std::string_view broker, const SessionId& session, std::span<const ContainerId> ids) {
+Request render_list_of(std::string_view broker, const SessionId& session, std::span<const ContainerId> ids) {
   JsonWriter filters = begin_filters(broker, session);
   filters.key("id").begin_array();
   for (const ContainerId& id : ids) filters.text(id.text());

@@ -1,6 +1,6 @@
-// TRUSTED SIDE. The canonical requests to dockerd: one API version, fixed order of queries and headers, our own headers
-// only. Built from typed values, never from anything a client wrote as HTTP or JSON; there is no function that
-// forwards.
+// TRUSTED SIDE. The canonical requests to dockerd: fixed order of queries and headers, our own headers only, alike in
+// every API version that is spoken. Built from typed values, never from anything a client wrote as HTTP or JSON; there
+// is no function that forwards.
 #pragma once
 
 #include <cstdint>
@@ -9,12 +9,28 @@
 #include <string_view>
 #include <vector>
 
+#include "broker/engine/api_version.hpp"
 #include "broker/protocol/messages.hpp"
 #include "sallyport/ids.hpp"
 
 namespace sallyport::engine {
 
-inline constexpr std::string_view kApiVersion = "1.41";  // what dockerd 20.10 speaks and later ones still do
+// Whole but for the API version, which DockerClient puts in: only it knows what the dockerd that is there now offers.
+class Request {
+ public:
+  // `rest` begins with the path.
+  Request(std::string_view method, std::string_view rest);
+  Request& operator+=(std::string_view more) {
+    text_ += more;
+    return *this;
+  }
+  std::string in(const ApiVersion& version) const;
+  bool is_get() const { return text_.starts_with("GET "); }  // changes nothing, so that it may be asked again
+
+ private:
+  std::string text_;
+  std::size_t path_at_;
+};
 
 // All that the profile, the session and the host decide about a container; what the client may choose is in the
 // request.
@@ -50,26 +66,26 @@ inline constexpr std::string_view kSessionLabel = "sallyport.session";
 
 // `seccomp_json` is our container profile; its text goes into SecurityOpt.
 std::string create_body(const protocol::CreateContainer& ask, const ContainerPlan& plan, std::string_view seccomp_json);
-std::string render_create(const ContainerPlan& plan, std::string_view body);
+Request render_create(const ContainerPlan& plan, std::string_view body);
 
-std::string render_version();
-std::string render_info();
-std::string render_image_inspect(const ImageRef& image);
-std::string render_start(const ContainerId& id);
-std::string render_wait(const ContainerId& id, protocol::WaitCondition condition);
-std::string render_attach(const ContainerId& id, const protocol::AttachContainer& ask);
-std::string render_logs(const ContainerId& id, const protocol::ReadLogs& ask);
-std::string render_kill(const ContainerId& id, unsigned signal);
-std::string render_stop(const ContainerId& id, std::optional<std::uint32_t> timeout_seconds);
-std::string render_resize(const ContainerId& id, unsigned height, unsigned width);
-std::string render_inspect(const ContainerId& id);
+std::string render_version();  // without a version: what dockerd offers is not known yet
+Request render_info();
+Request render_image_inspect(const ImageRef& image);
+Request render_start(const ContainerId& id);
+Request render_wait(const ContainerId& id, protocol::WaitCondition condition);
+Request render_attach(const ContainerId& id, const protocol::AttachContainer& ask);
+Request render_logs(const ContainerId& id, const protocol::ReadLogs& ask);
+Request render_kill(const ContainerId& id, unsigned signal);
+Request render_stop(const ContainerId& id, std::optional<std::uint32_t> timeout_seconds);
+Request render_resize(const ContainerId& id, unsigned height, unsigned width);
+Request render_inspect(const ContainerId& id);
 enum class Force : bool { No, Yes };
-std::string render_remove(const ContainerId& id, Force force);  // with its anonymous volumes
-std::string render_remove_named(std::string_view dockerd_name, Force force);
+Request render_remove(const ContainerId& id, Force force);  // with its anonymous volumes
+Request render_remove_named(std::string_view dockerd_name, Force force);
 // Only containers with our labels; a label is forgeable by an image, so the answer still has to match a record.
-std::string render_list(std::string_view broker, const SessionId& session);
+Request render_list(std::string_view broker, const SessionId& session);
 // Of them, the one of exactly this name at dockerd; those of these ids.
-std::string render_list_named(std::string_view broker, const SessionId& session, std::string_view dockerd_name);
-std::string render_list_of(std::string_view broker, const SessionId& session, std::span<const ContainerId> ids);
+Request render_list_named(std::string_view broker, const SessionId& session, std::string_view dockerd_name);
+Request render_list_of(std::string_view broker, const SessionId& session, std::span<const ContainerId> ids);
 
 }  // namespace sallyport::engine

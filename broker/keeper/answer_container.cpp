@@ -16,7 +16,7 @@ constexpr std::chrono::seconds kKillAgain{1};
 
 // What was granted goes to dockerd, and its answer is read: 2xx, 304, or a cause in our words.
 AnswerTask act(const Call& call, engine::Operation operation, const Owned& owned, const ContainerName& reference,
-               std::string request, std::chrono::seconds limit = limits::kUpstreamDeadline) {
+               engine::Request request, std::chrono::seconds limit = limits::kUpstreamDeadline) {
   const auto reply = co_await call.services.docker.ask(std::move(request), call.in_flight->exchange, limit);
   if (!reply) co_return engine::explain_transport(reply.error().code);
   if (reply->status >= 200 && reply->status < 300) co_return Succeeded{};

@@ -108,18 +108,6 @@ TEST(Dockerd, ThatHasGoneIs503AndRecoversByItself) {
   }());
 }
 
-TEST(Dockerd, OfAnUnknownVersionServesNoSession) {
-  KeeperUnderTest keeper;
-  keeper.dockerd().behave([](const std::string& request) {
-    return request.find("/version") != std::string::npos
-               ? FakeDockerd::Answer{.bytes =
-                                         FakeDockerd::reply(200, R"({"ApiVersion":"1.52","MinAPIVersion":"1.44"})")}
-               : FakeDockerd::Answer{};
-  });
-  EXPECT_FALSE(keeper.open());
-  EXPECT_THAT(keeper.refusal(), testing::HasSubstr("1.44 to 1.52"));
-}
-
 TEST(Dockerd, ThatIsAwayLetsNoSessionBegin) {
   KeeperUnderTest keeper;
   keeper.dockerd().go_away();

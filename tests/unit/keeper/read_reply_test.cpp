@@ -152,13 +152,6 @@ TEST(ReadInfo, TellsTheDriverAndWhatTheHostCannotLimit) {
   EXPECT_FALSE(read_info("{}"));
 }
 
-TEST(Versions, AreComparedByTheirNumbers) {
-  EXPECT_TRUE(version_at_least("1.41", "1.41"));
-  EXPECT_TRUE(version_at_least("1.41", "1.9"));
-  EXPECT_FALSE(version_at_least("1.9", "1.41"));
-  for (const char* text : {"", "1", "1.", ".1", "1.41x", "x"}) EXPECT_FALSE(version_at_least(text, "1.0")) << text;
-}
-
 struct Told {
   Operation operation;
   unsigned status;

@@ -71,11 +71,16 @@ TEST(CreateBody, KeepsAnAbsentEntrypointApartFromAnEmptyOne) {
 
 struct Golden {
   const char* sentence;
-  std::string request;
+  Request request;
   std::string expected;
 };
 class Rendered : public testing::TestWithParam<Golden> {};
-TEST_P(Rendered, IsCanonical) { EXPECT_EQ(GetParam().request, GetParam().expected) << GetParam().sentence; }
+TEST_P(Rendered, IsCanonicalInEachVersion) {
+  std::string expected = GetParam().expected;
+  EXPECT_EQ(GetParam().request.in({1, 41}), expected) << GetParam().sentence;
+  EXPECT_EQ(GetParam().request.in({1, 51}), expected.replace(expected.find("1.41"), 4, "1.51")) << GetParam().sentence;
+}
+TEST(RenderVersion, NamesNoVersion) { EXPECT_EQ(render_version(), "GET /version HTTP/1.1\r\nHost: docker\r\n\r\n"); }
 
 const std::string kA(64, 'a');
 std::string get(const std::string& path) { return "GET /v1.41" + path + " HTTP/1.1\r\nHost: docker\r\n\r\n"; }
