@@ -1,10 +1,11 @@
 #include <string>
 
+#include "broker/api/versions.hpp"
 #include "broker/gate/list_filter.hpp"
 #include "broker/gate/reply_writer.hpp"
 
-// Docker's documents, rebuilt from typed fields. The forms are those of dockerd 20.10 (API 1.41); what would name a
-// path, pid or address of the host is empty.
+// Docker's documents, rebuilt from typed fields. The forms are those of dockerd 20.10, which later clients read as
+// well; what would name a path, pid or address of the host is empty.
 namespace sallyport::gate {
 
 namespace {
@@ -191,23 +192,45 @@ constexpr std::string_view kNetworkSettings =
 
 }  // namespace
 
-std::string_view version_json() {
-  return R"({"Platform":{"Name":"Sallyport"},"Components":[{"Name":"Engine","Version":")" SALLYPORT_VERSION
-         R"(","Details":{"ApiVersion":"1.41","MinAPIVersion":"1.24","Os":"linux","Arch":"amd64"}}],"Version":")" SALLYPORT_VERSION
-         R"(","ApiVersion":"1.41","MinAPIVersion":"1.24","GitCommit":"","GoVersion":"","Os":"linux","Arch":"amd64",)"
-         R"("KernelVersion":"","BuildTime":""})";
+// Clients compare the Version with the least that they need; what is served is that Engine's, and ours is named beside.
+std::string version_json(std::string_view docker_version) {
+  std::string out;
+  Json json(out);
+  json.open('{');
+  json.key("Platform").raw(R"({"Name":"Sallyport )" SALLYPORT_VERSION R"("})");
+  json.key("Components").open('[');
+  json.open('{');
+  json.key("Name").text("Engine");
+  json.key("Version").text(docker_version);
+  json.key("Details").open('{');
+  json.key("ApiVersion").text(api::kNewestVersion);
+  json.key("MinAPIVersion").text(api::kOldestClientVersion);
+  json.members(R"("Os":"linux","Arch":"amd64")");
+  json.close('}');
+  json.close('}');
+  json.raw(R"({"Name":"Sallyport","Version":")" SALLYPORT_VERSION R"(","Details":{}})");
+  json.close(']');
+  json.key("Version").text(docker_version);
+  json.key("ApiVersion").text(api::kNewestVersion);
+  json.key("MinAPIVersion").text(api::kOldestClientVersion);
+  json.members(R"("GitCommit":"","GoVersion":"","Os":"linux","Arch":"amd64","KernelVersion":"","BuildTime":"")");
+  json.close('}');
+  return out;
 }
 
-std::string_view info_json() {
-  return R"({"ID":"","Containers":0,"ContainersRunning":0,"ContainersPaused":0,"ContainersStopped":0,"Images":0,"Driver":"",)"
-         R"("DriverStatus":[],"Plugins":{"Volume":[],"Network":[],"Authorization":null,"Log":["json-file"]},"MemoryLimit":true,)"
-         R"("SwapLimit":true,"CpuCfsPeriod":true,"CpuCfsQuota":true,"CPUShares":true,"CPUSet":true,"PidsLimit":true,)"
-         R"("IPv4Forwarding":false,"Debug":false,"NFd":0,"OomKillDisable":false,"NGoroutines":0,"SystemTime":"",)"
-         R"("LoggingDriver":"json-file","CgroupDriver":"","NEventsListener":0,"KernelVersion":"","OperatingSystem":"Sallyport",)"
-         R"("OSVersion":"","OSType":"linux","Architecture":"x86_64","IndexServerAddress":"","RegistryConfig":null,"NCPU":0,)"
-         R"("MemTotal":0,"GenericResources":null,"DockerRootDir":"","HttpProxy":"","HttpsProxy":"","NoProxy":"","Name":"sallyport",)"
-         R"("Labels":[],"ExperimentalBuild":false,"ServerVersion":")" SALLYPORT_VERSION
-         R"(","Runtimes":{},"DefaultRuntime":"","Swarm":{"NodeID":"","NodeAddr":"","LocalNodeState":"inactive",)"
+std::string info_json(std::string_view docker_version) {
+  std::string out =
+      R"({"ID":"","Containers":0,"ContainersRunning":0,"ContainersPaused":0,"ContainersStopped":0,"Images":0,"Driver":"",)"
+      R"("DriverStatus":[],"Plugins":{"Volume":[],"Network":[],"Authorization":null,"Log":["json-file"]},"MemoryLimit":true,)"
+      R"("SwapLimit":true,"CpuCfsPeriod":true,"CpuCfsQuota":true,"CPUShares":true,"CPUSet":true,"PidsLimit":true,)"
+      R"("IPv4Forwarding":false,"Debug":false,"NFd":0,"OomKillDisable":false,"NGoroutines":0,"SystemTime":"",)"
+      R"("LoggingDriver":"json-file","CgroupDriver":"","NEventsListener":0,"KernelVersion":"","OperatingSystem":"Sallyport",)"
+      R"("OSVersion":"","OSType":"linux","Architecture":"x86_64","IndexServerAddress":"","RegistryConfig":null,"NCPU":0,)"
+      R"("MemTotal":0,"GenericResources":null,"DockerRootDir":"","HttpProxy":"","HttpsProxy":"","NoProxy":"","Name":"sallyport",)"
+      R"("Labels":[],"ExperimentalBuild":false,"ServerVersion":)";
+  append_json(out, docker_version);
+  return out +
+         R"(,"Runtimes":{},"DefaultRuntime":"","Swarm":{"NodeID":"","NodeAddr":"","LocalNodeState":"inactive",)"
          R"("ControlAvailable":false,"Error":"","RemoteManagers":null},"LiveRestoreEnabled":false,"Isolation":"","InitBinary":"",)"
          R"("ContainerdCommit":{"ID":"","Expected":""},"RuncCommit":{"ID":"","Expected":""},"InitCommit":{"ID":"","Expected":""},)"
          R"("SecurityOptions":["name=seccomp,profile=sallyport"],"Warnings":null})";

@@ -30,6 +30,13 @@ Outcome<std::unique_ptr<TypedRequest>> boxed_request(const Route& route, const H
   return std::make_unique<TypedRequest>(TRY(typed_request(route, head, body)));
 }
 
+// As dockerd has it (moby, api/server/router/container/container_routes.go): newer clients tell frames from a
+// terminal's bytes by it.
+std::string_view stream_type(const Route& route, bool tty) {
+  if (tty || route.minor < 42) return "application/vnd.docker.raw-stream";
+  return "application/vnd.docker.multiplexed-stream";
+}
+
 Refusal denied_row(const Route& route, const Head& head) {
   if (route.row->rule == api::EndpointRule::NotFound) return nothing_here(route);
   return {403, std::string(route.row->path),
@@ -192,7 +199,9 @@ net::awaitable<HttpSession::Next> HttpSession::answer_locally() {
     co_return co_await refuse_request(idle.error(), next());
   services_.claims.add(true, 200, head_.method, route_.row->path, route_.row->path, route_.row->reason);
   if (verb == Verb::Ping) co_return co_await answer(ping_response(after(), with_body()));
-  co_return co_await answer(response(200, verb == Verb::Version ? version_json() : info_json(), after()));
+  const std::string& shown = services_.keeper.welcome().docker_version.value;
+  const std::string json = verb == Verb::Version ? version_json(shown) : info_json(shown);
+  co_return co_await answer(response(200, json, after()));
 }
 
 net::awaitable<HttpSession::Next> HttpSession::answer_reply(ReceivedPtr received) {
@@ -278,7 +287,8 @@ net::awaitable<HttpSession::Next> HttpSession::logs(KeeperClient::Exchange& exch
   if (!received) co_return Next::Close;
   const bool streaming = std::holds_alternative<protocol::Streaming>(received->reply()) && received->fds.size() == 1;
   if (!streaming) co_return co_await answer_reply(std::move(received));
-  if (!co_await connection_.write(chunked_head("application/vnd.docker.raw-stream", after()))) {
+  const bool tty = std::get<protocol::Streaming>(received->reply()).tty;
+  if (!co_await connection_.write(chunked_head(stream_type(route_, tty), after()))) {
     exchange.cancel_stream();
     co_return Next::Close;
   }
@@ -300,7 +310,7 @@ net::awaitable<HttpSession::Next> HttpSession::attach(KeeperClient::Exchange& ex
     head_.close = true;
     co_return co_await answer_reply(std::move(received));
   }
-  std::string first = hijack_head(head_.upgrade);
+  std::string first = hijack_head(stream_type(route_, hijacked->tty), head_.upgrade);
   first += hijacked->early.value;
   if (co_await connection_.write(first)) co_await relay_attach(connection_, std::move(received->fds.front()));
   co_return Next::Close;

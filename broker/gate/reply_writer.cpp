@@ -3,6 +3,8 @@
 #include <array>
 #include <charconv>
 
+#include "broker/api/versions.hpp"
+
 namespace sallyport::gate {
 
 namespace {
@@ -41,7 +43,7 @@ void begin_head(std::string& out, std::uint16_t status) {
   out += "HTTP/1.1 ";
   append_number(out, status);
   out.append(" ").append(reason_of(status));
-  out += "\r\nApi-Version: 1.41\r\nOstype: linux\r\nServer: Sallyport\r\n";
+  out.append("\r\nApi-Version: ").append(api::kNewestVersion).append("\r\nOstype: linux\r\nServer: Sallyport\r\n");
 }
 void end_head(std::string& out, After after) {
   if (after == After::Close) out += "Connection: close\r\n";
@@ -174,11 +176,10 @@ std::string chunk(std::string_view bytes) {
   return out;
 }
 
-std::string hijack_head(bool upgraded) {
-  if (upgraded)
-    return "HTTP/1.1 101 UPGRADED\r\nContent-Type: application/vnd.docker.raw-stream\r\nConnection: "
-           "Upgrade\r\nUpgrade: tcp\r\n\r\n";
-  return "HTTP/1.1 200 OK\r\nContent-Type: application/vnd.docker.raw-stream\r\n\r\n";
+std::string hijack_head(std::string_view content_type, bool upgraded) {
+  std::string out = upgraded ? "HTTP/1.1 101 UPGRADED\r\nContent-Type: " : "HTTP/1.1 200 OK\r\nContent-Type: ";
+  out.append(content_type).append(upgraded ? "\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n" : "\r\n\r\n");
+  return out;
 }
 
 }  // namespace sallyport::gate

@@ -29,11 +29,11 @@ std::string ping_response(After after, WithBody with_body);
 std::string chunked_head(std::string_view content_type, After after);
 std::string chunk(std::string_view bytes);
 inline constexpr std::string_view kLastChunk = "0\r\n\r\n";
-std::string hijack_head(bool upgraded);
+std::string hijack_head(std::string_view content_type, bool upgraded);
 
 // Documents.
-std::string_view version_json();
-std::string_view info_json();
+std::string version_json(std::string_view docker_version);
+std::string info_json(std::string_view docker_version);
 std::string created_json(const protocol::Created& created);
 std::string exited_json(const protocol::Exited& exited);
 std::string inspect_json(const protocol::Inspected& inspected);

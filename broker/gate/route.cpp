@@ -1,6 +1,7 @@
 #include "broker/gate/route.hpp"
 
 #include <array>
+#include <optional>
 
 #include "broker/gate/query.hpp"
 #include "sallyport/ids.hpp"
@@ -9,9 +10,6 @@
 namespace sallyport::gate {
 
 namespace {
-
-constexpr int kOldestMinor = 24;
-constexpr int kNewestMinor = 41;
 
 struct Segments {
   std::array<std::string_view, limits::kMaxPathSegments> items;
@@ -43,24 +41,27 @@ Outcome<> check_segment(std::string_view segment) {
   return {};
 }
 
-// v1.24 to v1.41; the text of the refusals is dockerd's, because clients show it.
-Outcome<bool> takes_version(std::string_view segment) {
-  if (segment.size() < 2 || segment[0] != 'v') return false;
+// Any that is ours: nothing of a client's is passed on, so that its version need not be dockerd's. The text of the
+// refusals is dockerd's, because clients show it.
+Outcome<std::optional<unsigned>> takes_version(std::string_view segment) {
+  if (segment.size() < 2 || segment[0] != 'v') return std::nullopt;
   const char second = segment[1];
-  if (!detail::is_digit(second) && second != '.' && second != '%') return false;
+  if (!detail::is_digit(second) && second != '.' && second != '%') return std::nullopt;
   const std::string_view minor = segment.substr(segment.size() < 3 ? segment.size() : 3);
   if (!segment.starts_with("v1.") || minor.empty() || minor.size() > 2 || minor[0] == '0' ||
       !detail::all(minor, detail::is_digit))
     return refuse(400, "version", "the API version " + quoted(segment) + " is not vMAJOR.MINOR");
-  const int number = minor.size() == 1 ? minor[0] - '0' : (minor[0] - '0') * 10 + minor[1] - '0';
+  const unsigned number = minor.size() == 1 ? static_cast<unsigned>(minor[0] - '0')
+                                            : static_cast<unsigned>((minor[0] - '0') * 10 + minor[1] - '0');
   const std::string version = "client version 1." + std::string(minor);
-  if (number < kOldestMinor)
-    return refuse(
-        400, "version",
-        version + " is too old. Minimum supported API version is 1.24, please upgrade your client to a newer version");
-  if (number > kNewestMinor)
-    return refuse(400, "version", version + " is too new. Maximum supported API version is 1.41");
-  return true;
+  if (number < api::kOldestClientMinor)
+    return refuse(400, "version",
+                  version + " is too old. Minimum supported API version is " + std::string(api::kOldestClientVersion) +
+                      ", please upgrade your client to a newer version");
+  if (number > api::kNewestMinor)
+    return refuse(400, "version",
+                  version + " is too new. Maximum supported API version is " + std::string(api::kNewestVersion));
+  return number;
 }
 
 // A pattern against segments; `object` gets the raw text of the first placeholder.
@@ -108,15 +109,19 @@ Outcome<Route> route(std::string_view method_text, std::string_view target) {
   const Segments segments = TRY(split(path));
   for (std::size_t i = 0; i < segments.count; ++i)
     if (segments.items[i].find_first_of("%.;\\#") != std::string_view::npos) TRY(check_segment(segments.items[i]));
-  const bool versioned = TRY(takes_version(segments.items[0]));
-  const std::string_view* first = segments.items.data() + (versioned ? 1 : 0);
-  const std::size_t count = segments.count - (versioned ? 1 : 0);
+  // podman's own API, /v4.3.1/libpod/...: its clients, too, go by a 404.
+  if (segments.count > 1 && segments.items[1] == "libpod")
+    return refuse(404, "path", quoted(path) + " is of podman's own API, which is not served");
+  const std::optional<unsigned> version = TRY(takes_version(segments.items[0]));
+  const std::string_view* first = segments.items.data() + (version ? 1 : 0);
+  const std::size_t count = segments.count - (version ? 1 : 0);
   if (method && count > 0) {
     for (const api::Endpoint& row : api::kEndpoints) {
       std::string_view object;
       if (row.method != *method || !matches(row.path, first, count, object)) continue;
       Route found{&row, percent_decoded(object, Plus::Literal).value_or(std::string()),
-                  mark == std::string_view::npos ? std::string_view() : target.substr(mark + 1)};
+                  mark == std::string_view::npos ? std::string_view() : target.substr(mark + 1),
+                  version.value_or(api::kNewestMinor)};
       const std::size_t ceiling =
           row.verb == api::Verb::Create ? limits::kMaxCreateTargetBytes : limits::kMaxTargetBytes;
       if (target.size() > ceiling) return refuse(414, "path", "the target is longer than is served");

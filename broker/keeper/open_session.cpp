@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <boost/asio/posix/stream_descriptor.hpp>
 
+#include "broker/api/versions.hpp"
 #include "broker/keeper/ending.hpp"
 #include "broker/keeper/forwards.hpp"
 #include "broker/keeper/gate_requests.hpp"
@@ -143,9 +144,14 @@ net::awaitable<Result<>> start_processes(Services& services, Session& session, c
   co_return Result<>{};
 }
 
+std::string docker_version(const Services& services) {
+  const std::string& configured = services.config.docker_version;
+  return configured.empty() ? std::string(api::kNewestEngine) : configured;
+}
+
 // With it goes the memory that the gate counts in. Where there is none, its last counts may be missing.
-void send_welcome(Session& session) {
-  const protocol::Reply welcome = protocol::Welcome{session.id, session.profile.name};
+void send_welcome(const Services& services, Session& session) {
+  const protocol::Reply welcome = protocol::Welcome{session.id, session.profile.name, docker_version(services)};
   const auto bytes = encode_message(protocol::ReplyEnvelope{0, welcome});
   auto tally = protocol::SharedTally::make();
   if (!tally) log::error("session " + session.id.text() + ": " + tally.error().text());
@@ -156,7 +162,7 @@ void send_welcome(Session& session) {
 
 void serve(Services& services, const SessionPtr& session, SessionFds fds) {
   if (session->gate) {
-    send_welcome(*session);
+    send_welcome(services, *session);
     session->tasks.spawn("gate", serve_gate(services, session));
   }
   if (session->relay) session->tasks.spawn("relay", serve_relay(services, session));

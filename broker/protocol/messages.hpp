@@ -181,7 +181,8 @@ struct RequestEnvelope {
 struct Welcome {
   SessionId session;
   ProfileName profile;
-  auto fields() { return std::tie(session, profile); }
+  Text<limits::kMaxDockerVersionBytes> docker_version;  // that clients are shown
+  auto fields() { return std::tie(session, profile, docker_version); }
 };
 // A refusal or an error, in Docker's terms: status is the HTTP status, message what the client is shown.
 struct Failed {

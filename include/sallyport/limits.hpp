@@ -69,6 +69,7 @@ inline constexpr std::size_t kMaxUserBytes = 128;     // of a User that a client
 inline constexpr std::size_t kMaxChoiceBytes = 64;    // a runtime's or a platform's name
 inline constexpr std::size_t kMaxWarnings = 24;       // of one create: a line for each field that the profile imposes
 inline constexpr std::size_t kMaxWarningBytes = 512;
+inline constexpr std::size_t kMaxDockerVersionBytes = 32;  // of broker.toml; "20.10.24+dfsg1" has 14
 
 // --- dockerd ---
 inline constexpr std::size_t kMaxReplyBytes = 1024 * 1024;  // a reply that is not a stream; above is a 502

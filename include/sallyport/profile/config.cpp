@@ -63,6 +63,25 @@ void read_open(TomlTable open, std::vector<OpenRule>& rules) {
   rules.push_back(std::move(rule));
 }
 
+// As Docker writes its own: digits.digits.digits, and what a distribution adds.
+bool is_docker_version(std::string_view text) {
+  if (text.size() > limits::kMaxDockerVersionBytes) return false;
+  for (int part = 0; part < 3; ++part) {
+    const std::size_t digits = std::min(text.find_first_not_of("0123456789"), text.size());
+    if (digits == 0 || (part < 2 && (digits == text.size() || text[digits] != '.'))) return false;
+    text.remove_prefix(part < 2 ? digits + 1 : digits);
+  }
+  return text.empty() || (std::string_view("+-~").contains(text[0]) && detail::all(text.substr(1), [](char c) {
+                            return detail::is_alnum(c) || c == '.' || c == '+' || c == '-' || c == '~';
+                          }));
+}
+
+void read_docker_version(TomlTable& root, std::string& into) {
+  const TomlNode* node = root.take("docker_version");
+  if (!root.text("docker_version", into) || is_docker_version(into)) return;
+  root.report(*node, "docker_version", "must be MAJOR.MINOR.PATCH, as Docker's own: \"28.5.2\"");
+}
+
 void read_user(TomlTable& root, BrokerConfig& into) {
   const TomlNode* node = root.take("user");
   if (node != nullptr && node->kind == TomlNode::Kind::Integer && node->integer >= 0)
@@ -86,6 +105,7 @@ Result<BrokerConfig> parse_config(std::string_view text, const std::string& file
   read_path(root, "log_directory", config.log_directory);
   read_path(root, "runtime_directory", config.runtime_directory);
   read_path(root, "docker_socket", config.docker_socket);
+  read_docker_version(root, config.docker_version);
   read_user(root, config);
   read_span(root, config.uid_span);
   const std::uint64_t room =

@@ -30,6 +30,7 @@ struct BrokerConfig {
   std::string log_directory = "/var/log/sallyport";
   std::string runtime_directory = "/run/sallyport";
   std::string docker_socket = "/run/docker.sock";
+  std::string docker_version;      // that clients are shown, who ask for "at least 24.0.6"; "": the newest compared
   std::string user = "sallyport";  // the keeper's; name or number, never root
   std::uint32_t user_id = 0;       // resolved from `user`; 0: no such user, and the broker refuses
   UidSpan uid_span;

@@ -71,7 +71,8 @@ GateHarness::GateHarness(Answer answer) : answer_(std::move(answer)) {
   pid_ = ::fork();
   if (pid_ == 0) become_gate(gate_keeper.get(), listener_.get(), gate_stream.get());
   gate_ = Child::from_pid(pid_).value();
-  reply(0, {protocol::Welcome{SessionId::parse("0123456789ab").value(), ProfileName::parse("worker").value()}, {}});
+  reply(0, {protocol::Welcome{SessionId::parse("0123456789ab").value(), ProfileName::parse("worker").value(), "27.3.1"},
+            {}});
   thread_ = std::thread([this] { serve(); });
 }
 

@@ -45,10 +45,13 @@ TEST(GateProgram, AnswersPingVersionAndInfoAlone) {
   send_all(client, "HEAD /_ping HTTP/1.1\r\nHost: d\r\n\r\n");
   const std::string head = read_until(client, [](const std::string& bytes) { return bytes.ends_with("\r\n\r\n"); });
   EXPECT_EQ(status_of(head), 200);
-  EXPECT_NE(head.find("Api-Version: 1.41\r\n"), std::string::npos);
+  EXPECT_NE(head.find("Api-Version: 1.51\r\n"), std::string::npos);
   EXPECT_TRUE(ask(client, get("/_ping")).ends_with("OK"));
-  EXPECT_NE(ask(client, get("/v1.41/version")).find(R"("ApiVersion":"1.41")"), std::string::npos);
-  EXPECT_EQ(status_of(ask(client, get("/info"))), 200);
+  const std::string version = ask(client, get("/v1.41/version"));
+  EXPECT_THAT(version, testing::HasSubstr(R"("ApiVersion":"1.51","MinAPIVersion":"1.24")"));
+  EXPECT_THAT(version, testing::HasSubstr(R"("Version":"27.3.1")"));
+  EXPECT_THAT(version, testing::HasSubstr(R"({"Name":"Sallyport","Version":")"));
+  EXPECT_THAT(ask(client, get("/info")), testing::HasSubstr(R"("ServerVersion":"27.3.1")"));
   EXPECT_TRUE(gate.requests().empty());
   EXPECT_TRUE(gate.wait_for_claims(true, 4));
 }

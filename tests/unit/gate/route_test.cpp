@@ -16,7 +16,14 @@ const RouteCase kRoutes[] = {
     {"HEAD", "/v1.41/_ping", 0, api::Verb::Ping, "", "HeadPingWithAVersion"},
     {"GET", "/v1.24/containers/json?all=1", 0, api::Verb::List, "", "TheOldestVersion"},
     {"GET", "/v1.23/containers/json", 400, api::Verb::None, "", "AVersionTooOld"},
-    {"GET", "/v1.42/containers/json", 400, api::Verb::None, "", "AVersionTooNew"},
+    {"GET", "/v1.42/containers/json", 0, api::Verb::List, "", "AVersionNewerThanTheOldestDockerd"},
+    {"GET", "/v1.51/containers/json", 0, api::Verb::List, "", "TheNewestVersion"},
+    {"GET", "/v1.52/containers/json", 400, api::Verb::None, "", "AVersionTooNew"},
+    {"GET", "/v1.99/_ping", 400, api::Verb::None, "", "APingOfAVersionTooNew"},
+    {"GET", "/v4.3.1/libpod/_ping", 404, api::Verb::None, "", "PodmansOwnPing"},
+    {"POST", "/v4.3.1/libpod/containers/create", 404, api::Verb::None, "", "PodmansOwnCreate"},
+    {"GET", "/v1.41/libpod/containers/json", 404, api::Verb::None, "", "PodmansOwnBehindAVersionOfOurs"},
+    {"GET", "/v4.3.1/containers/json", 400, api::Verb::None, "", "AVersionOfThreePartsThatIsNotPodmans"},
     {"GET", "/v1.041/containers/json", 400, api::Verb::None, "", "AVersionWithALeadingZero"},
     {"GET", "/v01.41/containers/json", 400, api::Verb::None, "", "AMajorWithALeadingZero"},
     {"GET", "/v1.41.0/containers/json", 400, api::Verb::None, "", "AVersionOfThreeParts"},
@@ -76,9 +83,9 @@ INSTANTIATE_TEST_SUITE_P(Targets, RouteTest, testing::ValuesIn(kRoutes),
                          [](const auto& info) { return info.param.sentence; });
 
 TEST(Route, SaysInDockersWordsThatAVersionIsTooNew) {
-  const auto found = route("GET", "/v1.50/info");
+  const auto found = route("GET", "/v1.99/info");
   ASSERT_FALSE(found);
-  EXPECT_EQ(found.error().message, "client version 1.50 is too new. Maximum supported API version is 1.41");
+  EXPECT_EQ(found.error().message, "client version 1.99 is too new. Maximum supported API version is 1.51");
 }
 
 TEST(Route, HoldsTargetsToTheirCeilings) {

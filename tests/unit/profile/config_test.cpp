@@ -58,6 +58,23 @@ struct RefusedCase {
   const char* text;
   const char* error;
 };
+TEST(Config, ShowsClientsAVersionThatIsWrittenAsDockersOwn) {
+  EXPECT_EQ(parse_config("", "f")->docker_version, "");
+  for (const char* version :
+       {"28.5.2", "20.10.24+dfsg1", "27.0.0-rc.1", "1.2.3~x", "12345678.12345678.123456789012345"}) {
+    const auto config = parse_config("docker_version = \"" + std::string(version) + "\"", "f");
+    ASSERT_TRUE(config) << version;
+    EXPECT_EQ(config->docker_version, version);
+  }
+  for (const char* version : {"", "28", "28.5", "28.5.", "v28.5.2", "28.5.x", ".5.2", "28..2", "28.5.2 ", "28.5.2\\n",
+                              "28.5.2x", "28.5.2+a\\u00e9", "12345678.12345678.1234567890123456"}) {
+    const auto config = parse_config("docker_version = \"" + std::string(version) + "\"", "f");
+    ASSERT_FALSE(config) << version;
+    EXPECT_NE(config.error().text().find("docker_version must be MAJOR.MINOR.PATCH"), std::string::npos)
+        << config.error().text();
+  }
+}
+
 TEST(Config, RefusesWithPlaceKeyAndRemedy) {
   const RefusedCase cases[] = {
       {"state_dir = \"/x\"", "b.toml:1: key state_dir is not known"},
