@@ -26,10 +26,13 @@ HOST_KEYS = {"Memory", "MemorySwap", "CpuPeriod", "CpuQuota", "NanoCpus", "PidsL
 NEUTRAL = (None, False, 0, "", [], {})
 
 
-def problems_of_request(request, session, own_ids) -> list:
+def problems_of_request(request, session, own_ids, version="1.41") -> list:
+    """`version`: of the API, the one that this dockerd has to be asked in; the patterns are written in 1.41."""
     found = []
+    asked_in, _, rest = request.path.removeprefix("/").partition("/")
+    path = f"/v1.41/{rest}" if asked_in == f"v{version}" else "another version" if asked_in == "v1.41" else request.path
     for method, pattern, keys in OWN_REQUESTS + FREE_REQUESTS:
-        match = re.fullmatch(pattern, request.path)
+        match = re.fullmatch(pattern, path)
         if request.method != method or not match:
             continue
         if set(request.query) - keys:

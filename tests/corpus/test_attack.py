@@ -72,7 +72,8 @@ def test_line_is_refused_or_neutralised(seat, count, line):
     elif line.expect == "deny" and not refused:
         problems.append(f"not refused: {got}")
     for request in seat.recorder.take():
-        problems += canonical.problems_of_request(request, seat.session, {seat.own, *seat.own_containers(), *created(got)})
+        problems += canonical.problems_of_request(request, seat.session, {seat.own, *seat.own_containers(), *created(got)},
+                                                   seat.dockerd.spoken)
     for identity in seat.own_containers():
         problems += canonical.problems_of_container(seat.dockerd.inspect(identity), seat.session)
     after = seat.world()

@@ -27,7 +27,7 @@ def test_line_does_what_it_should(seat, count, line):
         assert seats.error_shape(answer), answer
     problems = []
     for request in seat.recorder.take():
-        problems += canonical.problems_of_request(request, seat.session, {seat.own, *seat.own_containers()})
+        problems += canonical.problems_of_request(request, seat.session, {seat.own, *seat.own_containers()}, seat.dockerd.spoken)
     for identity in seat.own_containers():
         problems += canonical.problems_of_container(seat.dockerd.inspect(identity), seat.session)
     assert not problems, "\n".join(problems)

@@ -103,6 +103,7 @@ def test_an_image_that_the_profile_does_not_name_is_refused_and_the_list_is_show
 
 
 def test_version_and_info_are_answered_without_facts_of_the_host(cli):
-    assert "1.41" in cli.ok("version")
+    assert cli.ok("version", "--format", "{{.Server.Version}} {{.Server.APIVersion}} {{.Server.MinAPIVersion}}") == "28.5.2 1.51 1.24"
+    assert "Sallyport" in cli.ok("version") and cli.ok("info", "--format", "{{.ServerVersion}}") == "28.5.2"
     code, out, err = cli("info")
     assert os.uname().release not in out + err and os.uname().nodename not in out.split(), out

@@ -54,7 +54,7 @@ def test_the_private_broker_dies_and_what_it_left_is_reaped(places_only, dockerd
 
 def test_what_dockerd_may_still_make_is_left_on_the_ledger_and_said(places_only, dockerd):
     recorder = Recorder(dockerd.socket)
-    recorder.cuts = b"POST /v1.41/containers/create"
+    recorder.cuts = f"POST /v{dockerd.spoken}/containers/create".encode()
     places_only.docker_socket = recorder.socket
     try:
         done = sandbox.run_python(places_only, "worker", RUN_ONE, options=["--private-broker"])

@@ -61,6 +61,12 @@ class Dockerd:
         self.daemon = Daemon(arguments, f"{self.directory}/log", self.flavour.environment())
         self.daemon.wait_ready(self.answers, 60, "dockerd does not answer")
 
+    @property
+    def spoken(self) -> str:
+        """The version of the API that a broker has to ask it in: the newest that both know."""
+        newest = self.request("GET", "/version").json()["ApiVersion"]
+        return min(newest, "1.51", key=lambda version: [int(part) for part in version.split(".")])
+
     def answers(self) -> bool:
         try:
             return self.request("GET", "/_ping", timeout=5).status == 200
