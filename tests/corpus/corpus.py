@@ -1,6 +1,7 @@
 """Reads the corpora and knows which routes are this version's."""
 import base64
 import json
+import os
 import pathlib
 import re
 import urllib.parse
@@ -59,6 +60,11 @@ class Line:
             target = urllib.parse.quote(target, safe="/?&=%:{}[]\\;#*.,+-_~")
         head = f"{self.method} {target} HTTP/1.1\r\n" + "".join(f"{k}: {v}\r\n" for k, v in headers.items()) + "\r\n"
         return head.encode() + body
+
+
+def part(lines) -> list:
+    """All, or every so manieth where a run says so: scripts/test repeats a part of the corpora on other dockerds."""
+    return lines[::int(os.environ.get("SALLYPORT_TEST_CORPUS_EVERY", "1"))]
 
 
 def load(name) -> list:
