@@ -20,10 +20,10 @@ std::string text_of(const Address& address) {
 }
 
 Result<> record(Services& services, Session& session, const ForwardSection& forward, Decision decision,
-                std::string rule, std::string reason) {
+                std::string rule, std::string reason, Weight weight = Weight::Forward) {
   AuditRecord entry;
   entry.event = Event::Forward;
-  entry.weight = Weight::Forward;
+  entry.weight = weight;
   entry.decision = decision;
   entry.session = session.id.text();
   entry.profile = session.profile.name.text();
@@ -95,7 +95,9 @@ net::awaitable<void> hold_back(Services& services, SessionPtr session) {
                           " connections a minute: what is beyond is held back";
   if (notice(*session, "forward.rate", why)) {
     const ForwardSection& first = session->profile.forwards.front();
-    if (const auto written = record(services, *session, first, Decision::Allow, "forward.rate", why); !written)
+    // Once a session, and not on the share that such a flood has used up.
+    if (const auto written = record(services, *session, first, Decision::Allow, "forward.rate", why, Weight::Closing);
+        !written)
       log::error(written.error().text());
   }
   co_await async::sleep_for(limits::kSlowDown);

@@ -134,11 +134,13 @@ inline constexpr int kMaxCgroupDepth = 16;  // a container that makes cgroups of
 // --- the audit trail ---
 // Two sets of files: audit.jsonl has changes, refused changes, forwards, openings and endings; audit.jsonl.reads has
 // reads, so that no number of them pushes out the others. What a profile may write of each in an hour, all its sessions
-// together; what is beyond is counted. At 280 bytes a record: 15,000 changes, 30,000 reads.
+// together; what is beyond is counted. At 280 bytes a record: 15,000 changes, 30,000 reads, and a minute of forwards at
+// the rate from which on they are held back.
 inline constexpr std::size_t kAuditReadBytesPerHour = 8 * 1024 * 1024;
 inline constexpr std::size_t kAuditChangeBytesPerHour = 4 * 1024 * 1024;
 inline constexpr std::size_t kAuditRefusalBytesPerHour = 1024 * 1024;
-inline constexpr std::size_t kAuditForwardBytesPerHour = 1024 * 1024;
+inline constexpr std::size_t kAuditForwardBytesPerHour = 4 * 1024 * 1024;
+static_assert(kAuditForwardBytesPerHour >= kMaxUntoldPerMinute * 280);
 // Openings and endings are always written: as often as a worker can be started again every 2 s, opening, end (450
 // bytes each) and a record of what was counted (1.5 KiB, once a minute at most).
 inline constexpr std::size_t kAuditRestartBytesPerHour = 1800 * 1024 + 60 * 1536;
@@ -150,7 +152,7 @@ inline constexpr int kMaxAuditReadFiles = 4;
 // What that keeps: so many profiles that write all they may, without a pause, need so many hours to push out one
 // ending. Of more profiles than that the log says how long it lasts.
 inline constexpr std::size_t kAuditFullProfiles = 4;
-inline constexpr std::size_t kAuditKeptHours = 12;
+inline constexpr std::size_t kAuditKeptHours = 10;
 inline constexpr std::size_t kAuditBytesPerHour =
     kAuditChangeBytesPerHour + kAuditRefusalBytesPerHour + kAuditForwardBytesPerHour + kAuditRestartBytesPerHour;
 static_assert((kMaxAuditFiles - 1) * kMaxAuditFileBytes >= kAuditKeptHours * kAuditFullProfiles * kAuditBytesPerHour,

@@ -312,7 +312,8 @@ protocol::CreateContainer KeeperUnderTest::create_request(const char* name) cons
 void KeeperUnderTest::let_files_grow(bool may) const {
   rlimit limit{};
   (void)::prlimit(keeper_pid_, RLIMIT_FSIZE, nullptr, &limit);
-  limit.rlim_cur = may ? limit.rlim_max : 1;
+  constexpr rlim_t kLessThanARecord = 200;  // and more than the first line of a ledger
+  limit.rlim_cur = may ? limit.rlim_max : kLessThanARecord;
   if (::prlimit(keeper_pid_, RLIMIT_FSIZE, &limit, nullptr) != 0) std::abort();
 }
 

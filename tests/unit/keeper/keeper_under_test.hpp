@@ -102,7 +102,7 @@ class KeeperUnderTest {
   void signal_keeper(int signal) const { (void)keeper_.send_signal(signal); }
   std::optional<int> exit_code(int milliseconds);
   void kill_init();
-  // From now on no write to a file succeeds, the trail's among them; or they do again.
+  // From now on the trail cannot be written, though smaller files can; or it can again. A session has been opened.
   void let_files_grow(bool may) const;
   std::string directory() const { return directory_; }
 

@@ -11,7 +11,7 @@ namespace relay = protocol::relay;
 using protocol::Failed;
 
 const std::string kForward = R"([[forward]]
-listen = "unix:/run/inside.sock"
+listen = "unix:/run/sallyport/up.sock"
 to = "127.0.0.1:6379"
 )";
 
@@ -87,9 +87,14 @@ TEST(TrailThatCannotBeWritten, CountsWhatItCouldNotTakeAndSaysSoWhenItCan) {
 
 TEST(TrailThatCannotBeWritten, OpensNoSession) {
   KeeperUnderTest keeper;
+  ASSERT_TRUE(keeper.open());
+  keeper.close_control();
+  ASSERT_TRUE(keeper.audit_has(R"("event":"session-end")"));
+  const std::size_t before = keeper.spawner_events().size();
   keeper.let_files_grow(false);
   EXPECT_FALSE(keeper.open());
-  EXPECT_EQ(keeper.spawner_events().size(), 0U) << "and no process was started";
+  EXPECT_THAT(keeper.refusal(), testing::HasSubstr("write the audit trail"));
+  EXPECT_EQ(keeper.spawner_events().size(), before) << "and no process was started";
   keeper.let_files_grow(true);
   EXPECT_TRUE(keeper.open()) << keeper.refusal();
 }
