@@ -1,5 +1,7 @@
 #include "broker/engine/read_reply.hpp"
 
+#include <charconv>
+
 #include "broker/engine/explain.hpp"
 #include "broker/engine/json_reader.hpp"
 
