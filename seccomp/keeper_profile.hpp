@@ -22,6 +22,7 @@ inline constexpr std::array kKeeperRows = {
     allow("sendto", "requests to dockerd; log bytes"),
     allow("shutdown", "revoke a stream that was handed out"),
     allow("read", "profiles and streams"),
+    allow("pread64", "its own memory's size, in /proc/self/statm"),
     allow("readv", "libstdc++ reads files so"),
     allow("write", "ledger, audit trail and log"),
     allow("writev", "libstdc++ and stdio write so"),

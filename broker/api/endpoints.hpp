@@ -1,5 +1,7 @@
 // BOTH SIDES. THE table of Docker's endpoints: what each is, which group of a profile grants it, and why it is refused
 // where it is. Router (gate), audit (keeper), tests and the fuzz dictionary derive from it. What has no row is refused.
+// A weight is what a request costs dockerd and keeper in processor time, in small inspects of 0.28 ms
+// (tests/bench/weights.py), less where another budget bounds it too: creates, and through them removals.
 // A placeholder {x} stands for one path segment, {x...} for one or more. The first row that matches counts.
 #pragma once
 
@@ -41,6 +43,7 @@ struct Endpoint {
   std::optional<ApiGroup> group;  // the group of a profile that grants it; none: every session may
   EndpointRule rule;
   std::string_view reason;
+  std::uint32_t weight = 0;  // in the budget of requests; none: the keeper is not asked
 };
 inline constexpr std::optional<ApiGroup> kAlways = std::nullopt;
 
@@ -55,27 +58,27 @@ inline constexpr auto kEndpoints = std::to_array<Endpoint>({
     Endpoint{Verb::Info, Method::Get, "/info", kAlways, EndpointRule::Serve,
              "answered here: a minimal document, no fact of the host"},
     Endpoint{Verb::List, Method::Get, "/containers/json", ApiGroup::Observe, EndpointRule::Serve,
-             "own containers; filters are evaluated here"},
+             "own containers; filters are evaluated here", 3},
     Endpoint{Verb::Create, Method::Post, "/containers/create", ApiGroup::Run, EndpointRule::Serve,
-             "the body is decoded by kCreateFields and built anew; what has no row does not pass"},
+             "the body is decoded by kCreateFields and built anew; what has no row does not pass", 5},
     Endpoint{Verb::Inspect, Method::Get, "/containers/{name}/json", ApiGroup::Observe, EndpointRule::Serve,
-             "own containers; rebuilt from allow-listed fields, no path or pid of the host"},
+             "own containers; rebuilt from allow-listed fields, no path or pid of the host", 1},
     Endpoint{Verb::Logs, Method::Get, "/containers/{name}/logs", ApiGroup::Observe, EndpointRule::Serve,
-             "own containers"},
+             "own containers", 30},
     Endpoint{Verb::Start, Method::Post, "/containers/{name}/start", ApiGroup::Run, EndpointRule::Serve,
-             "own containers; never with a body that means anything"},
+             "own containers; never with a body that means anything", 30},
     Endpoint{Verb::Stop, Method::Post, "/containers/{name}/stop", ApiGroup::Stop, EndpointRule::Serve,
-             "own containers, a bounded time"},
+             "own containers, a bounded time", 5},
     Endpoint{Verb::Kill, Method::Post, "/containers/{name}/kill", ApiGroup::Stop, EndpointRule::Serve,
-             "own containers, standard signals"},
+             "own containers, standard signals", 10},
     Endpoint{Verb::Wait, Method::Post, "/containers/{name}/wait", ApiGroup::Run, EndpointRule::Serve,
-             "own containers"},
+             "own containers", 1},
     Endpoint{Verb::Resize, Method::Post, "/containers/{name}/resize", ApiGroup::Run, EndpointRule::Serve,
-             "own containers"},
+             "own containers", 5},
     Endpoint{Verb::Attach, Method::Post, "/containers/{name}/attach", ApiGroup::Run, EndpointRule::Serve,
-             "an opaque stream, after dockerd itself has switched protocols"},
+             "an opaque stream, after dockerd itself has switched protocols", 2},
     Endpoint{Verb::Remove, Method::Delete, "/containers/{name}", ApiGroup::Remove, EndpointRule::Serve,
-             "own containers"},
+             "own containers", 5},
 
     Endpoint{Verb::None, Method::Options, "/{any...}", kAlways, EndpointRule::Deny,
              "OPTIONS is not needed by a client of this API"},
@@ -301,15 +304,20 @@ inline constexpr auto kEndpoints = std::to_array<Endpoint>({
              "no endpoint of Docker since API 1.21; use GET /containers/json"},
 });
 
+constexpr bool asks_the_keeper(Verb verb) {
+  return verb != Verb::None && verb != Verb::Ping && verb != Verb::Version && verb != Verb::Info;
+}
 static_assert([] {
   for (const Endpoint& row : kEndpoints) {
     if (row.reason.empty() || row.path.empty() || row.path[0] != '/') return false;
     if ((row.verb == Verb::None) == (row.rule == EndpointRule::Serve)) return false;
+    if ((row.weight > 0) != asks_the_keeper(row.verb)) return false;
     for (const Endpoint& other : kEndpoints)
       if (&row != &other && row.method == other.method && row.path == other.path) return false;
   }
   return true;
-}(), "every endpoint has a path, a reason and a route of its own, and is served exactly if it has a verb");
+}(), "every endpoint has a path, a reason and a route of its own, is served exactly if it has a verb, and weighs something if "
+   "it goes to the keeper");
 
 // Endpoints at which dockerd takes the connection away from HTTP.
 constexpr bool begins_stream(const Endpoint& row) {

@@ -49,13 +49,16 @@ class DockerClient::Busy {
   Exchange& exchange_;
 };
 
-DockerClient::DockerClient(net::any_io_executor executor, std::string socket_path)
-    : executor_(std::move(executor)), socket_path_(std::move(socket_path)), clock_(executor_) {}
+DockerClient::DockerClient(net::any_io_executor executor, std::string socket_path, const PlaceBounds& bounds,
+                           MemoryGauge memory)
+    : executor_(std::move(executor)),
+      socket_path_(std::move(socket_path)),
+      places_(bounds),
+      memory_(std::move(memory)),
+      clock_(executor_) {}
 DockerClient::~DockerClient() = default;
 
 Result<std::shared_ptr<Upstream>> DockerClient::connect() {
-  if (busy_.size() >= limits::kMaxDockerdConnections)
-    return fail_errno("connect to dockerd: too many connections", EAGAIN);
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (socket_path_.size() >= sizeof address.sun_path)
@@ -69,6 +72,14 @@ Result<std::shared_ptr<Upstream>> DockerClient::connect() {
     return fail_errno("connect to dockerd at " + socket_path_, code);
   }
   return std::make_shared<Upstream>(executor_, std::move(fd));
+}
+
+net::awaitable<Result<std::shared_ptr<Upstream>>> DockerClient::connect_patiently(const Exchange& exchange) {
+  for (int tries = 0;; ++tries) {
+    auto connected = connect();
+    if (connected || connected.error().code != EAGAIN || tries == 100 || exchange.cancelled) co_return connected;
+    co_await async::sleep_for(std::chrono::milliseconds(20));  // its backlog is full for the moment
+  }
 }
 
 std::shared_ptr<Upstream> DockerClient::take_idle(Check check) {
@@ -86,38 +97,42 @@ void DockerClient::give_back(std::shared_ptr<Upstream> upstream) {
   idle_.push_back(std::move(upstream));
 }
 
+// The keeper's own requests wait for each other, and never for a session's.
+net::awaitable<Result<Place>> DockerClient::keepers_place(std::chrono::seconds limit) {
+  const auto give_up = std::chrono::steady_clock::now() + limit;
+  for (;;) {
+    if (auto place = places_.take_for_keeper()) co_return std::move(*place);
+    if (std::chrono::steady_clock::now() > give_up) co_return fail_errno("ask dockerd: wait for others", ETIMEDOUT);
+    co_await async::sleep_for(std::chrono::milliseconds(20));
+  }
+}
+
 // Where no idle connection told that dockerd has been replaced, its refusal of our version does.
 net::awaitable<Result<Reply>> DockerClient::ask(Request request, Exchange& exchange, std::chrono::seconds limit) {
+  Place own;
+  if (!exchange.place) own = CO_TRY(co_await keepers_place(limit));
+  MemoryGauge* const memory = exchange.place ? &memory_ : nullptr;
   for (bool again = true;; again = false) {
     const ApiVersion chosen = CO_TRY(co_await version());
-    auto reply = co_await ask_as_it_is(request.in(chosen), exchange, limit);
+    auto reply = co_await ask_with_place(request.in(chosen), exchange, limit, memory);
     if (!again || !reply || !refuses_our_version(*reply)) co_return reply;
     forget_dockerd();
   }
 }
 
-net::awaitable<Result<Reply>> DockerClient::ask_as_it_is(std::string request, Exchange& exchange,
-                                                         std::chrono::seconds limit) {
+net::awaitable<Result<Reply>> DockerClient::ask_with_place(std::string request, Exchange& exchange,
+                                                           std::chrono::seconds limit, MemoryGauge* memory) {
   for (;;) {
     if (exchange.cancelled) co_return fail_errno("ask dockerd", ECANCELED);
     // A GET finds out by itself, and is asked again; for what must not be done twice the connection is looked at first.
     const bool repeatable = request.starts_with("GET ");
     std::shared_ptr<Upstream> upstream = take_idle(repeatable ? Check::No : Check::Yes);
     const bool kept = upstream != nullptr;
-    for (int tries = 0; upstream == nullptr; ++tries) {
-      auto connected = connect();
-      if (connected) {
-        upstream = std::move(*connected);
-      } else if (connected.error().code == EAGAIN && tries < 100 && !exchange.cancelled) {
-        co_await async::sleep_for(std::chrono::milliseconds(20));  // its backlog is full for the moment
-      } else {
-        co_return std::unexpected(std::move(connected).error());
-      }
-    }
+    if (!kept) upstream = CO_TRY(co_await connect_patiently(exchange));
     Result<Reply> reply;
     {
       const Busy busy(*this, upstream, exchange, limit);
-      reply = co_await upstream->exchange(request, limits::kMaxReplyBytes);
+      reply = co_await upstream->exchange(request, limits::kMaxReplyBytes, memory);
     }
     if (reply) {
       give_back(std::move(upstream));
@@ -134,7 +149,7 @@ net::awaitable<Result<Reply>> DockerClient::ask_as_it_is(std::string request, Ex
 net::awaitable<Result<DockerClient::Stream>> DockerClient::open_stream(Request request, Exchange& exchange) {
   const ApiVersion chosen = CO_TRY(co_await version());
   if (exchange.cancelled) co_return fail_errno("ask dockerd", ECANCELED);
-  std::shared_ptr<Upstream> upstream = CO_TRY(connect());
+  std::shared_ptr<Upstream> upstream = CO_TRY(co_await connect_patiently(exchange));
   ReplyHead head;
   {
     const Busy busy(*this, upstream, exchange, limits::kUpstreamDeadline);
@@ -155,7 +170,7 @@ void DockerClient::forget_dockerd() {
 net::awaitable<Result<ApiVersion>> DockerClient::version() {
   if (version_) co_return *version_;
   Exchange exchange;
-  const Reply reply = CO_TRY(co_await ask_as_it_is(render_version(), exchange, kVersionDeadline));
+  const Reply reply = CO_TRY(co_await ask_with_place(render_version(), exchange, kVersionDeadline, nullptr));
   if (reply.status != 200)
     co_return fail_errno("ask dockerd for its version: it answered " + std::to_string(reply.status), EPROTO);
   const EngineVersion offered = CO_TRY(read_version(reply.body));

@@ -6,12 +6,15 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 #include <unordered_set>
 #include <vector>
 
+#include "broker/engine/memory_gauge.hpp"
+#include "broker/engine/places.hpp"
 #include "broker/engine/render.hpp"
 #include "broker/engine/upstream.hpp"
 #include "sallyport/limits.hpp"
@@ -22,10 +25,13 @@ namespace sallyport::engine {
 // What somebody else may cancel while it runs.
 struct Exchange {
   std::shared_ptr<Upstream> upstream;
+  Place place;  // that the session took for it; without one it is the keeper's own request
   bool cancelled = false;
+  std::function<void()> on_cancel;  // of whoever waits for something else than dockerd
   void cancel() {
     cancelled = true;
     if (upstream) upstream->abort();
+    if (on_cancel) on_cancel();
   }
 };
 
@@ -38,7 +44,7 @@ struct EngineFacts {
 
 class DockerClient {
  public:
-  DockerClient(net::any_io_executor executor, std::string socket_path);
+  DockerClient(net::any_io_executor executor, std::string socket_path, const PlaceBounds& bounds, MemoryGauge memory);
   ~DockerClient();
 
   // A whole request and its whole reply, over the pool. Only a GET is asked again, once, where a kept connection had
@@ -51,27 +57,36 @@ class DockerClient {
     ReplyHead head;
   };
   // A request on a connection of its own, up to the head of the reply. The caller reads on, without deadline; it
-  // cancels by `exchange`.
+  // cancels by `exchange`, whose place it holds for as long as the connection is open.
   net::awaitable<Result<Stream>> open_stream(Request request, Exchange& exchange);
 
   // Asks dockerd where they are not known, or where connections have been lost since.
   net::awaitable<Result<EngineFacts>> facts();
+
+  Places& places() { return places_; }
+  MemoryGauge& memory() { return memory_; }
 
   // Runs for as long as the client does: enforces deadlines.
   net::awaitable<void> watch_deadlines();
 
  private:
   class Busy;
-  net::awaitable<Result<Reply>> ask_as_it_is(std::string request, Exchange& exchange, std::chrono::seconds limit);
+  net::awaitable<Result<Place>> keepers_place(std::chrono::seconds limit);
+  net::awaitable<Result<Reply>> ask_with_place(std::string request, Exchange& exchange, std::chrono::seconds limit,
+                                               MemoryGauge* memory);
+  // Asked under the place of the request that needs it, which has no connection of its own meanwhile.
   net::awaitable<Result<ApiVersion>> version();
   void forget_dockerd();
   Result<std::shared_ptr<Upstream>> connect();
+  net::awaitable<Result<std::shared_ptr<Upstream>>> connect_patiently(const Exchange& exchange);
   enum class Check : bool { No, Yes };
   std::shared_ptr<Upstream> take_idle(Check check);
   void give_back(std::shared_ptr<Upstream> upstream);
 
   net::any_io_executor executor_;
   std::string socket_path_;
+  Places places_;
+  MemoryGauge memory_;
   std::vector<std::shared_ptr<Upstream>> idle_;
   std::unordered_set<Upstream*> busy_;  // those with a deadline that may pass
   std::optional<ApiVersion> version_;

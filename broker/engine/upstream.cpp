@@ -3,6 +3,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#include <array>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -12,6 +13,7 @@
 #include <cstring>
 #include <utility>
 
+#include "broker/engine/memory_gauge.hpp"
 #include "sallyport/limits.hpp"
 
 namespace sallyport::engine {
@@ -65,7 +67,9 @@ Upstream::~Upstream() = default;
 
 void Upstream::begin() {
   parser_ = std::make_unique<Parser>();
-  parsed_ = filled_ = 0;
+  input_.clear();
+  parsed_ = 0;
+  more_is_likely_ = false;
   starved_ = {};
 }
 
@@ -94,9 +98,9 @@ net::awaitable<Result<>> Upstream::send(std::string_view request) {
 }
 
 Result<bool> Upstream::parse(Until until) {
-  while (parsed_ < filled_ && !parser_->is_done() && starved_.may_put(filled_ - parsed_)) {
+  while (parsed_ < input_.size() && !parser_->is_done() && starved_.may_put(input_.size() - parsed_)) {
     error_code error;
-    const std::size_t size = filled_ - parsed_;
+    const std::size_t size = input_.size() - parsed_;
     const std::size_t used = parser_->put(net::buffer(input_.data() + parsed_, size), error);
     starved_.has_put(size, used);
     parsed_ += used;
@@ -107,37 +111,62 @@ Result<bool> Upstream::parse(Until until) {
   return until == Until::Head ? parser_->is_header_done() : until == Until::SomeBody && !parser_->part.empty();
 }
 
-Result<> Upstream::make_room() {
-  // Beast wants a head in one piece: what it has not taken stays in front.
-  if (parsed_ > 0)
-    std::memmove(input_.data(), input_.data() + parsed_, filled_ - parsed_), filled_ -= parsed_, parsed_ = 0;
-  if (filled_ > limits::kMaxUpstreamHeadBytes) return fail_errno("read dockerd's answer: its head is too long", EPROTO);
-  if (input_.size() < filled_ + kReadBytes) input_.resize(filled_ + kReadBytes);
-  if (ended_by_ != 0) return fail_errno("read dockerd's answer", ended_by_);
+// A stream that waits, perhaps for days, keeps no buffer.
+Result<> Upstream::drop_parsed() {
+  if (parsed_ == input_.size()) std::string().swap(input_);
+  else input_.erase(0, parsed_);  // Beast wants a head in one piece: what it has not taken stays in front
+  parsed_ = 0;
+  if (input_.size() > limits::kMaxUpstreamHeadBytes)
+    return fail_errno("read dockerd's answer: its head is too long", EPROTO);
   return {};
 }
 
-Result<bool> Upstream::take(const error_code& error, std::size_t size) {
+Result<Upstream::Read> Upstream::read_now() {
   if (ended_by_ != 0) return fail_errno("read dockerd's answer", ended_by_);
-  if (error && error != net::error::eof) return fail_errno("read dockerd's answer", error.value());
-  filled_ += size;
-  if (!error) return true;
+  // One for the process (one thread): nothing suspends between the read and the copy.
+  static std::array<char, kReadBytes> buffer;
+  ssize_t size;
+  do size = ::recv(socket_.native_handle(), buffer.data(), buffer.size(), MSG_DONTWAIT);
+  while (size < 0 && errno == EINTR);
+  more_is_likely_ = size == static_cast<ssize_t>(buffer.size());
+  if (size > 0) {
+    input_.append(buffer.data(), static_cast<std::size_t>(size));
+    return Read::Some;
+  }
+  if (size == 0) return Read::End;
+  if (errno != EAGAIN) return fail_errno("read dockerd's answer", errno);
+  return Read::Nothing;
+}
+
+Result<> Upstream::finish_at_end() {
   error_code at_the_end;
   if (parser_->got_some()) parser_->put_eof(at_the_end);
   if (!parser_->got_some() || at_the_end)
     return fail_errno("read dockerd's answer: the connection closed", failure(ECONNRESET));
-  return false;
+  return {};
 }
 
-net::awaitable<Result<>> Upstream::read_until(Until until, std::size_t most) {
+Result<> Upstream::check_size(std::size_t most, MemoryGauge* memory) const {
+  const std::size_t size = parser_->part.size();
+  if (size > most) return fail_errno("read dockerd's answer: it is too large", EMSGSIZE);
+  if (memory != nullptr && size > limits::kSmallReplyBytes && memory->is_above_common())
+    return fail_errno("read dockerd's answer: no memory for it", ENOMEM);
+  return {};
+}
+
+net::awaitable<Result<>> Upstream::read_until(Until until, std::size_t most, MemoryGauge* memory) {
   while (!CO_TRY(parse(until))) {
-    if (parser_->part.size() > most) break;
-    CO_TRY(make_room());
-    auto [error, size] = co_await socket_.async_read_some(net::buffer(input_.data() + filled_, kReadBytes), kUseTuple);
-    if (!CO_TRY(take(error, size))) break;
+    CO_TRY(check_size(most, memory));
+    CO_TRY(drop_parsed());
+    if (!more_is_likely_) {
+      auto [error] = co_await socket_.async_wait(net::socket_base::wait_read, kUseTuple);
+      if (error) co_return fail_errno("read dockerd's answer", failure(error.value()));
+    }
+    if (CO_TRY(read_now()) != Read::End) continue;
+    CO_TRY(finish_at_end());
+    break;
   }
-  if (parser_->part.size() > most) co_return fail_errno("read dockerd's answer: it is too large", EMSGSIZE);
-  co_return Result<>{};
+  co_return check_size(most, memory);
 }
 
 net::awaitable<Result<ReplyHead>> Upstream::read_head() {
@@ -151,20 +180,20 @@ net::awaitable<Result<std::string>> Upstream::read_body(std::size_t most) {
   co_return std::exchange(parser_->part, {});
 }
 
-net::awaitable<Result<Reply>> Upstream::exchange(std::string_view request, std::size_t most) {
+net::awaitable<Result<Reply>> Upstream::exchange(std::string_view request, std::size_t most, MemoryGauge* memory) {
   begin();
   request.remove_prefix(CO_TRY(send_now(request)));
   if (!request.empty()) CO_TRY(co_await send_rest(request));
-  CO_TRY(co_await read_until(Until::End, most));
+  CO_TRY(co_await read_until(Until::End, most, memory));
   if (!parser_->is_header_done()) co_return fail_errno("read dockerd's answer: no head", EPROTO);
   if (parser_->status() < 200) co_return fail_errno("read dockerd's answer: an interim status", EPROTO);
   co_return Reply{parser_->status(), std::exchange(parser_->part, {})};
 }
 
 net::awaitable<Result<std::string_view>> Upstream::read_part() {
+  std::string().swap(handed_out_);
   // The first bytes of a body come with its head, and wait in `part`.
   if (parser_->part.empty() && !parser_->is_done()) CO_TRY(co_await read_until(Until::SomeBody));
-  handed_out_.clear();
   handed_out_.swap(parser_->part);
   co_return std::string_view(handed_out_);
 }
@@ -181,9 +210,9 @@ void Upstream::expire() {
 
 bool Upstream::is_reusable() const {
   return ended_by_ == 0 && parser_ && parser_->is_done() && !parser_->need_eof() && parser_->keep_alive() &&
-         !parser_->upgrade() && parsed_ == filled_;
+         !parser_->upgrade() && parsed_ == input_.size();
 }
-bool Upstream::has_answered() const { return parser_ && (parser_->got_some() || filled_ > 0); }
+bool Upstream::has_answered() const { return parser_ && (parser_->got_some() || !input_.empty()); }
 
 bool Upstream::is_alive() const {
   char byte;
@@ -191,7 +220,7 @@ bool Upstream::is_alive() const {
   return size < 0 && errno == EAGAIN;
 }
 
-std::string Upstream::take_early() { return input_.substr(parsed_, filled_ - parsed_); }
+std::string Upstream::take_early() { return input_.substr(parsed_); }
 
 UniqueFd Upstream::release() {
   error_code error;

@@ -19,6 +19,8 @@ namespace sallyport::engine {
 
 namespace net = boost::asio;
 
+class MemoryGauge;
+
 struct ReplyHead {
   unsigned status = 0;
   bool upgraded_to_tcp = false;  // 101 with Upgrade: tcp
@@ -36,8 +38,9 @@ class Upstream {
   Upstream(const Upstream&) = delete;
   Upstream& operator=(const Upstream&) = delete;
 
-  // A request and the whole reply to it. EMSGSIZE where its body is above `most`.
-  net::awaitable<Result<Reply>> exchange(std::string_view request, std::size_t most);
+  // A request and the whole reply to it. EMSGSIZE where its body is above `most`; ENOMEM where it is large and `memory`
+  // nears its ceiling: the rest is for what is small.
+  net::awaitable<Result<Reply>> exchange(std::string_view request, std::size_t most, MemoryGauge* memory = nullptr);
 
   // The same in parts, for what streams.
   net::awaitable<Result<>> send(std::string_view request);
@@ -66,16 +69,19 @@ class Upstream {
   Result<std::size_t> send_now(std::string_view request);  // what the socket takes
   net::awaitable<Result<>> send_rest(std::string_view request);
   static constexpr std::size_t kAnySize = static_cast<std::size_t>(-1);
-  net::awaitable<Result<>> read_until(Until until, std::size_t most = kAnySize);  // EMSGSIZE above `most`
+  net::awaitable<Result<>> read_until(Until until, std::size_t most = kAnySize, MemoryGauge* memory = nullptr);
+  Result<> check_size(std::size_t most, MemoryGauge* memory) const;
   Result<bool> parse(Until until);  // what has been read; true where that is enough
-  Result<> make_room();
-  Result<bool> take(const boost::system::error_code& error, std::size_t size);  // false: the stream has ended
+  Result<> drop_parsed();
+  enum class Read : unsigned char { Some, Nothing, End };
+  Result<Read> read_now();
+  Result<> finish_at_end();
   int failure(int code) const { return ended_by_ != 0 ? ended_by_ : code; }
 
   net::local::stream_protocol::socket socket_;
-  std::string input_;  // read from the socket, not yet parsed: [parsed_, filled_)
+  std::string input_;  // read from the socket; not yet parsed from parsed_ on. Empty while a stream waits
   std::size_t parsed_ = 0;
-  std::size_t filled_ = 0;
+  bool more_is_likely_ = false;  // the last read filled its buffer
   async::Starved starved_;
   std::unique_ptr<Parser> parser_;
   std::string handed_out_;  // what read_part() returned last

@@ -227,11 +227,11 @@ AccountLease ProfileAccounts::take(std::uint32_t requests_per_minute, std::uint3
   const bool is_new = free_.empty();
   Account& account = is_new ? make(now) : *free_.back();
   if (!is_new) free_.pop_back();
-  account.requests.set_rate(requests_per_minute);
-  account.creates.set_rate(creates_per_minute);
+  account.requests.set_rate(requests_per_minute, burst_of_requests(requests_per_minute));
+  account.creates.set_rate(creates_per_minute, creates_per_minute);
   if (is_new) {
     const double tokens = starts_spent_ ? 0 : limits::kMaxUntoldPerMinute;
-    account.requests.resume(starts_spent_ ? 0 : requests_per_minute, now);
+    account.requests.resume(starts_spent_ ? 0 : burst_of_requests(requests_per_minute), now);
     account.creates.resume(starts_spent_ ? 0 : creates_per_minute, now);
     account.untold.resume(tokens, now);
   }

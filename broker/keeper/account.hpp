@@ -42,7 +42,7 @@ class KeptBucket {
   }
   std::uint32_t per_minute() const { return bucket_.per_minute(); }
 
-  void set_rate(std::uint32_t per_minute) { bucket_.set_rate(per_minute); }
+  void set_rate(std::uint32_t per_minute, std::uint32_t burst) { bucket_.set_rate(per_minute, burst); }
   void resume(double tokens, Clock::time_point now);
   // What the file is to say now: of a bucket in use, less than there is.
   double save(Clock::time_point now, bool in_use);

@@ -18,7 +18,7 @@ constexpr std::chrono::seconds kKillAgain{1};
 AnswerTask act(const Call& call, engine::Operation operation, const Owned& owned, const ContainerName& reference,
                engine::Request request, std::chrono::seconds limit = limits::kUpstreamDeadline) {
   const auto reply = co_await call.services.docker.ask(std::move(request), call.in_flight->exchange, limit);
-  if (!reply) co_return engine::explain_transport(reply.error().code);
+  if (!reply) co_return unanswered(call, reference.text(), reply.error());
   if (reply->status >= 200 && reply->status < 300) co_return Succeeded{};
   if (reply->status == 304) co_return Succeeded{.not_modified = true};
   // Only of a removal does it prove that the container is gone: others mean its task, or its image, as well.
@@ -68,7 +68,8 @@ void limit_lifetime(const Call& call, const Owned& owned) {
 
 // Never leave a client waiting for the removal of a container that will not start (docker run --rm).
 net::awaitable<void> remove_unstarted(const Call& call, const Owned& owned) {
-  engine::Exchange exchange;
+  engine::Exchange exchange;  // not the request's: it is done also where the client has gone
+  exchange.place = std::move(call.in_flight->exchange.place);
   const auto reply = co_await call.services.docker.ask(engine::render_remove(owned->id, engine::Force::Yes), exchange);
   if (reply && (reply->status == 204 || reply->status == 404)) forget(*call.session, owned);
 }
@@ -76,25 +77,21 @@ net::awaitable<void> remove_unstarted(const Call& call, const Owned& owned) {
 }  // namespace
 
 AnswerTask answer(Call call, protocol::StartContainer ask) {
-  // What was accepted at create is not refused at start: a container's first start is on no account but its create's.
+  // What was accepted at create is not refused at start for its rate: the first is on no account but its create's.
   const Owned known = call.session->ledger.find(ask.container);
-  const bool is_first = known && !known->was_started;
-  if (!is_first)
-    if (const Refused refused = admit(call, ask.container.text())) co_return *refused;
-  if (const Verdict refusal = decide_group(*call.endpoint, call.session->profile))
-    co_return *deny(call, ask.container.text(), *refusal);
-  const auto owned = find_owned(call, ask.container);
-  if (!owned) co_return owned.error();
-  if (const Refused refused = grant(call, ask.container.text(), Weight::Change)) {
-    if (is_first && (*owned)->auto_remove) co_await remove_unstarted(call, *owned);
+  const Load load = load_of_start(known);
+  const bool is_first = load.weight == 0;
+  Refused refused = admit(call, ask.container.text(), load);
+  if (!refused && !known) co_return find_owned(call, ask.container).error();
+  if (!refused) refused = grant(call, ask.container.text(), Weight::Change);
+  if (refused) {
+    if (is_first && known->auto_remove) co_await remove_unstarted(call, known);
     co_return *refused;
   }
-  (*owned)->was_started = true;
   // From the grant on: an answer that never comes may hide a container that runs.
-  limit_lifetime(call, *owned);
-  Answer outcome =
-      co_await act(call, engine::Operation::Start, *owned, ask.container, engine::render_start((*owned)->id));
-  limit_lifetime(call, *owned);  // again: the end of an earlier lifetime may have reached dockerd before this start
+  limit_lifetime(call, known);
+  Answer outcome = co_await act(call, engine::Operation::Start, known, ask.container, engine::render_start(known->id));
+  limit_lifetime(call, known);  // again: the end of an earlier lifetime may have reached dockerd before this start
   co_return outcome;
 }
 

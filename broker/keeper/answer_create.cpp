@@ -56,7 +56,7 @@ net::awaitable<std::expected<engine::ImageFacts, Failed>> look_at_image(const Ca
   const std::string name = api::familiar_image(ask.image.text());
   const auto reply =
       co_await call.services.docker.ask(engine::render_image_inspect(ask.image), call.in_flight->exchange);
-  if (!reply) co_return std::unexpected(engine::explain_transport(reply.error().code));
+  if (!reply) co_return std::unexpected(unanswered(call, object_of(ask), reply.error()));
   if (reply->status != 200)
     co_return std::unexpected(explain(call, engine::Operation::Create, reply->status,
                                       engine::read_error_message(reply->body), {.container = name}));
@@ -123,6 +123,7 @@ AnswerTask create(const Call& call, const CreateContainer& ask, const Planned& p
     co_return Failed{503, "sallyport: the ledger cannot be written, so nothing is created", 0};
   }
   engine::Exchange exchange;
+  exchange.place = std::move(call.in_flight->exchange.place);
   const std::string body = engine::create_body(ask, plan, seccomp::container_profile_json());
   const auto reply = co_await call.services.docker.ask(engine::render_create(plan, body), exchange);
   const auto id = reply && reply->status == 201 ? engine::read_created(reply->body) : fail("");

@@ -34,7 +34,7 @@ AnswerTask answer(Call call, protocol::InspectContainer ask) {
   if (!owned) co_return owned.error();
   if (const Refused refused = grant(call, ask.container.text(), Weight::Read)) co_return *refused;
   const auto reply = co_await call.services.docker.ask(engine::render_inspect((*owned)->id), call.in_flight->exchange);
-  if (!reply) co_return engine::explain_transport(reply.error().code);
+  if (!reply) co_return unanswered(call, ask.container.text(), reply.error());
   if (reply->status == 404) forget(*call.session, *owned);
   if (reply->status != 200)
     co_return explain(call, engine::Operation::Inspect, reply->status, engine::read_error_message(reply->body),
@@ -53,7 +53,7 @@ AnswerTask answer(Call call, protocol::ListContainers ask) {
   if (const Refused refused = admit(call, "")) co_return *refused;
   if (const Refused refused = grant(call, "", Weight::Read)) co_return *refused;
   auto view = co_await refresh_ledger(call.services, call.session, call.in_flight->exchange);
-  if (!view) co_return engine::explain_transport(view.error().code);
+  if (!view) co_return unanswered(call, "", view.error());
   if (!view->too_large.empty())
     co_return protocol::Failed{502,
                                "sallyport: what dockerd says of container " + view->too_large.front()->name.text() +

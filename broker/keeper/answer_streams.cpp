@@ -28,6 +28,9 @@ Refused too_many_streams(const Call& call, const ContainerName& reference) {
                "sallyport: the session has " + std::to_string(limits::kMaxStreams) + " open streams; close one", 1});
 }
 
+// A gate, and with it a request, exists only in sessions with [docker].
+const DockerSection& docker_of(const Call& call) { return *call.session->profile.docker; }
+
 // The place of a stream that is being opened: taken where there is one, before anything suspends.
 class Opening {
  public:
@@ -39,6 +42,19 @@ class Opening {
  private:
   SessionPtr session_;
 };
+
+Refused too_many_followers(const Call& call, const ContainerName& reference) {
+  const std::size_t containers = call.session->ledger.count();
+  const std::size_t most = limits::kFollowersPerContainer * containers + limits::kFollowersBesides;
+  if (*call.session->followers < most) return {};
+  return deny(call, reference.text(),
+              {429, "followers",
+               "sallyport: the session follows logs " + std::to_string(*call.session->followers) + " times, and with " +
+                   std::to_string(containers) + " containers it may " + std::to_string(most) + " times (" +
+                   std::to_string(limits::kFollowersPerContainer) + " for each and " +
+                   std::to_string(limits::kFollowersBesides) + "); end one",
+               1});
+}
 
 // Takes a number for a stream of this session, and what removes it again.
 std::pair<std::uint64_t, std::function<void()>> number_stream(const Call& call) {
@@ -57,12 +73,22 @@ net::awaitable<void> feed(std::shared_ptr<LogStream> logs, std::function<void()>
 net::awaitable<std::expected<UniqueFd, Answer>> open_logs(const Call& call, Owned owned, protocol::ReadLogs ask,
                                                           engine::Operation operation) {
   engine::Exchange& exchange = call.in_flight->exchange;
+  StreamHolds holds;
+  if (ask.follow) {
+    holds.follower = Counted(call.session->followers);
+  } else if (auto turn = co_await call.session->log_reads.wait(exchange)) {
+    holds.turn = std::move(*turn);
+  } else {
+    co_return std::unexpected<Answer>(engine::explain_transport(ECANCELED));
+  }
   const auto stream = co_await call.services.docker.open_stream(engine::render_logs(owned->id, ask), exchange);
   if (!stream) co_return std::unexpected<Answer>(engine::explain_transport(stream.error().code));
   if (stream->head.status != 200)
     co_return std::unexpected(co_await explain_head(call, *stream, operation, ask.container));
   auto made = LogStream::make(call.services.executor, call.services.hangups, stream->upstream);
   if (!made || call.session->is_ending) co_return std::unexpected<Answer>(engine::explain_transport(EPROTO));
+  holds.place = std::move(exchange.place);
+  made->first->holds = std::move(holds);
   const auto [number, drop] = number_stream(call);
   call.session->streams[number] = {call.id, made->first};
   call.session->tasks.spawn("logs", feed(made->first, drop));
@@ -84,7 +110,8 @@ protocol::ReadLogs logs_so_far(const protocol::AttachContainer& ask) {
 }  // namespace
 
 AnswerTask answer(Call call, protocol::WaitContainer ask) {
-  if (const Refused refused = admit(call, ask.container.text())) co_return *refused;
+  const Load load{call.endpoint->weight, engine::Holding::Stream};
+  if (const Refused refused = admit(call, ask.container.text(), load)) co_return *refused;
   const auto owned = find_owned(call, ask.container);
   if (!owned) co_return owned.error();
   if (const Refused refused = grant(call, ask.container.text(), Weight::Read)) co_return *refused;
@@ -109,7 +136,9 @@ AnswerTask answer(Call call, protocol::WaitContainer ask) {
 }
 
 AnswerTask answer(Call call, protocol::AttachContainer ask) {
-  if (const Refused refused = admit(call, ask.container.text())) co_return *refused;
+  Load load{call.endpoint->weight, engine::Holding::Stream};
+  if (ask.logs || !ask.stream) load.weight = weigh_log_read(call.session->ledger.find(ask.container), docker_of(call));
+  if (const Refused refused = admit(call, ask.container.text(), load)) co_return *refused;
   const auto owned = find_owned(call, ask.container);
   if (!owned) co_return owned.error();
   for (const char c : ask.detach_keys.value)
@@ -137,17 +166,22 @@ AnswerTask answer(Call call, protocol::AttachContainer ask) {
   if (!connection || !duplicate || early.size() > limits::kMaxUpstreamHeadBytes || call.session->is_ending)
     co_return engine::explain_transport(EPROTO);
   const auto [number, drop] = number_stream(call);
+  engine::Place place = std::move(exchange.place);
   auto held = AttachStream::keep(call.services.hangups, std::move(duplicate), drop);
   if (!held) co_return engine::explain_transport(EPROTO);
+  (*held)->holds.place = std::move(place);  // with the duplicate: dockerd's side is open until that is shut down
   call.session->streams[number] = {call.id, std::move(*held)};
   co_return Answer(protocol::Hijacked{(*owned)->tty, std::move(early)}, std::move(connection));
 }
 
 AnswerTask answer(Call call, protocol::ReadLogs ask) {
-  if (const Refused refused = admit(call, ask.container.text())) co_return *refused;
+  const Load load{weigh_log_read(call.session->ledger.find(ask.container), docker_of(call)), engine::Holding::Stream};
+  if (const Refused refused = admit(call, ask.container.text(), load)) co_return *refused;
   const auto owned = find_owned(call, ask.container);
   if (!owned) co_return owned.error();
   if (const Refused refused = too_many_streams(call, ask.container)) co_return *refused;
+  if (ask.follow)
+    if (const Refused refused = too_many_followers(call, ask.container)) co_return *refused;
   const Opening opening(call.session);
   if (const Refused refused = grant(call, ask.container.text(), Weight::Read)) co_return *refused;
   auto logs = co_await open_logs(call, *owned, std::move(ask), engine::Operation::Logs);

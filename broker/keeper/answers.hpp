@@ -6,6 +6,7 @@
 #include "broker/engine/read_reply.hpp"
 #include "broker/engine/render.hpp"
 #include "broker/keeper/decide.hpp"
+#include "broker/keeper/load.hpp"
 #include "broker/keeper/services.hpp"
 #include "broker/keeper/session.hpp"
 
@@ -44,8 +45,11 @@ AnswerTask answer(Call call, protocol::RemoveContainer ask);
 
 using Refused = std::optional<protocol::Failed>;  // empty: go on
 
-// Rate and group of the request.
-Refused admit(const Call& call, std::string_view object);
+// Rate and group of the request, and its connection to dockerd: the place is in its exchange from here on.
+Refused admit(const Call& call, std::string_view object, const Load& load);
+Refused admit(const Call& call, std::string_view object);  // as the endpoint's row says, until its answer
+// dockerd's answer did not come, or was not read.
+protocol::Failed unanswered(const Call& call, std::string_view object, const Error& error);
 Refused deny(const Call& call, std::string_view object, const Refusal& refusal);
 // The record of a granted request. Must stand before its effect: where it cannot be written, nothing happens.
 Refused grant(const Call& call, std::string_view object, Weight weight, std::string reason = {});

@@ -73,14 +73,6 @@ Refused grant(const Call& call, std::string_view object, Weight weight, std::str
   return {};
 }
 
-Refused admit(const Call& call, std::string_view object) {
-  Session& session = *call.session;
-  if (const auto retry_after = session.request_rate.take(Clock::now()))
-    return deny(call, object, *decide_rate("requests", session.request_rate.per_minute(), *retry_after));
-  if (const Verdict refusal = decide_group(*call.endpoint, session.profile)) return deny(call, object, *refusal);
-  return {};
-}
-
 std::expected<Owned, Failed> find_owned(const Call& call, const ContainerName& reference) {
   if (Owned owned = call.session->ledger.find(reference)) return owned;
   const Failed missing = engine::no_such_container(reference.text());

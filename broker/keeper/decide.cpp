@@ -115,8 +115,9 @@ Verdict decide_create(const CreateContainer& ask, const Profile& profile, const 
 
 Verdict decide_rate(std::string_view what, std::uint32_t per_minute, std::uint32_t retry_after) {
   Refusal refusal = refuse(429, "docker.budget." + std::string(what),
-                           "more than " + std::to_string(per_minute) + " " + std::string(what) +
-                               " in a minute; try again in " + std::to_string(retry_after) + " s");
+                           "more than " + std::to_string(per_minute) + " " + std::string(what) + " in a minute" +
+                               std::string(what == "requests" ? ", by their weight" : "") + "; try again in " +
+                               std::to_string(retry_after) + " s");
   refusal.retry_after = retry_after;
   return refusal;
 }

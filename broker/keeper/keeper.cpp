@@ -44,23 +44,41 @@ Result<std::string> broker_id(const std::string& state_directory) {
   return made.substr(0, 16);
 }
 
-void raise_descriptor_limit() {
+// As far as it goes; returns how many files may be open.
+std::size_t raise_descriptor_limit() {
   rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return 0;
   limit.rlim_cur = limit.rlim_max;
-  (void)::setrlimit(RLIMIT_NOFILE, &limit);
+  if (::setrlimit(RLIMIT_NOFILE, &limit) != 0) (void)::getrlimit(RLIMIT_NOFILE, &limit);
+  return limit.rlim_cur;
+}
+
+// A broker for one run, or one that only reaps, needs no room for other sessions.
+std::size_t sessions_of(const KeeperInputs& inputs) {
+  if (inputs.private_peer || inputs.reap_only) return 1;
+  return std::min<std::size_t>(inputs.config.max_sessions, limits::kMaxSessions);
+}
+
+Result<engine::PlaceBounds> bound_connections(std::size_t sessions, std::size_t descriptors) {
+  const engine::PlaceBounds bounds = TRY(engine::bounds_that_fit(sessions, descriptors));
+  if (bounds.common < limits::kCommonDockerdConnections)
+    log::warning("sessions share " + std::to_string(bounds.common) + " connections to dockerd instead of " +
+                 std::to_string(limits::kCommonDockerdConnections) + ", because this process may have " +
+                 std::to_string(descriptors) + " open files only: raise LimitNOFILE of the broker's unit (ulimit -n)");
+  return bounds;
 }
 
 class Keeper {
  public:
-  Keeper(net::io_context& io, KeeperInputs& inputs, std::string broker, AuditTrail audit)
+  Keeper(net::io_context& io, KeeperInputs& inputs, std::string broker, AuditTrail audit,
+         const engine::PlaceBounds& bounds, engine::MemoryGauge memory)
       : io_(io),
         services_{io.get_executor(),
                   inputs.config,
                   std::move(broker),
                   std::move(audit),
                   Accounts(inputs.config.state_directory),
-                  engine::DockerClient(io.get_executor(), inputs.config.docker_socket),
+                  engine::DockerClient(io.get_executor(), inputs.config.docker_socket, bounds, std::move(memory)),
                   SpawnerClient(io.get_executor(), std::move(inputs.spawner_channel)),
                   HangupWatch(io.get_executor()),
                   async::TaskGroup(io.get_executor(), on_bug())},
@@ -184,11 +202,15 @@ int run_keeper(KeeperInputs inputs) {
   ::umask(0077);
   ::signal(SIGPIPE, SIG_IGN);
   ::signal(SIGXFSZ, SIG_IGN);  // a file that may not grow is an error of the write
-  raise_descriptor_limit();
   const auto report = [](const Error& error) {
     log::error(error.text());
     return 1;
   };
+  const std::size_t sessions = sessions_of(inputs);
+  const auto bounds = bound_connections(sessions, raise_descriptor_limit());
+  if (!bounds) return report(bounds.error());
+  auto memory = engine::MemoryGauge::open(std::max(sessions * limits::kMemoryPerSession, limits::kLeastMemoryCeiling));
+  if (!memory) return report(memory.error());
   auto broker = broker_id(inputs.config.state_directory);
   if (!broker) return report(broker.error());
   auto audit = AuditTrail::open(inputs.config.log_directory, *broker);
@@ -201,7 +223,7 @@ int run_keeper(KeeperInputs inputs) {
   // Never destroyed: coroutines that still run when the broker leaves live in io and refer to the keeper, and the
   // keeper's own descriptors refer to io, so neither could go first. The process ends right after.
   static net::io_context& io = *new net::io_context(1);
-  static Keeper& keeper = *new Keeper(io, inputs, std::move(*broker), std::move(*audit));
+  static Keeper& keeper = *new Keeper(io, inputs, std::move(*broker), std::move(*audit), *bounds, std::move(*memory));
   UniqueFd ready = std::move(inputs.ready);
   keeper.start(inputs, std::move(*left));
   if (const int code = seccomp::install(seccomp::Filter::Keeper); code != 0)

@@ -26,7 +26,8 @@ struct OwnedContainer {
   std::int64_t created = 0;  // seconds since the epoch
   bool auto_remove = false;
   bool tty = false;
-  bool was_started = false;
+  bool first_start_asked = false;
+  bool first_log_read_asked = false;
   bool has_lifetime = false;  // the timer that kills it runs
   bool is_gone = false;       // removed; holders of this object see it
 };

@@ -16,6 +16,7 @@
 #include "broker/keeper/ledger_file.hpp"
 #include "broker/keeper/one_shot.hpp"
 #include "broker/keeper/ownership.hpp"
+#include "broker/keeper/turns.hpp"
 #include "broker/protocol/messages.hpp"
 #include "broker/protocol/permits.hpp"
 #include "broker/protocol/tally.hpp"
@@ -31,10 +32,37 @@ struct InFlight {
   engine::Exchange exchange;
 };
 
+// One of so many, for as long as it lives.
+class Counted {
+ public:
+  Counted() = default;
+  explicit Counted(std::shared_ptr<std::size_t> count) : count_(std::move(count)) { ++*count_; }
+  Counted(Counted&&) noexcept = default;
+  Counted& operator=(Counted&& other) noexcept {
+    if (this != &other && count_) --*count_;
+    count_ = std::move(other.count_);
+    return *this;
+  }
+  ~Counted() {
+    if (count_) --*count_;
+  }
+
+ private:
+  std::shared_ptr<std::size_t> count_;
+};
+
+// What a stream takes of its session's bounds until it has ended at dockerd.
+struct StreamHolds {
+  engine::Place place;
+  Turn turn;
+  Counted follower;
+};
+
 // A stream that was handed to the gate or is fed to it, from then until it ends.
 struct HeldStream {
   virtual ~HeldStream() = default;
   virtual void revoke() = 0;
+  StreamHolds holds;
 };
 
 struct NamedStream {
@@ -63,6 +91,7 @@ class Session {
         request_rate(account.account().requests),
         create_rate(account.account().creates),
         untold_rate(account.account().untold),
+        log_reads(executor, limits::kMaxLogReadsAtOnce),
         tasks(executor, std::move(on_bug)),
         gate_heard(executor),
         relay_heard(executor),
@@ -99,6 +128,9 @@ class Session {
   std::map<std::uint64_t, NamedStream> streams;  // by a number of ours: a gate may use a request id again
   std::uint64_t last_stream = 0;
   std::size_t streams_opening = 0;  // those that have their place and are not in `streams` yet
+  const std::shared_ptr<engine::Share> dockerd_share = std::make_shared<engine::Share>();
+  Turns log_reads;                                                                  // without follow
+  const std::shared_ptr<std::size_t> followers = std::make_shared<std::size_t>(0);  // open, or being opened
   std::map<std::uint32_t, ForwardConnection> forwards;
   std::vector<std::int32_t> forward_groups;  // one gid a forward of the profile, or -1
 

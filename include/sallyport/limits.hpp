@@ -81,17 +81,39 @@ inline constexpr std::size_t kMaxErrorBytes =
 static_assert(6 * kMaxDescriptionBytes + 64 * 1024 <= kMaxReplyBytes);
 inline constexpr std::size_t kMaxUpstreamHeadBytes = 16 * 1024;
 inline constexpr std::size_t kMaxIdleUpstreams = 16;
-inline constexpr std::size_t kMaxDockerdConnections = 2048;  // of all sessions; two descriptors of dockerd's each
-inline constexpr std::size_t kMaxListedContainers = 4096;    // in one answer of dockerd's; there are others than ours
-inline constexpr std::size_t kMaxRemovedAtOnce = 8;          // containers of one session that has ended
-inline constexpr std::size_t kMaxReapedAtOnce = 8;           // sessions of an earlier broker; dockerd removes 20-30/s
-inline constexpr std::chrono::seconds kKeepsPlace{2};        // of both: what takes longer lets the next one begin
-inline constexpr std::size_t kListedByIdAtOnce = 512;        // where a whole list is too large; a query of 36 KiB
+inline constexpr std::size_t kMaxListedContainers = 4096;  // in one answer of dockerd's; there are others than ours
+inline constexpr std::size_t kMaxRemovedAtOnce = 8;        // containers of one session that has ended
+inline constexpr std::size_t kMaxReapedAtOnce = 8;         // sessions of an earlier broker; dockerd removes 20-30/s
+inline constexpr std::chrono::seconds kKeepsPlace{2};      // of both: what takes longer lets the next one begin
+inline constexpr std::size_t kListedByIdAtOnce = 512;      // where a whole list is too large; a query of 36 KiB
+// Connections to dockerd, each for as long as it lives (engine/places.hpp): a share for each of max_sessions, a common
+// part, and the keeper's own, with which it ends sessions. Two descriptors of dockerd's each.
+inline constexpr std::size_t kDockerdShare = 8;             // two `docker run` (attach and wait) and what ends them
+inline constexpr std::size_t kDockerdShareForRequests = 2;  // of it: a session's streams cannot keep it from its stop
+inline constexpr std::size_t kCommonDockerdConnections = 1536;  // 2048 in all at the default of 64 sessions
+inline constexpr std::size_t kKeeperDockerdConnections = 16;    // besides what endings and the reaper use at once
+inline constexpr std::size_t kDescriptorsPerStream = 3;  // dockerd's, ours of a log's pair, the gate's until it is sent
+inline constexpr std::size_t kDescriptorsPerSession = 16;  // 7 measured: channels, pidfds, ledger, lock
+inline constexpr std::size_t kKeeperDescriptors = 128;     // listeners, trail, peers that greet
+// The keeper's own memory. 17 KiB an idle session and 4 KiB a wait are measured; the rest is for answers under way.
+inline constexpr std::size_t kMemoryPerSession = 1024 * 1024;
+inline constexpr std::size_t kLeastMemoryCeiling = 64 * kMemoryPerSession;  // at the default of max_sessions, and below
+inline constexpr std::size_t kSmallReplyBytes = 64 * 1024;          // larger answers grow only below the ceiling
+inline constexpr std::chrono::milliseconds kMemoryIsRead{1};        // one pread, 2 us
+inline constexpr std::chrono::milliseconds kMemoryIsTrimmed{1000};  // some ms, and only near the ceiling
 inline constexpr std::chrono::seconds kUpstreamDeadline{60};
 inline constexpr std::chrono::seconds kCreatesSettle =
     kUpstreamDeadline + std::chrono::seconds(5);      // and 2 s to connect
 inline constexpr std::uint32_t kMaxStopSeconds = 30;  // dockerd itself takes any number, -1 is for ever
 inline constexpr std::size_t kMaxImageVolumes = 8;    // each becomes a tmpfs
+
+// --- what dockerd does for a session (weights: broker/api/endpoints.hpp, measured by tests/bench/weights.py) ---
+inline constexpr std::uint32_t kRequestBurstPart = 10;   // of a minute's requests at once: 1 s of dockerd's at 3000
+inline constexpr std::uint32_t kLeastRequestBurst = 20;  // so that small budgets are no budgets of single requests
+inline constexpr std::size_t kMaxLogReadsAtOnce = 2;     // of one session, without follow: each takes a core of dockerd
+inline constexpr std::size_t kFollowersPerContainer = 2;        // its `run`, and somebody who looks
+inline constexpr std::size_t kFollowersBesides = 4;             // of containers that are gone, while their streams end
+inline constexpr std::uint64_t kWeighedLogBytes = 10ULL << 20;  // the log for which the weight of a read is written
 
 // --- sessions ---
 inline constexpr std::size_t kMaxSessions = 256;

@@ -8,7 +8,7 @@ import traceback
 
 from tests.support import places
 
-from . import asking, containers, launching, memory
+from . import asking, containers, launching, memory, neighbour
 from .measure import table
 
 GROUPS = {
@@ -18,6 +18,7 @@ GROUPS = {
     "inspect-dockerd": asking.on_dockerd,
     "attach": containers.attach,
     "memory": memory.memory,
+    "neighbour": neighbour.neighbour,
 }
 
 

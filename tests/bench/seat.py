@@ -13,8 +13,8 @@ def broker_for(docker_socket, sessions=8) -> Broker:
 
 
 class Session:
-    def __init__(self, broker: Broker):
-        self.run = sandbox.Run(broker, "bench")
+    def __init__(self, broker: Broker, profile="bench"):
+        self.run = sandbox.Run(broker, profile)
         self.socket = f"/proc/{self.run.init_pid}/root/run/sallyport/docker.sock"
         wait_until(self._answers, 20, f"the session does not answer: {self.run.stderr}")
 

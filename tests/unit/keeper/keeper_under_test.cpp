@@ -83,6 +83,7 @@ KeeperUnderTest::KeeperUnderTest(const Options& options) {
   dockerd_ = std::make_unique<FakeDockerd>(directory_ + "/docker.sock");
   reap_only_ = options.reap_only;
   max_sessions_ = options.max_sessions;
+  open_files_ = options.open_files;
   if (options.start) start();
 }
 
@@ -100,6 +101,8 @@ void KeeperUnderTest::start() {
     ::dup2(log, STDERR_FILENO);
     close_range(3, 199, 0);
     close_range(202, ~0U, 0);
+    const rlimit files{open_files_, open_files_};
+    if (open_files_ != 0 && ::setrlimit(RLIMIT_NOFILE, &files) != 0) std::abort();
     keeper::KeeperInputs inputs;
     inputs.config = config_in(directory_);
     inputs.config.max_sessions = max_sessions_;

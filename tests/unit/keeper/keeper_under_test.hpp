@@ -52,6 +52,7 @@ class KeeperUnderTest {
     bool start = true;
     bool reap_only = false;
     std::uint32_t max_sessions = 64;
+    std::size_t open_files = 0;  // the most that the keeper may have; 0: as this process
   };
   KeeperUnderTest() : KeeperUnderTest(Options{}) {}
   explicit KeeperUnderTest(const Options& options);
@@ -98,6 +99,7 @@ class KeeperUnderTest {
   std::string ledger_of(const std::string& session) const;  // "": there is none
   std::string log() const;                                  // what the keeper has said to people
   UniqueFd take_control() { return std::move(control_); }   // the session lives as long as this is open
+  pid_t keeper_pid() const { return keeper_pid_; }
   bool is_alive() const { return !keeper_.has_ended(); }
   void signal_keeper(int signal) const { (void)keeper_.send_signal(signal); }
   std::optional<int> exit_code(int milliseconds);
@@ -122,6 +124,7 @@ class KeeperUnderTest {
   std::string directory_;
   bool reap_only_ = false;
   std::uint32_t max_sessions_ = 64;
+  std::size_t open_files_ = 0;
   std::unique_ptr<FakeDockerd> dockerd_;
   ProcessHandle keeper_;
   pid_t keeper_pid_ = -1;

@@ -1,5 +1,4 @@
 #include "broker/keeper/ownership.hpp"
-#include "broker/keeper/budget.hpp"
 
 namespace sallyport::keeper {
 namespace {
@@ -52,25 +51,6 @@ TEST(Ledger, ReservesANameWhileItsCreateIsInFlight) {
   EXPECT_EQ(ledger.count(), 0U);
   EXPECT_EQ(ledger.memory_bytes(), 0U);
   EXPECT_NE(ledger.reserve(container), nullptr);
-}
-
-TEST(TokenBucket, GivesItsBurstThenRefuses) {
-  const Clock::time_point start{};
-  TokenBucket bucket(3, start);
-  for (int i = 0; i < 3; ++i) EXPECT_FALSE(bucket.take(start));
-  ASSERT_TRUE(bucket.take(start));
-  EXPECT_EQ(*bucket.take(start), 21U);
-  EXPECT_TRUE(bucket.take(start + std::chrono::seconds(19)));
-  EXPECT_FALSE(bucket.take(start + std::chrono::seconds(21)));
-}
-
-TEST(TokenBucket, NeverHoldsMoreThanAMinute) {
-  const Clock::time_point start{};
-  TokenBucket bucket(2, start);
-  const auto later = start + std::chrono::hours(5);
-  EXPECT_FALSE(bucket.take(later));
-  EXPECT_FALSE(bucket.take(later));
-  EXPECT_TRUE(bucket.take(later));
 }
 
 }  // namespace

@@ -1,0 +1,58 @@
+#include "broker/engine/places.hpp"
+
+#include <algorithm>
+#include <string>
+
+namespace sallyport::engine {
+
+Result<PlaceBounds> bounds_that_fit(std::size_t sessions, std::size_t descriptors) {
+  PlaceBounds bounds{sessions, 0};
+  const std::size_t least = bounds.descriptors();
+  if (least > descriptors)
+    return fail("max_sessions is " + std::to_string(sessions) + ": the shares of so many sessions need " +
+                std::to_string(least) + " open files, and this process may have " + std::to_string(descriptors) +
+                ": raise LimitNOFILE of the broker's unit (ulimit -n), or lower max_sessions in broker.toml");
+  bounds.common = std::min(limits::kCommonDockerdConnections, (descriptors - least) / limits::kDescriptorsPerStream);
+  return bounds;
+}
+
+std::size_t Share::common() const {
+  if (is_keepers) return 0;
+  constexpr std::size_t kForStreams = limits::kDockerdShare - limits::kDockerdShareForRequests;
+  const std::size_t streams_within = std::min(streams, kForStreams);
+  const std::size_t requests_within = std::min(requests, limits::kDockerdShare - streams_within);
+  return streams - streams_within + requests - requests_within;
+}
+
+Place& Place::operator=(Place&& other) noexcept {
+  if (this == &other) return *this;
+  give_back();
+  share_ = std::move(other.share_);
+  common_ = std::move(other.common_);
+  holding_ = other.holding_;
+  return *this;
+}
+
+void Place::give_back() {
+  if (!share_) return;
+  const std::size_t before = share_->common();
+  --(holding_ == Holding::Stream ? share_->streams : share_->requests);
+  common_->taken -= before - share_->common();
+  share_.reset();
+}
+
+std::optional<Place> Places::take(const std::shared_ptr<Share>& share, Holding holding) {
+  if (share->is_keepers && share->requests >= bounds_.keepers()) return {};
+  std::size_t& held = holding == Holding::Stream ? share->streams : share->requests;
+  const std::size_t before = share->common();
+  ++held;
+  const std::size_t more = share->common() - before;
+  if (common_->taken + more > bounds_.common) {
+    --held;
+    return {};
+  }
+  common_->taken += more;
+  return Place(share, common_, holding);
+}
+
+}  // namespace sallyport::engine

@@ -1,0 +1,84 @@
+"""What a neighbour's inspect takes beside one hostile session that uses up its default budget: readers of a 5 MB log that
+ask for nothing of it, and inspects of a container with an argument of 66 KB, from more connections than it has turns."""
+import statistics
+import threading
+import time
+
+from tests.support import raw_http
+from tests.support.dockerd import Dockerd
+
+from .measure import Row, ask_tool
+from .seat import Session, broker_for
+
+LOG_READERS, INSPECTORS = 8, 32
+
+
+class Hostile:
+    """Asks on, whatever it is answered."""
+
+    def __init__(self, session: Session):
+        self.session, self.stopped, self.granted, self.refused = session, threading.Event(), 0, 0
+        large = session.create(["true", "x" * 66_000])
+        talker = session.create(["sh", "-c", "yes 0123456789012345678901234567890123456789 | head -c 5242880"])
+        for action in ("start", "wait"):
+            raw_http.request(session.socket, "POST", f"/v1.41/containers/{talker}/{action}", timeout=120)
+        self.targets = ([f"/v1.41/containers/{talker}/logs?stdout=1&since=4000000000"] * LOG_READERS +
+                        [f"/v1.41/containers/{large}/json"] * INSPECTORS)
+        self.threads = [threading.Thread(target=self.ask_on, args=(target,)) for target in self.targets]
+
+    def ask_on(self, target):
+        with raw_http.Connection(self.session.socket, 60) as connection:
+            while not self.stopped.is_set():
+                if connection.request("GET", target).status == 200:
+                    self.granted += 1
+                else:
+                    self.refused += 1
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stopped.set()
+        for thread in self.threads:
+            thread.join()
+
+
+def neighbour(options) -> list:
+    docker = Dockerd()
+    broker = None
+    sessions = []
+    try:
+        docker.import_busybox()
+        broker = broker_for(docker.socket)
+        broker.profile("hostile", command=("/bin/sleep", "86400"), docker={}, container={"memory": "256MiB"})
+        honest, hostile = Session(broker), Session(broker, "hostile")
+        sessions = [honest, hostile]
+        identity = honest.create(["sleep", "600"])
+
+        def inspect() -> dict:
+            return ask_tool("http_load", "--socket", honest.socket, "--target", f"/v1.41/containers/{identity}/json",
+                            "--connections", 1, "--seconds", 2 if options.quick else 5, "--warmup", 0.2)
+
+        idle, beside = [], []
+        rounds = 2 if options.quick else 5
+        for _ in range(rounds):
+            idle.append(inspect())
+            with Hostile(hostile):
+                time.sleep(4)  # the burst is granted at once: until dockerd has worked it off
+                beside.append(inspect())
+            for container in raw_http.request(hostile.socket, "GET", "/v1.41/containers/json?all=1").json() or []:
+                while raw_http.request(hostile.socket, "DELETE", f"/v1.41/containers/{container['Id']}?force=1").status == 429:
+                    time.sleep(1)
+            time.sleep(1)
+    finally:
+        for session in sessions:
+            session.end()
+        if broker:
+            broker.remove()
+        docker.end()
+    return [Row(f"neighbour's inspect beside a hostile session, {metric}", "us", statistics.median(r[f"{metric}_us"] for r in beside),
+                statistics.median(r[f"{metric}_us"] for r in idle), "idle", "<= 3.0" if metric == "p99" else "",
+                statistics.median(b[f"{metric}_us"] / i[f"{metric}_us"] for b, i in zip(beside, idle)))
+            for metric in ("p50", "p99")]
