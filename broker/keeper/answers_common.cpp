@@ -92,7 +92,7 @@ namespace {
 
 using Listed = std::vector<engine::ListedContainer>;
 
-net::awaitable<Result<Listed>> list(Services& services, std::string request, engine::Exchange& exchange) {
+net::awaitable<Result<Listed>> list(Services& services, engine::Request request, engine::Exchange& exchange) {
   const auto reply = CO_TRY(co_await services.docker.ask(std::move(request), exchange));
   if (reply.status != 200) co_return fail_errno("list containers", EPROTO);
   co_return engine::read_list(reply.body);

@@ -33,7 +33,7 @@ struct Removals {
 // known.
 enum class KnownBy { ItsCreate, AList };
 
-net::awaitable<void> remove_it(std::shared_ptr<Removals> removals, std::string name, std::string request,
+net::awaitable<void> remove_it(std::shared_ptr<Removals> removals, std::string name, engine::Request request,
                                KnownBy known_by) {
   engine::Exchange exchange;
   const auto reply = co_await removals->docker.ask(std::move(request), exchange);
@@ -67,7 +67,7 @@ net::awaitable<void> remove_intent(std::shared_ptr<Removals> removals, std::stri
     removals->failed[name] = "list it: dockerd answered " + std::to_string(reply->status);
     co_return;
   }
-  std::string request = engine::render_remove_named(name, engine::Force::Yes);
+  engine::Request request = engine::render_remove_named(name, engine::Force::Yes);
   if (reply) {
     const auto listed = engine::read_list(reply->body);
     if (!listed) {
