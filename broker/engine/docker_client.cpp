@@ -17,8 +17,9 @@ using async::kUseTuple;
 
 namespace {
 constexpr std::chrono::milliseconds kDeadlineGrain{500};
-constexpr std::chrono::seconds kVersionDeadline{10};  // dockerd answers this from memory
-constexpr std::chrono::seconds kInfoDeadline{30};     // and counts containers and images for this
+constexpr std::chrono::seconds kVersionWithin{10};  // dockerd answers this from memory
+constexpr std::chrono::seconds kInfoWithin{30};     // and counts containers and images for this
+constexpr std::chrono::hours kAsleep{24};
 
 // dockerd's words (moby, api/server/middleware/version.go), before it has done anything.
 bool refuses_our_version(const Reply& reply) {
@@ -170,7 +171,7 @@ void DockerClient::forget_dockerd() {
 net::awaitable<Result<ApiVersion>> DockerClient::version() {
   if (version_) co_return *version_;
   Exchange exchange;
-  const Reply reply = CO_TRY(co_await ask_with_place(render_version(), exchange, kVersionDeadline, nullptr));
+  const Reply reply = CO_TRY(co_await ask_with_place(render_version(), exchange, kVersionWithin, nullptr));
   if (reply.status != 200)
     co_return fail_errno("ask dockerd for its version: it answered " + std::to_string(reply.status), EPROTO);
   const EngineVersion offered = CO_TRY(read_version(reply.body));
@@ -187,7 +188,7 @@ net::awaitable<Result<EngineFacts>> DockerClient::facts() {
   if (std::shared_ptr<Upstream> upstream = take_idle(Check::Yes)) idle_.push_back(std::move(upstream));
   if (facts_) co_return *facts_;
   Exchange exchange;
-  const Reply info = CO_TRY(co_await ask(render_info(), exchange, kInfoDeadline));
+  const Reply info = CO_TRY(co_await ask(render_info(), exchange, kInfoWithin));
   if (info.status != 200)
     co_return fail_errno("ask dockerd for its facts: it answered " + std::to_string(info.status), EPROTO);
   EngineInfo told = CO_TRY(read_info(info.body));
@@ -200,7 +201,7 @@ net::awaitable<Result<EngineFacts>> DockerClient::facts() {
 net::awaitable<void> DockerClient::watch_deadlines() {
   for (;;) {
     watch_sleeps_ = busy_.empty();
-    if (watch_sleeps_) clock_.expires_after(std::chrono::hours(24));  // until somebody becomes busy
+    if (watch_sleeps_) clock_.expires_after(kAsleep);  // until somebody becomes busy
     else clock_.expires_after(kDeadlineGrain);
     co_await clock_.async_wait(kUseTuple);
     const auto now = std::chrono::steady_clock::now();

@@ -172,7 +172,8 @@ Outcome<Head> check_head(std::string_view bytes) {
       first = false;
       continue;
     }
-    if (++head.headers > limits::kMaxHeaders) return refuse(431, kRule, "more headers than are served");
+    if (++head.headers > limits::kMaxHeaders)
+      return refuse(431, kRule, "more headers than are served (" + std::to_string(limits::kMaxHeaders) + ")");
     TRY(take_line(head, line, seen));
   }
   if (!seen[Host]) return refuse(400, kRule, "the header Host is missing");

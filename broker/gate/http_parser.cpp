@@ -58,9 +58,16 @@ class Reader final : public http::basic_parser<true> {
 
 struct HttpParser::Parser {
   std::string body;
+  std::size_t max_body_bytes = 0;
   std::optional<Reader> reader;
   async::Starved starved;  // within the body
 };
+
+namespace {
+std::unexpected<Refusal> too_large(std::size_t ceiling) {
+  return refuse(413, "http", "the body is larger than is served (" + std::to_string(ceiling) + " bytes)");
+}
+}  // namespace
 
 HttpParser::HttpParser() : parser_(std::make_unique<Parser>()) {}
 HttpParser::~HttpParser() = default;
@@ -68,6 +75,7 @@ HttpParser::~HttpParser() = default;
 Outcome<> HttpParser::begin(std::string_view head_bytes, const Head& head, std::size_t max_body_bytes) {
   parser_->body.clear();
   parser_->starved = {};
+  parser_->max_body_bytes = max_body_bytes;
   Reader& reader = parser_->reader.emplace(parser_->body);
   reader.header_limit(static_cast<std::uint32_t>(limits::kMaxHeadBytes));
   reader.body_limit(max_body_bytes);
@@ -75,7 +83,7 @@ Outcome<> HttpParser::begin(std::string_view head_bytes, const Head& head, std::
   error_code code;
   const std::size_t used = reader.put(boost::asio::const_buffer(head_bytes.data(), head_bytes.size()), code);
   const bool more = code == http::error::need_more;
-  if (code == http::error::body_limit) return refuse(413, "http", "the body is larger than is served");
+  if (code == http::error::body_limit) return too_large(parser_->max_body_bytes);
   if ((code && !more) || used != head_bytes.size() || !reader.head_done)
     return refuse(400, "http", "the request head is not valid");
   const auto length = reader.content_length();
@@ -91,7 +99,7 @@ Outcome<std::size_t> HttpParser::feed(std::string_view bytes) {
   error_code code;
   const std::size_t used = parser_->reader->put(boost::asio::const_buffer(bytes.data(), bytes.size()), code);
   parser_->starved.has_put(bytes.size(), used);
-  if (code == http::error::body_limit) return refuse(413, "http", "the body is larger than is served");
+  if (code == http::error::body_limit) return too_large(parser_->max_body_bytes);
   if (code && code != http::error::need_more) return refuse(400, "http", "the body's framing is not valid");
   return used;
 }

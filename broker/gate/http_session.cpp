@@ -81,10 +81,15 @@ net::awaitable<Outcome<bool>> HttpSession::read_head() {
       co_return true;
     }
     scanned = connection_.input().size();
-    if (scanned > limits::kMaxHeadBytes) co_return refuse(431, "http", "the request head is larger than is served");
+    if (scanned > limits::kMaxHeadBytes)
+      co_return refuse(
+          431, "http",
+          "the request head is larger than is served (" + std::to_string(limits::kMaxHeadBytes) + " bytes)");
     const bool more = co_await connection_.read_more();
     if (!more && connection_.timed_out() && !idle)
-      co_return refuse(408, "http", "the request head did not come in time");
+      co_return refuse(
+          408, "http",
+          "the request head did not come in time (" + std::to_string(limits::kHeaderDeadline.count()) + " s)");
     if (!more) co_return false;
     if (idle) connection_.set_deadline(limits::kHeaderDeadline);
     idle = false;
@@ -92,7 +97,8 @@ net::awaitable<Outcome<bool>> HttpSession::read_head() {
 }
 
 net::awaitable<Outcome<>> HttpSession::read_body(std::size_t ceiling) {
-  if (head_.content_length.value_or(0) > ceiling) co_return refuse(413, "http", "the body is larger than is served");
+  if (head_.content_length.value_or(0) > ceiling)
+    co_return refuse(413, "http", "the body is larger than is served (" + std::to_string(ceiling) + " bytes)");
   connection_.set_deadline(limits::kBodyDeadline);
   bool told_to_continue = !head_.expect_continue;
   std::size_t taken = 0;
@@ -108,7 +114,9 @@ net::awaitable<Outcome<>> HttpSession::read_body(std::size_t ceiling) {
       co_return refuse(400, "http", "the body's framing is not valid");
     if (!std::exchange(told_to_continue, true)) (void)co_await connection_.write("HTTP/1.1 100 Continue\r\n\r\n");
     if (co_await connection_.read_more()) continue;
-    if (connection_.timed_out()) co_return refuse(408, "http", "the body did not come in time");
+    if (connection_.timed_out())
+      co_return refuse(408, "http",
+                       "the body did not come in time (" + std::to_string(limits::kBodyDeadline.count()) + " s)");
     co_return refuse(400, "http", "the body ended early");
   }
   connection_.no_deadline();

@@ -49,7 +49,8 @@ struct Builder {
     return false;
   }
   bool attach(JsonValue value, error_code& code) {
-    if (++values > limits::kMaxJsonValues) return stop(code, "more values than are served");
+    if (++values > limits::kMaxJsonValues)
+      return stop(code, "it holds more values than are served (" + std::to_string(limits::kMaxJsonValues) + ")");
     if (open.empty()) root = std::move(value);
     else if (open.back().is(Kind::Array)) open.back().items.push_back(std::move(value));
     else open.back().members.push_back({keys.back(), std::move(value)});
@@ -178,7 +179,13 @@ Outcome<JsonValue> read_json(std::string_view text, OwnKeys own_keys) {
   std::size_t used = parser.write_some(false, text.data(), text.size(), code);
   const Builder& built = parser.handler();
   if (!built.problem.empty()) return refuse(400, "json", "the JSON is not served: " + built.problem);
-  if (code == json::error::too_deep) return refuse(400, "json", "the JSON is nested too deeply");
+  if (code == json::error::too_deep)
+    return refuse(400, "json",
+                  "the JSON is nested deeper than is served (" + std::to_string(limits::kMaxJsonDepth) + ")");
+  if (code == json::error::object_too_large)
+    return refuse(400, "json",
+                  "the JSON is not served: an object holds more members than are served (" +
+                      std::to_string(limits::kMaxJsonMembers) + ")");
   if (code) return refuse(400, "json", "the JSON is not valid at byte " + std::to_string(used));
   while (used < text.size() && std::string_view(" \t\r\n").find(text[used]) != std::string_view::npos) ++used;
   if (used != text.size()) return refuse(400, "json", "there is data after the JSON");

@@ -124,7 +124,8 @@ Outcome<Route> route(std::string_view method_text, std::string_view target) {
                   version.value_or(api::kNewestMinor)};
       const std::size_t ceiling =
           row.verb == api::Verb::Create ? limits::kMaxCreateTargetBytes : limits::kMaxTargetBytes;
-      if (target.size() > ceiling) return refuse(414, "path", "the target is longer than is served");
+      if (target.size() > ceiling)
+        return refuse(414, "path", "the target is longer than is served (" + std::to_string(ceiling) + " bytes)");
       return found;
     }
   }

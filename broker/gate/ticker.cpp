@@ -4,6 +4,10 @@
 
 namespace sallyport::gate {
 
+namespace {
+constexpr std::chrono::seconds kTick{1};
+}  // namespace
+
 void Ticker::add(const void* owner, Check check) { entries_.push_back({owner, std::move(check)}); }
 
 void Ticker::remove(const void* owner) {
@@ -13,7 +17,7 @@ void Ticker::remove(const void* owner) {
 void Ticker::start() {
   if (running_) return;
   running_ = true;
-  timer_.expires_after(std::chrono::seconds(1));
+  timer_.expires_after(kTick);
   timer_.async_wait([this](const boost::system::error_code& error) {
     if (!error) tick();
   });

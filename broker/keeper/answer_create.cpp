@@ -94,6 +94,8 @@ net::awaitable<std::expected<Planned, Failed>> plan(const Call& call, const Crea
   co_return planned;
 }
 
+constexpr std::chrono::seconds kLookAgain{1};
+
 // A create whose answer never came may have succeeded. Its name stays taken until dockerd shows that it has not, or the
 // container is removed.
 net::awaitable<void> clear_up(Services& services, SessionPtr session, Owned owned) {
@@ -101,7 +103,7 @@ net::awaitable<void> clear_up(Services& services, SessionPtr session, Owned owne
   const auto settled = Clock::now() + kLateCreate;
   std::string said;
   while (!leftovers.empty()) {
-    co_await async::sleep_for(std::chrono::seconds(1));
+    co_await async::sleep_for(kLookAgain);
     if (session->is_ending) co_return;  // which looks for it itself
     const auto removed =
         co_await remove_containers(services.docker, services.broker, session->id, leftovers, Clock::now() > settled);

@@ -15,6 +15,8 @@ using protocol::Failed;
 
 namespace {
 
+constexpr std::chrono::seconds kLookAgain{5};  // whether it can still be answered
+
 AuditRecord record_of(const Call& call, std::string_view object) {
   AuditRecord record;
   record.session = call.session->id.text();
@@ -166,7 +168,7 @@ net::awaitable<void> send_when_there_is_room(Services& services, SessionPtr sess
       co_return end_session(services, session, "gate.ended", "the gate cannot be answered: " + sent.error().text());
     if (Clock::now() > give_up)
       co_return end_session(services, session, "gate.unread", "the gate does not read its answers");
-    const auto room = co_await async::within(std::chrono::seconds(5), session->gate->wait_writable());
+    const auto room = co_await async::within(kLookAgain, session->gate->wait_writable());
     if (!room && room.error().code != ETIMEDOUT) co_return;
   }
 }

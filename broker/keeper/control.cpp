@@ -113,8 +113,13 @@ class Greeting {
 
 net::awaitable<Result<async::Message>> hear_hello(async::Channel& control, std::uint32_t uid, Descriptors descriptors) {
   const Greeting greeting(uid);
-  if (greeting.is_one_too_many()) co_return fail("too many connections that say nothing");
-  co_return co_await async::within(limits::kHelloWithin, control.receive(descriptors));
+  if (greeting.is_one_too_many())
+    co_return fail("uid " + std::to_string(uid) + " has " + std::to_string(limits::kMaxGreeting) +
+                   " connections open that have not said what they want");
+  auto hello = co_await async::within(limits::kHelloWithin, control.receive(descriptors));
+  if (!hello && hello.error().code == ETIMEDOUT)
+    co_return fail("no hello came within " + std::to_string(limits::kHelloWithin.count()) + " s");
+  co_return hello;
 }
 
 }  // namespace
@@ -127,7 +132,9 @@ net::awaitable<void> converse(Services& services, UniqueFd connection) {
   const bool is_stranger = !may_open_any(*peer, services.config);
   const auto descriptors = is_stranger ? Descriptors::Refused : Descriptors::Taken;
   auto message = co_await hear_hello(*control, peer->uid, descriptors);
-  if (!message || message->bytes.empty()) co_return;
+  // Without a line of the log: whoever may not open anything could fill it.
+  if (!message) co_return (void) control->send(encode_message(FromKeeper(handshake::Refused{message.error().text()})));
+  if (message->bytes.empty()) co_return;
   if (is_stranger)
     co_return refuse(services, *control, nullptr,
                      "uid " + std::to_string(peer->uid) +

@@ -35,6 +35,17 @@ def test_strangers_who_say_nothing_keep_nobody_out(broker):
         assert os.waitpid(child, 0)[1] == 0
 
 
+def test_whoever_has_too_many_connections_that_say_nothing_is_told_so(broker):
+    def knock():
+        held = [Control(broker.control_socket) for _ in range(17)]
+        answer = held[16].receive()
+        held[0].socket.settimeout(10)
+        return [answer, held[0].receive()]
+    seen = forked(knock, uid=STRANGER)
+    assert seen["value"][0] == ["Refused", f"uid {STRANGER} has 16 connections open that have not said what they want"], seen
+    assert seen["value"][1] == ["Refused", "no hello came within 5 s"], seen
+
+
 def test_a_strangers_descriptors_are_never_the_keepers(broker):
     """Closing one may hang for as long as its owner likes, where it lies on a filesystem that he runs."""
     path, keeper = broker.control_socket, f"/proc/{broker.keeper_pid}/fd"

@@ -85,7 +85,7 @@ bool read_rate(TomlTable& table, std::string_view key, std::uint32_t& into) {
   if (node == nullptr) return false;
   const auto rate = node->kind == TomlNode::Kind::Text ? parse_rate(node->text) : std::nullopt;
   if (!rate || *rate == 0 || *rate > 10'000'000) {
-    table.report(*node, key, "must be a rate above zero: \"60/min\"");
+    table.report(*node, key, "must be a rate above zero and of at most 10000000/min: \"60/min\"");
     return false;
   }
   into = *rate;

@@ -356,7 +356,9 @@ TEST(Streams, ThatAreOpenOrBeingOpenedAreBoundedTogether) {
   keeper.send(1, attach);
   keeper.send(2, attach);
   ASSERT_TRUE(eventually([&] { return *attached == kMost; }));
-  EXPECT_EQ(keeper.expect<Failed>(attach).http_status, 429) << "two of them are not open yet, and have their places";
+  const auto refused = keeper.expect<Failed>(attach);
+  EXPECT_EQ(refused.http_status, 429) << "two of them are not open yet, and have their places";
+  EXPECT_EQ(refused.message.value, "sallyport: the session has 128 open streams; close one");
   EXPECT_EQ(keeper.expect<Failed>(protocol::ReadLogs{named("db")}).http_status, 429);
   keeper.send(3, protocol::CancelRequest{1});
   ASSERT_TRUE(keeper.reply(1)) << "what is not opened gives its place back";

@@ -1,0 +1,100 @@
+// What a client hears that asks for one more than a bound: which bound it is, in words that name it. Up to the bound it
+// is served.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "broker/gate/create_body.hpp"
+#include "broker/gate/http_head.hpp"
+#include "broker/gate/json_reader.hpp"
+#include "broker/gate/route.hpp"
+#include "sallyport/limits.hpp"
+
+namespace sallyport::gate {
+namespace {
+
+std::string repeated(std::string_view text, std::size_t count, std::string_view between = ",") {
+  std::string out;
+  for (std::size_t i = 0; i < count; ++i) out.append(i == 0 ? "" : between).append(text);
+  return out;
+}
+
+// "" where it is served.
+template <class T>
+std::string refused(const Outcome<T>& outcome) {
+  return outcome ? "" : std::to_string(outcome.error().status) + " " + outcome.error().message;
+}
+std::string creating(const std::string& member) {
+  return refused(read_create(*Query::parse(api::Verb::Create, {}), R"({"Image":"busybox",)" + member + "}"));
+}
+std::string with_headers(std::size_t count) {
+  const std::string head = "GET / HTTP/1.1\r\nHost: d\r\n" + repeated("A: b\r\n", count - 1, "") + "\r\n";
+  return refused(check_head(head));
+}
+std::string with_method(std::size_t size) {
+  return refused(check_head(std::string(size, 'A') + " / HTTP/1.1\r\nHost: d\r\n\r\n"));
+}
+std::string with_target(std::string_view method, const std::string& target, std::size_t size) {
+  return refused(route(method, target + std::string(size - target.size(), 'a')));
+}
+std::string members(std::size_t count) {
+  std::string text;
+  for (std::size_t i = 0; i < count; ++i) text += (i == 0 ? "\"" : ",\"") + std::to_string(i) + "\":0";
+  return text;
+}
+
+struct Bound {
+  const char* name;
+  std::size_t most;
+  std::function<std::string(std::size_t)> asks;  // for so many
+  const char* words;
+};
+class ABound : public testing::TestWithParam<Bound> {};
+TEST_P(ABound, IsServedAndOneMoreIsToldWhichBoundItIs) {
+  EXPECT_EQ(GetParam().asks(GetParam().most), "");
+  EXPECT_THAT(GetParam().asks(GetParam().most + 1), testing::StartsWith(GetParam().words));
+}
+
+const Bound kBounds[] = {
+    {"Target", limits::kMaxTargetBytes, [](auto n) { return with_target("GET", "/_ping?x=", n); },
+     "414 the target is longer than is served (8192 bytes)"},
+    {"CreateTarget", limits::kMaxCreateTargetBytes,
+     [](auto n) { return with_target("POST", "/containers/create?Image=", n); },
+     "414 the target is longer than is served (65536 bytes)"},
+    {"Headers", limits::kMaxHeaders, with_headers, "431 more headers than are served (64)"},
+    {"Method", limits::kMaxMethodBytes, with_method, "400 the method is not valid"},
+    {"JsonDepth", limits::kMaxJsonDepth,
+     [](auto n) { return refused(read_json(std::string(n, '[') + std::string(n, ']'))); },
+     "400 the JSON is nested deeper than is served (32)"},
+    {"JsonValues", limits::kMaxJsonValues - 1,  // and the list itself
+     [](auto n) { return refused(read_json("[" + repeated("0", n) + "]")); },
+     "400 the JSON is not served: it holds more values than are served (20000)"},
+    {"JsonMembers", limits::kMaxJsonMembers, [](auto n) { return refused(read_json("{" + members(n) + "}")); },
+     "400 the JSON is not served: an object holds more members than are served (1024)"},
+    {"Arguments", limits::kMaxArguments, [](auto n) { return creating("\"Cmd\":[" + repeated("\"x\"", n) + "]"); },
+     "400 Cmd "},
+    {"ArgumentBytes", limits::kMaxArgumentBytes,
+     [](auto n) { return creating("\"Cmd\":[\"" + std::string(n, 'x') + "\"]"); }, "400 Cmd "},
+    {"Environment", limits::kMaxEnvironmentEntries,
+     [](auto n) { return creating("\"Env\":[" + repeated("\"A=b\"", n) + "]"); }, "400 Env "},
+    {"Labels", limits::kMaxLabels,
+     [](auto n) {
+       return creating("\"Labels\":{" + [n] {
+         std::string text;
+         for (std::size_t i = 0; i < n; ++i) text += (i == 0 ? "\"" : ",\"") + std::to_string(i) + "\":\"\"";
+         return text;
+       }() + "}");
+     },
+     "400 Labels "},
+    {"LabelBytes", limits::kMaxLabelBytes,
+     [](auto n) { return creating(R"("Labels":{"a":")" + std::string(n, 'x') + "\"}"); },
+     "400 Labels \"a\" is empty or too long"},
+    {"Path", limits::kMaxPathBytes,
+     [](auto n) { return creating("\"WorkingDir\":\"/" + std::string(n - 1, 'x') + "\""); }, "400 WorkingDir "},
+    {"Hostname", limits::kMaxHostnameBytes,
+     [](auto n) { return creating("\"Hostname\":\"" + std::string(n, 'x') + "\""); }, "400 Hostname "},
+};
+INSTANTIATE_TEST_SUITE_P(Of, ABound, testing::ValuesIn(kBounds),
+                         [](const testing::TestParamInfo<Bound>& info) { return std::string(info.param.name); });
+
+}  // namespace
+}  // namespace sallyport::gate
