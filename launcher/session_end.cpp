@@ -19,21 +19,18 @@ int milliseconds_until(Clock::time_point when) {
   return static_cast<int>(std::max<std::int64_t>(left, 0));
 }
 
-// True where that was its last word.
-bool hear(BrokerSession& session, const Outcome& outcome) {
+// True where that was its last word. `has_ended`: it has said why it ended the session; it closes when all is gone.
+bool hear(BrokerSession& session, bool& has_ended) {
   const auto [word, text] = session.last_word();
   switch (word) {
     case BrokerSession::Word::Done: return true;
     case BrokerSession::Word::Notice: complain(text); return false;
-    case BrokerSession::Word::Ended:  // it says why before it kills, and closes when all is gone
-      if (outcome.ended == Outcome::Ended::InitGone) complain("the broker ended the session: " + text);
-      return false;
+    case BrokerSession::Word::Ended: has_ended = true; return false;
     case BrokerSession::Word::LeftBehind:
       complain("the session has ended, and the broker goes on to remove what is left of it: " + text);
       return false;
     case BrokerSession::Word::Closed:
-      if (outcome.ended == Outcome::Ended::BrokerGone)
-        return true;  // it has said why it ended the session, or has died
+      if (has_ended) return true;
       complain(text +
                " before it said that everything of the session is removed; the next broker removes what is left");
       return true;
@@ -46,6 +43,7 @@ bool hear(BrokerSession& session, const Outcome& outcome) {
 void wait_for_session_end(BrokerSession& session, Signals& signals, const Outcome& outcome) {
   const auto begin = Clock::now();
   bool said = false;
+  bool has_ended = outcome.ended == Outcome::Ended::BrokerGone;  // or it has died, and that has been said
   const auto say = [&said](const char* then) {
     said = true;
     complain(std::string("waiting until the broker has removed the session's containers") + then);
@@ -60,7 +58,7 @@ void wait_for_session_end(BrokerSession& session, Signals& signals, const Outcom
       was_asked = true;
       say("; ask again to leave that to it");
     }
-    if (ready > 0 && entries[0].revents != 0 && hear(session, outcome)) return;
+    if (ready > 0 && entries[0].revents != 0 && hear(session, has_ended)) return;
     if (Clock::now() < until) continue;
     if (said)
       return complain("the broker has not said within " + std::to_string(limits::kLauncherWaits.count()) +
