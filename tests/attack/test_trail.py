@@ -19,7 +19,7 @@ def write():
 threading.Thread(target=write).start()
 answers = b''
 while answers.count(b'HTTP/1.1 4') < 4000:
-    answers += api.recv(1 << 20)
+    answers += api.recv(1 << 20) or sys.exit('the connection was closed')
 """
 PRIVILEGED = """
 body = b'{"Image":"busybox","HostConfig":{"Privileged":true}}'
@@ -28,7 +28,7 @@ def request(number):
 """
 PATHS = """
 def request(number):
-    return b'POST /v1.41/nothing/%d HTTP/1.1\\r\\nHost: d\\r\\nContent-Length: 0\\r\\n\\r\\n' % number
+    return b'GET /v1.41/nothing/%d HTTP/1.1\\r\\nHost: d\\r\\n\\r\\n' % number
 """
 
 
