@@ -158,7 +158,7 @@ def kill_until_refused(api):
 def test_on_a_full_disk_what_is_granted_is_recorded_and_no_profile_spends_what_is_the_others(small_disk, dockerd):
     broker = small_disk
     for name in ("hostile", "neighbour"):
-        broker.profile(name, docker={}, budget={"requests": "60000/min"})
+        broker.profile(name, docker={}, budget={"requests": "1000000/min"})
     with sandbox.Worker(broker, "hostile") as hostile, sandbox.Worker(broker, "neighbour") as neighbour, \
             raw_http.Connection(hostile.docker_socket) as api, raw_http.Connection(neighbour.docker_socket) as other:
         for client in (api, other):

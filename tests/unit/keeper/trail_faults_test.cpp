@@ -178,6 +178,31 @@ TEST(LastWords, AreWaitedForOnlySoLong) {
   EXPECT_LT(std::chrono::steady_clock::now() - before, limits::kLastWordsWithin + std::chrono::seconds(1));
 }
 
+// A gate that has been taken over speaks on for as long as it is listened to.
+TEST(LastWords, AreHeardToSoManyBytesAndNoFurther) {
+  KeeperUnderTest keeper;
+  ASSERT_TRUE(keeper.open());
+  keeper.close_control();
+  ASSERT_TRUE(receive_within(keeper.gate(), 2000));
+  protocol::GateClaim claim = refused_create(1);
+  claim.reason = std::string(limits::kMaxReasonBytes, 'x');
+  const auto bytes = encode_message(protocol::RequestEnvelope{1, claim});
+  const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(5);
+  Result<> sent;
+  while (std::chrono::steady_clock::now() < give_up) {
+    sent = send_datagram(keeper.gate(), bytes);
+    if (!sent && sent.error().code != EAGAIN) break;
+  }
+  EXPECT_FALSE(sent) << "the keeper has closed the channel";
+  ASSERT_TRUE(keeper.audit_has(R"("event":"session-end")"));
+  const auto lines = keeper.audit();
+  const auto heard = static_cast<std::size_t>(std::ranges::count_if(
+      lines, [](const std::string& line) { return line.find("HostConfig.Privileged") != std::string::npos; }));
+  EXPECT_GT(heard, 0U);
+  // Beside the one that was under way at the end, and the one that crosses the bound.
+  EXPECT_LE(heard, limits::kMaxLastWordsBytes / bytes.size() + 2);
+}
+
 TEST(LastWords, OfARelayAreTheBytesOfItsConnections) {
   for (const bool tells : {true, false}) {
     KeeperUnderTest::Options options;
