@@ -77,7 +77,8 @@ class Json {
 
 constexpr std::string_view kNoNetwork =
     R"({"none":{"IPAMConfig":null,"Links":null,"Aliases":null,"NetworkID":"","EndpointID":"","Gateway":"","IPAddress":"",)"
-    R"("IPPrefixLen":0,"IPv6Gateway":"","GlobalIPv6Address":"","GlobalIPv6PrefixLen":0,"MacAddress":"","DriverOpts":null}})";
+    R"("IPPrefixLen":0,"IPv6Gateway":"","GlobalIPv6Address":"","GlobalIPv6PrefixLen":0,"MacAddress":"","DriverOpts":null,)"
+    R"("DNSNames":null,"GwPriority":0}})";
 
 std::string slashed(const ContainerName& name) { return "/" + name.text(); }
 

@@ -53,11 +53,11 @@ def test_memory_is_bounded(python):
         inside(python, "dd if=/dev/zero of=/dev/null bs=256M count=1 && echo fits")
 
 
-def test_vsock_and_exotic_sockets_are_not_to_be_had(python):
+def test_vsock_and_exotic_sockets_are_not_to_be_had(python, dockerd):
     # busybox has no vsock client, so the filter itself is read where dockerd keeps it, and tried by a python where one is.
     import re
     python.do("c = client.containers.create('busybox', ['true'])")
-    (made,) = python_containers(python)
+    (made,) = python_containers(python, dockerd)
     options = made["HostConfig"]["SecurityOpt"]
     profile = json.loads(next(o for o in options if o.startswith("seccomp=")).removeprefix("seccomp="))
     python.do("c.remove()")
@@ -69,12 +69,9 @@ def test_vsock_and_exotic_sockets_are_not_to_be_had(python):
     assert not {name for name in named if re.match("io_uring|bpf$|keyctl|add_key|mount$|unshare|userfaultfd", name)}
 
 
-def python_containers(worker) -> list:
-    import support.raw_http as raw
+def python_containers(worker, dockerd) -> list:
     session = worker.broker.sessions()[-1]
-    listed = raw.request(worker.broker.docker_socket, "GET", "/v1.41/containers/json?all=1").json()
-    return [raw.request(worker.broker.docker_socket, "GET", f"/v1.41/containers/{c['Id']}/json").json() for c in listed
-            if c["Labels"].get("sallyport.session") == session]
+    return [dockerd.inspect(c["Id"]) for c in dockerd.containers(**{"sallyport.session": session})]
 
 
 def test_an_image_that_declares_a_volume_gets_a_bounded_tmpfs_over_it(broker, dockerd):

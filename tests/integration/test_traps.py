@@ -64,7 +64,8 @@ def test_a_container_has_no_vsock_and_no_io_uring(broker, dockerd, probe_image):
         assert on[way] in ("EPERM", "EACCES", "ENOSYS", "EAFNOSUPPORT"), on
     if off["vsock"] != "yes":
         pytest.skip(f"this kernel has no vsock ({off['vsock']}): that our filter refuses it was shown, that it is open without was not")
-    assert probe_directly(dockerd)["vsock"] == "yes", "dockerd's own profile leaves it open: the attack must be real"
+    if not dockerd.flavour.suite:  # later ones close vsock by themselves; without a profile it is open there, see above
+        assert probe_directly(dockerd)["vsock"] == "yes", "dockerd's own profile leaves it open: the attack must be real"
 
 
 def test_the_worker_has_no_vsock_and_only_the_socket_families_it_needs(worker):
