@@ -206,7 +206,10 @@ def test_an_inspection_has_every_key_that_dockerd_sends_of_the_same_container(se
     for key in ("Memory", "MemorySwap", "CpuQuota", "CpuPeriod", "PidsLimit", "ShmSize", "OomScoreAdj", "Init", "Runtime", "Ulimits",
                 "LogConfig", "Tmpfs", "CapDrop", "MaskedPaths", "ReadonlyPaths", "ReadonlyRootfs", "NetworkMode", "IpcMode",
                 "CgroupnsMode", "AutoRemove", "MemorySwappiness", "NanoCpus", "CpuShares", "ConsoleSize", "Isolation"):
-        assert ours["HostConfig"][key] == theirs["HostConfig"][key], key
+        shown, real = ours["HostConfig"][key], theirs["HostConfig"][key]
+        # What 20.10 masks is shown; later dockerds mask that and more.
+        stricter = images.flavour.suite and key in ("MaskedPaths", "ReadonlyPaths") and set(shown) < set(real)
+        assert shown == real or stricter, key
     for key in ("StopTimeout", "Cmd", "Entrypoint", "WorkingDir", "User", "Env", "Hostname", "Healthcheck", "Tty"):
         assert ours["Config"][key] == theirs["Config"][key], key
     assert ask(seat, "DELETE", f"/v1.41/containers/{identity}?force=1").status == 204
