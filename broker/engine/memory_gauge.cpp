@@ -10,10 +10,15 @@
 
 #include "sallyport/limits.hpp"
 
+#ifdef SALLYPORT_ASAN
+#include <sanitizer/allocator_interface.h>
+#endif
+
 namespace sallyport::engine {
 
 namespace {
 
+#ifndef SALLYPORT_ASAN
 // proc_pid_statm(5): size, resident, shared, ... in pages. 0 where it cannot be read: nobody is refused for that.
 std::size_t own_pages(int statm) {
   char text[128];
@@ -28,14 +33,28 @@ std::size_t own_pages(int statm) {
   }
   return fields[1] > fields[2] ? fields[1] - fields[2] : 0;
 }
+#endif
 
 }  // namespace
 
 Result<MemoryGauge> MemoryGauge::open(std::size_t ceiling) {
+#ifdef SALLYPORT_ASAN
+  // What a sanitizer keeps of freed memory is nobody's.
+  const std::size_t begun = __sanitizer_get_current_allocated_bytes();
+  return MemoryGauge(ceiling, [begun] {
+    const std::size_t now = __sanitizer_get_current_allocated_bytes();
+    return now > begun ? now - begun : 0;
+  });
+#else
   const auto statm = std::make_shared<UniqueFd>(UniqueFd::adopt(::open("/proc/self/statm", O_RDONLY | O_CLOEXEC)));
   if (!*statm) return fail_errno("open /proc/self/statm");
   const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
-  return MemoryGauge(ceiling, [statm, page] { return own_pages(statm->get()) * page; });
+  const std::size_t begun = own_pages(statm->get());
+  return MemoryGauge(ceiling, [statm, page, begun] {
+    const std::size_t now = own_pages(statm->get());
+    return now > begun ? (now - begun) * page : 0;
+  });
+#endif
 }
 
 std::size_t MemoryGauge::held() {

@@ -13,7 +13,8 @@ namespace sallyport::engine {
 
 class MemoryGauge {
  public:
-  // Of resident memory that no file backs. Opened before the filter is installed.
+  // Of resident memory that no file backs, beyond what the process has now, before any session. Opened before the
+  // filter is installed.
   static Result<MemoryGauge> open(std::size_t ceiling);
   // The same with a source of the test's own.
   MemoryGauge(std::size_t ceiling, std::function<std::size_t()> read) : ceiling_(ceiling), read_(std::move(read)) {}

@@ -137,4 +137,4 @@ for _ in range(40):
     except docker.errors.APIError as error:
         result.append(error.response.status_code)
 """)
-    assert statuses[0] == 200 and statuses[-1] == 429 and 10 <= statuses.count(200) <= 25, statuses
+    assert statuses[0] == 200 and statuses[-1] == 429 and 6 <= statuses.count(200) <= 8, statuses  # each weighs 3, of 20 at once

@@ -143,20 +143,19 @@ TEST(Notice, OfALifetimeNamesTheContainerThatIsKilled) {
 TEST(Answer, OfDockerdsThatIsLargerThanIsReadIsA502ThatSaysSo) {
   KeeperUnderTest keeper;
   ASSERT_TRUE(keeper.open());
-  const std::string largest = "[" + std::string(limits::kMaxReplyBytes - 2, ' ') + "]";
-  const auto list_of = [&](const std::string& body) {
+  keeper.expect<protocol::Created>(keeper.create_request("db"));
+  const std::string largest = "{" + std::string(limits::kMaxReplyBytes - 2, ' ') + "}";  // read, and no inspection
+  const auto words_about = [&](const std::string& body) {
     keeper.dockerd().behave([body](const std::string& request) {
-      if (request.find("/containers/json") == std::string::npos) return FakeDockerd::Answer{};
+      if (!request.starts_with("GET /v1.41/containers/")) return FakeDockerd::Answer{};
       return FakeDockerd::Answer{.bytes = FakeDockerd::reply(200, body)};
     });
-    return keeper.ask(protocol::ListContainers{});
+    const auto failed = keeper.expect<protocol::Failed>(protocol::InspectContainer{*ContainerName::parse("db")});
+    EXPECT_EQ(failed.http_status, 502);
+    return failed.message.value;
   };
-  EXPECT_FALSE(std::holds_alternative<protocol::Failed>(list_of(largest)));
-  const auto refused = list_of(largest + " ");
-  ASSERT_TRUE(std::holds_alternative<protocol::Failed>(refused));
-  EXPECT_EQ(std::get<protocol::Failed>(refused).http_status, 502);
-  EXPECT_THAT(std::get<protocol::Failed>(refused).message.value,
-              testing::HasSubstr("dockerd's answer is larger than this broker reads"));
+  EXPECT_THAT(words_about(largest), testing::HasSubstr("could not be read"));
+  EXPECT_THAT(words_about(largest + " "), testing::HasSubstr("dockerd's answer is larger than this broker reads"));
 }
 
 struct End {
