@@ -24,7 +24,9 @@ AnswerTask act(const Call& call, engine::Operation operation, const Owned& owned
   // Only of a removal does it prove that the container is gone: others mean its task, or its image, as well.
   if (reply->status == 404 && operation == engine::Operation::Remove) forget(*call.session, owned);
   else if (reply->status == 404)
-    if (const auto current = co_await refresh_ledger(call.services, call.session, call.in_flight->exchange); !current)
+    if (const auto current =
+            co_await refresh_ledger(call.services, call.session, call.in_flight->exchange, Wanted::OnlyWhatIsThere);
+        !current)
       log::warning("session " + call.session->id.text() + ": whether container " + owned->id.text() +
                    " is gone is not known, and it counts: " + current.error().text());
   const std::string text = engine::read_error_message(reply->body);

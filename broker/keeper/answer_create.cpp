@@ -28,7 +28,8 @@ std::string object_of(const CreateContainer& ask) {
 net::awaitable<Verdict> decide_with_current_ledger(const Call& call, const CreateContainer& ask) {
   Verdict verdict = decide_create(ask, call.session->profile, call.session->ledger);
   if (!verdict || (verdict->status != 409 && !verdict->rule.starts_with("docker.budget."))) co_return verdict;
-  const auto current = co_await refresh_ledger(call.services, call.session, call.in_flight->exchange);
+  const auto current =
+      co_await refresh_ledger(call.services, call.session, call.in_flight->exchange, Wanted::OnlyWhatIsThere);
   verdict = decide_create(ask, call.session->profile, call.session->ledger);
   if (current || !verdict) co_return verdict;
   log::warning("session " + call.session->id.text() +

@@ -52,7 +52,7 @@ AnswerTask answer(Call call, protocol::InspectContainer ask) {
 AnswerTask answer(Call call, protocol::ListContainers ask) {
   if (const Refused refused = admit(call, "")) co_return *refused;
   if (const Refused refused = grant(call, "", Weight::Read)) co_return *refused;
-  auto view = co_await refresh_ledger(call.services, call.session, call.in_flight->exchange);
+  auto view = co_await refresh_ledger(call.services, call.session, call.in_flight->exchange, Wanted::Entries);
   if (!view) co_return unanswered(call, "", view.error());
   if (!view->too_large.empty())
     co_return protocol::Failed{502,

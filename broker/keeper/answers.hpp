@@ -2,6 +2,9 @@
 // last reply. `Call` is the request's place in its session.
 #pragma once
 
+#include <set>
+#include <string>
+
 #include "broker/engine/explain.hpp"
 #include "broker/engine/read_reply.hpp"
 #include "broker/engine/render.hpp"
@@ -69,12 +72,15 @@ bool send_reply_now(Services& services, const SessionPtr& session, protocol::Req
 net::awaitable<void> send_reply(Services& services, SessionPtr session, protocol::RequestId id,
                                 const protocol::Reply& reply, const UniqueFd& fd);
 
+enum class Wanted : bool { OnlyWhatIsThere, Entries };
 struct LedgerView {
-  std::vector<engine::ListedContainer> listed;  // with our labels: not each is the session's
+  std::set<std::string> there;                  // ids, with our labels: not each is the session's
+  std::vector<engine::ListedContainer> listed;  // of them, where entries are wanted
   std::vector<Owned> too_large;                 // they are there, and what dockerd says of each is more than we read
 };
 // Forgets containers that are gone from dockerd (AutoRemove removes them without us), however many there are.
-net::awaitable<Result<LedgerView>> refresh_ledger(Services& services, SessionPtr session, engine::Exchange& exchange);
+net::awaitable<Result<LedgerView>> refresh_ledger(Services& services, SessionPtr session, engine::Exchange& exchange,
+                                                  Wanted wanted);
 void forget(Session& session, const Owned& owned);
 
 }  // namespace sallyport::keeper

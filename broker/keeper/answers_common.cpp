@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <boost/asio/post.hpp>
-#include <set>
 #include <span>
 #include <utility>
 
@@ -100,10 +99,21 @@ net::awaitable<Result<Listed>> list(Services& services, engine::Request request,
   co_return engine::read_list(reply.body);
 }
 
+// What is too large to be read, or near the ceiling of memory too large to be kept: where only ids are wanted, the
+// list is asked for in parts that are neither.
+bool may_be_read_in_parts(const Error& error, Wanted wanted) {
+  return error.code == EMSGSIZE || (wanted == Wanted::OnlyWhatIsThere && error.code == ENOMEM);
+}
+
+void take(LedgerView& view, Listed listed, Wanted wanted) {
+  for (const auto& entry : listed) view.there.insert(entry.id.text());
+  if (wanted == Wanted::Entries) std::ranges::move(listed, std::back_inserter(view.listed));
+}
+
 // How much of a list one entry takes is up to the session and its images: what is too large together is asked for in
 // parts, down to one container. A list of none is two bytes, so that one whose entry alone is too large is there.
 net::awaitable<Result<>> list_in_parts(Services& services, SessionPtr session, const std::vector<Owned>& known,
-                                       engine::Exchange& exchange, LedgerView& view) {
+                                       engine::Exchange& exchange, Wanted wanted, LedgerView& view) {
   std::vector<std::span<const Owned>> parts;
   for (std::size_t at = 0; at < known.size(); at += limits::kListedByIdAtOnce)
     parts.push_back(std::span(known).subspan(at, std::min(limits::kListedByIdAtOnce, known.size() - at)));
@@ -113,36 +123,38 @@ net::awaitable<Result<>> list_in_parts(Services& services, SessionPtr session, c
     std::vector<ContainerId> ids;
     for (const Owned& owned : part) ids.push_back(owned->id);
     auto listed = co_await list(services, engine::render_list_of(services.broker, session->id, ids), exchange);
-    if (!listed && listed.error().code != EMSGSIZE) co_return std::unexpected(listed.error());
+    if (!listed && !may_be_read_in_parts(listed.error(), wanted)) co_return std::unexpected(listed.error());
     if (listed) {
-      std::ranges::move(*listed, std::back_inserter(view.listed));
+      take(view, std::move(*listed), wanted);
     } else if (part.size() == 1) {
+      view.there.insert(part.front()->id.text());
       view.too_large.push_back(part.front());
     } else {
       parts.push_back(part.first(part.size() / 2));
       parts.push_back(part.subspan(part.size() / 2));
     }
+    // No part is bounded by what the others have left.
+    if (wanted == Wanted::Entries && services.docker.memory().is_above_common())
+      co_return fail_errno("list containers in parts: no memory for all", ENOMEM);
   }
   co_return Result<>{};
 }
 
 }  // namespace
 
-net::awaitable<Result<LedgerView>> refresh_ledger(Services& services, SessionPtr session, engine::Exchange& exchange) {
+net::awaitable<Result<LedgerView>> refresh_ledger(Services& services, SessionPtr session, engine::Exchange& exchange,
+                                                  Wanted wanted) {
   std::vector<Owned> known;
   for (const Owned& owned : session->ledger.all())
     if (!owned->id.empty()) known.push_back(owned);
   LedgerView view;
   auto whole = co_await list(services, engine::render_list(services.broker, session->id), exchange);
-  if (whole) view.listed = std::move(*whole);
-  else if (whole.error().code != EMSGSIZE) co_return std::unexpected(whole.error());
-  else CO_TRY(co_await list_in_parts(services, session, known, exchange, view));
-  std::set<std::string_view> there;
-  for (const auto& entry : view.listed) there.insert(entry.id.text());
-  for (const Owned& owned : view.too_large) there.insert(owned->id.text());
+  if (whole) take(view, std::move(*whole), wanted);
+  else if (!may_be_read_in_parts(whole.error(), wanted)) co_return std::unexpected(whole.error());
+  else CO_TRY(co_await list_in_parts(services, session, known, exchange, wanted, view));
   // Only what was known before the list was made: one that is younger is not on it, and is there.
   for (const Owned& owned : known)
-    if (!there.contains(owned->id.text())) forget(*session, owned);
+    if (!view.there.contains(owned->id.text())) forget(*session, owned);
   co_return view;
 }
 

@@ -105,6 +105,25 @@ TEST_P(LargeList, HidesFromTheBudgetNothingThatHasGone) {
 }
 INSTANTIATE_TEST_SUITE_P(Bytes, LargeList, testing::Values(1, 200'000, limits::kMaxReplyBytes + 1));
 
+TEST(Budget, KnowsWhatHasGoneAlsoNearTheCeilingOfMemory) {
+  auto options = budget_of_eight();
+  options.ballast = limits::kLeastMemoryCeiling / 8 * 7;
+  KeeperUnderTest keeper(options);
+  DockerdModel dockerd;
+  dockerd.pad_entries(2 * limits::kSmallReplyBytes);
+  keeper.dockerd().behave(dockerd.behaviour());
+  ASSERT_TRUE(keeper.open()) << keeper.refusal();
+  for (int number = 0; number < 8; ++number)
+    keeper.expect<protocol::Created>(keeper.create_request(("c" + std::to_string(number)).c_str()));
+  EXPECT_TRUE(eventually([&] {
+    const protocol::Reply listed = keeper.ask(protocol::ListContainers{true});
+    const auto* failed = std::get_if<protocol::Failed>(&listed);
+    return failed != nullptr && failed->http_status == 503;
+  })) << "there is memory: this test tests nothing";
+  dockerd.lose("sp-" + keeper.session() + "-c3");
+  keeper.expect<protocol::Created>(keeper.create_request());
+}
+
 TEST(Budget, SaysSoWhereWhatHasGoneCannotBeKnown) {
   KeeperUnderTest keeper(budget_of_eight());
   DockerdModel dockerd;

@@ -83,6 +83,7 @@ KeeperUnderTest::KeeperUnderTest(const Options& options) {
   dockerd_ = std::make_unique<FakeDockerd>(directory_ + "/docker.sock");
   reap_only_ = options.reap_only;
   max_sessions_ = options.max_sessions;
+  ballast_ = options.ballast;
   open_files_ = options.open_files;
   if (options.start) start();
 }
@@ -109,6 +110,12 @@ void KeeperUnderTest::start() {
     inputs.reap_only = reap_only_;
     if (!reap_only_) inputs.control_listener = UniqueFd::adopt(200);
     inputs.spawner_channel = UniqueFd::adopt(201);
+    if (ballast_ > 0)
+      std::thread([bytes = ballast_] {
+        std::this_thread::sleep_for(std::chrono::milliseconds(200));
+        const std::vector<char> ballast(bytes, 'x');
+        for (;;) ::pause();
+      }).detach();
     ::_exit(keeper::run_keeper(std::move(inputs)));
   }
   keeper_ = ProcessHandle(UniqueFd::adopt(pidfd_open(keeper_pid_)));

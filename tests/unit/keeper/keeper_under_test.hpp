@@ -52,6 +52,7 @@ class KeeperUnderTest {
     bool start = true;
     bool reap_only = false;
     std::uint32_t max_sessions = 64;
+    std::size_t ballast = 0;     // bytes that the keeper's process takes a moment after its start
     std::size_t open_files = 0;  // the most that the keeper may have; 0: as this process
   };
   KeeperUnderTest() : KeeperUnderTest(Options{}) {}
@@ -124,6 +125,7 @@ class KeeperUnderTest {
   std::string directory_;
   bool reap_only_ = false;
   std::uint32_t max_sessions_ = 64;
+  std::size_t ballast_ = 0;
   std::size_t open_files_ = 0;
   std::unique_ptr<FakeDockerd> dockerd_;
   ProcessHandle keeper_;
