@@ -10,7 +10,7 @@ def running(dockerd, identity) -> bool:
 
 
 def test_a_container_that_is_started_again_after_its_lifetime_is_killed_again(broker, dockerd):
-    broker.profile("short", docker={}, budget={"lifetime": "2s"})
+    broker.profile("short", docker={}, budget={"lifetime": "2s", "requests": "30000/min"})
     with sandbox.Worker(broker, "short") as worker, raw_http.Connection(worker.docker_socket) as api:
         made = api.request("POST", "/v1.41/containers/create", {"Image": "busybox", "Cmd": ["sleep", "600"]}).json()["Id"]
         for _ in range(2):

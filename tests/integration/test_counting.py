@@ -49,8 +49,8 @@ def suite(tmp_path):
 
 def test_a_stage_that_was_cut_fails_and_what_ran_by_then_is_counted(suite):
     (suite / "test_slow.py").write_text(SLOW)
-    passed, failed, broken, output = counted(suite, f"real_parts parts 3 {suite}/test_quick.py {suite}/test_slow.py")
-    assert (passed, failed) == (2, 2) and broken == ["parts was cut after 3 s: 1 failed", "parts: 1 failed"], (broken, output)
+    passed, failed, broken, output = counted(suite, f"real_parts parts 6 {suite}/test_quick.py {suite}/test_slow.py")
+    assert (passed, failed) == (2, 2) and broken == ["parts was cut after 6 s: 1 failed", "parts: 1 failed"], (broken, output)
     assert "the time of this run was up in this test" in output and "test_slow" in output
 
 
