@@ -1,12 +1,14 @@
-// BOTH SIDES. The versions of Docker's API that are spoken here: from clients any up to the newest whose served endpoints
-// were compared with ours, because nothing of theirs is passed on; towards dockerd one of those whose effects were.
+// BOTH SIDES. The versions of Docker's API that are spoken here: from clients any up to the newest whose served
+// endpoints were compared with ours, because nothing of theirs is passed on; towards dockerd one of those whose effects
+// were.
 #pragma once
 
 #include <string_view>
 
 namespace sallyport::api {
 
-inline constexpr unsigned kOldestClientMinor = 24;  // 1.24: what a dockerd of Debian 13 or later still takes from clients
+inline constexpr unsigned kOldestClientMinor =
+    24;  // 1.24: what a dockerd of Debian 13 or later still takes from clients
 inline constexpr unsigned kOldestEngineMinor = 41;  // dockerd 20.10
 inline constexpr unsigned kNewestMinor = 51;        // dockerd 28.5; later ones take it too
 

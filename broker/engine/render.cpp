@@ -234,9 +234,7 @@ Request render_remove_named(std::string_view dockerd_name, Force force) {
   return remove("/containers/" + percent(dockerd_name), force);
 }
 
-Request render_list(std::string_view broker, const SessionId& session) {
-  return list(begin_filters(broker, session));
-}
+Request render_list(std::string_view broker, const SessionId& session) { return list(begin_filters(broker, session)); }
 
 // dockerd takes a name in a filter for a regular expression, and matches it with the slash and without.
 Request render_list_named(std::string_view broker, const SessionId& session, std::string_view dockerd_name) {
