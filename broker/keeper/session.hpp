@@ -142,7 +142,7 @@ class Session {
   std::string worker_status;  // for the closing record
   std::string end_rule;
   std::string end_reason;
-  std::string end_step;  // what its ending is at: for whoever asks why it has not ended
+  std::string end_step;       // what its ending is at: for whoever asks why it has not ended
   OneShot<bool> gate_heard;   // to its end
   OneShot<bool> relay_heard;  // the same
   OneShot<bool> ended;        // everything of the session is gone
