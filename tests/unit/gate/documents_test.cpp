@@ -95,7 +95,7 @@ constexpr auto kNetworkSettings = std::to_array<const char*>(
      "GlobalIPv6PrefixLen", "IPAddress", "IPPrefixLen", "IPv6Gateway", "MacAddress", "Networks"});
 constexpr auto kNetwork = std::to_array<const char*>(
     {"IPAMConfig", "Links", "Aliases", "NetworkID", "EndpointID", "Gateway", "IPAddress", "IPPrefixLen", "IPv6Gateway",
-     "GlobalIPv6Address", "GlobalIPv6PrefixLen", "MacAddress", "DriverOpts"});
+     "GlobalIPv6Address", "GlobalIPv6PrefixLen", "MacAddress", "DriverOpts", "DNSNames", "GwPriority"});
 constexpr auto kListed =
     std::to_array<const char*>({"Id", "Names", "Image", "ImageID", "Command", "Created", "Ports", "Labels", "State",
                                 "Status", "HostConfig", "NetworkSettings", "Mounts"});
