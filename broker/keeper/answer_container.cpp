@@ -63,7 +63,7 @@ net::awaitable<void> kill_after_lifetime(Services& services, SessionPtr session,
 }
 
 void limit_lifetime(const Call& call, const Owned& owned) {
-  const auto lifetime = call.session->profile.docker->budget.lifetime;
+  const auto lifetime = docker_of(call).budget.lifetime;
   if (lifetime && !std::exchange(owned->has_lifetime, true))
     call.session->tasks.spawn("lifetime", kill_after_lifetime(call.services, call.session, owned, *lifetime));
 }

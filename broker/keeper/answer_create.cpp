@@ -44,7 +44,8 @@ Owned reserve(const Call& call, const CreateContainer& ask) {
   container.name = ask.name ? *ask.name : *ContainerName::parse(random_hex(6));
   container.image = ask.image_as_written ? ask.image_as_written->text() : api::familiar_image(ask.image.text());
   container.labels = ask.labels.items;
-  container.memory_bytes = memory_of(ask, call.session->profile.docker->container);
+  container.memory_bytes = memory_of(ask, docker_of(call).container);
+  container.described_bytes = described_bytes(ask);
   container.created =
       std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
   container.auto_remove = ask.auto_remove;
@@ -90,7 +91,7 @@ net::awaitable<std::expected<Planned, Failed>> plan(const Call& call, const Crea
                              call.session->uid_base + static_cast<std::uint32_t>(limits::UidPart::Container),
                              call.session->systemd_cgroups};
   Planned planned;
-  planned.container = plan_container(ask, call.session->profile.docker->container, *image, plan_facts, owned->name);
+  planned.container = plan_container(ask, docker_of(call).container, *image, plan_facts, owned->name);
   planned.warnings = warnings_of(ask, planned.container);
   co_return planned;
 }

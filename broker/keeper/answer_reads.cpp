@@ -29,7 +29,8 @@ bool is_running(ContainerStatus status) {
 }  // namespace
 
 AnswerTask answer(Call call, protocol::InspectContainer ask) {
-  if (const Refused refused = admit(call, ask.container.text())) co_return *refused;
+  const Load load{weigh_inspect(call.session->ledger.find(ask.container), docker_of(call))};
+  if (const Refused refused = admit(call, ask.container.text(), load)) co_return *refused;
   const auto owned = find_owned(call, ask.container);
   if (!owned) co_return owned.error();
   if (const Refused refused = grant(call, ask.container.text(), Weight::Read)) co_return *refused;
@@ -50,7 +51,7 @@ AnswerTask answer(Call call, protocol::InspectContainer ask) {
 }
 
 AnswerTask answer(Call call, protocol::ListContainers ask) {
-  if (const Refused refused = admit(call, "")) co_return *refused;
+  if (const Refused refused = admit(call, "", {weigh_list(call.session->ledger, docker_of(call))})) co_return *refused;
   if (const Refused refused = grant(call, "", Weight::Read)) co_return *refused;
   auto view = co_await refresh_ledger(call.services, call.session, call.in_flight->exchange, Wanted::Entries);
   if (!view) co_return unanswered(call, "", view.error());

@@ -28,9 +28,6 @@ Refused too_many_streams(const Call& call, const ContainerName& reference) {
                "sallyport: the session has " + std::to_string(limits::kMaxStreams) + " open streams; close one", 1});
 }
 
-// A gate, and with it a request, exists only in sessions with [docker].
-const DockerSection& docker_of(const Call& call) { return *call.session->profile.docker; }
-
 // The place of a stream that is being opened: taken where there is one, before anything suspends.
 class Opening {
  public:

@@ -22,6 +22,8 @@ struct Call {
   std::shared_ptr<InFlight> in_flight;
   const api::Endpoint* endpoint = nullptr;
 };
+// A gate, and with it a request, exists only in sessions with [docker].
+inline const DockerSection& docker_of(const Call& call) { return *call.session->profile.docker; }
 
 struct Answer {
   std::unique_ptr<protocol::Reply> reply;  // boxed: it is handed through several coroutines

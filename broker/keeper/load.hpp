@@ -9,6 +9,7 @@
 #include "broker/engine/places.hpp"
 #include "broker/keeper/budget.hpp"
 #include "broker/keeper/ownership.hpp"
+#include "broker/protocol/messages.hpp"
 #include "sallyport/profile/profile.hpp"
 
 namespace sallyport::keeper {
@@ -26,6 +27,31 @@ constexpr std::uint32_t log_read_weight(const DockerSection& docker) {
   const std::uint32_t most = burst_of_requests(docker.budget.requests_per_minute);
   return static_cast<std::uint32_t>(
       std::clamp<std::uint64_t>(by_size, api::row_of(api::Verb::Attach).weight, std::max(most, 2U)));
+}
+
+// What dockerd shows of a container it writes, and we read, each time: an argument of 66 KB makes a small inspect five.
+// Never more than the burst: what weighs more waits for a full bucket, which a session that polls never has.
+constexpr std::uint32_t weigh_described(api::Verb verb, std::size_t bytes, const DockerSection& docker) {
+  const std::uint64_t by_size = api::row_of(verb).weight + (bytes / limits::kWeighedTextBytes);
+  return static_cast<std::uint32_t>(
+      std::min<std::uint64_t>(by_size, burst_of_requests(docker.budget.requests_per_minute)));
+}
+inline std::uint32_t weigh_inspect(const Owned& owned, const DockerSection& docker) {
+  return weigh_described(api::Verb::Inspect, owned ? owned->described_bytes : 0, docker);
+}
+inline std::uint32_t weigh_list(const Ledger& ledger, const DockerSection& docker) {
+  return weigh_described(api::Verb::List, ledger.described_bytes(), docker);
+}
+inline std::size_t described_bytes(const protocol::CreateContainer& ask) {
+  std::size_t sum = 0;
+  const auto add = [&sum](const auto& texts) {
+    for (const auto& item : texts.items) sum += item.value.size();
+  };
+  if (ask.command) add(*ask.command);
+  if (ask.entrypoint) add(*ask.entrypoint);
+  add(ask.environment);
+  for (const protocol::Label& label : ask.labels.items) sum += label.key.value.size() + label.value.value.size();
+  return sum;
 }
 
 // What happens to every container once is on its create's account: its first start, and the first read of its log

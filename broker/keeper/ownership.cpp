@@ -11,6 +11,7 @@ Owned Ledger::reserve(OwnedContainer container) {
   auto owned = std::make_shared<OwnedContainer>(std::move(container));
   if (!by_name_.emplace(owned->name.text(), owned).second) return nullptr;
   memory_bytes_ += owned->memory_bytes;
+  described_bytes_ += owned->described_bytes;
   return owned;
 }
 
@@ -23,6 +24,7 @@ void Ledger::forget(const Owned& container) {
   if (container->is_gone) return;
   container->is_gone = true;
   memory_bytes_ -= container->memory_bytes;
+  described_bytes_ -= container->described_bytes;
   by_name_.erase(container->name.text());
   by_id_.erase(container->id.text());
 }

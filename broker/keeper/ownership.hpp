@@ -23,7 +23,8 @@ struct OwnedContainer {
   std::string directory;
   std::vector<protocol::Label> labels;
   std::uint64_t memory_bytes = 0;
-  std::int64_t created = 0;  // seconds since the epoch
+  std::size_t described_bytes = 0;  // of the client's texts that dockerd shows
+  std::int64_t created = 0;         // seconds since the epoch
   bool auto_remove = false;
   bool tty = false;
   bool first_start_asked = false;
@@ -46,12 +47,14 @@ class Ledger {
 
   std::size_t count() const { return by_name_.size(); }  // those in flight included
   std::uint64_t memory_bytes() const { return memory_bytes_; }
+  std::size_t described_bytes() const { return described_bytes_; }
   std::vector<Owned> all() const;  // by name
 
  private:
   std::map<std::string, Owned, std::less<>> by_name_;
   std::map<std::string, Owned, std::less<>> by_id_;
   std::uint64_t memory_bytes_ = 0;
+  std::size_t described_bytes_ = 0;
 };
 
 }  // namespace sallyport::keeper

@@ -113,6 +113,7 @@ inline constexpr std::uint32_t kLeastRequestBurst = 20;  // so that small budget
 inline constexpr std::size_t kMaxLogReadsAtOnce = 2;     // of one session, without follow: each takes a core of dockerd
 inline constexpr std::size_t kFollowersPerContainer = 2;        // its `run`, and somebody who looks
 inline constexpr std::size_t kFollowersBesides = 4;             // of containers that are gone, while their streams end
+inline constexpr std::size_t kWeighedTextBytes = 16 * 1024;     // of a description; each weighs like a small inspect
 inline constexpr std::uint64_t kWeighedLogBytes = 10ULL << 20;  // the log for which the weight of a read is written
 
 // --- sessions ---

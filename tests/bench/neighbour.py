@@ -14,27 +14,26 @@ LOG_READERS, INSPECTORS = 8, 32
 
 
 class Hostile:
-    """Asks on, whatever it is answered."""
+    """Asks on, whatever it is answered, within a `with`."""
 
     def __init__(self, session: Session):
-        self.session, self.stopped, self.granted, self.refused = session, threading.Event(), 0, 0
+        self.session = session
         large = session.create(["true", "x" * 66_000])
         talker = session.create(["sh", "-c", "yes 0123456789012345678901234567890123456789 | head -c 5242880"])
         for action in ("start", "wait"):
             raw_http.request(session.socket, "POST", f"/v1.41/containers/{talker}/{action}", timeout=120)
         self.targets = ([f"/v1.41/containers/{talker}/logs?stdout=1&since=4000000000"] * LOG_READERS +
                         [f"/v1.41/containers/{large}/json"] * INSPECTORS)
-        self.threads = [threading.Thread(target=self.ask_on, args=(target,)) for target in self.targets]
 
     def ask_on(self, target):
+        granted, refused = self.answers[target.partition("?")[0].rpartition("/")[2]]
         with raw_http.Connection(self.session.socket, 60) as connection:
             while not self.stopped.is_set():
-                if connection.request("GET", target).status == 200:
-                    self.granted += 1
-                else:
-                    self.refused += 1
+                (granted if connection.request("GET", target).status == 200 else refused).append(time.monotonic())
 
     def __enter__(self):
+        self.stopped, self.answers = threading.Event(), {"logs": ([], []), "json": ([], [])}
+        self.threads = [threading.Thread(target=self.ask_on, args=(target,)) for target in self.targets]
         for thread in self.threads:
             thread.start()
         return self
@@ -43,6 +42,9 @@ class Hostile:
         self.stopped.set()
         for thread in self.threads:
             thread.join()
+        # Both were served, and both met the budget: else this is no attack, or no defence.
+        assert all(granted and refused for granted, refused in self.answers.values()), {
+            kind: [len(part) for part in parts] for kind, parts in self.answers.items()}
 
 
 def neighbour(options) -> list:
@@ -56,22 +58,18 @@ def neighbour(options) -> list:
         honest, hostile = Session(broker), Session(broker, "hostile")
         sessions = [honest, hostile]
         identity = honest.create(["sleep", "600"])
+        attack = Hostile(hostile)
 
         def inspect() -> dict:
             return ask_tool("http_load", "--socket", honest.socket, "--target", f"/v1.41/containers/{identity}/json",
-                            "--connections", 1, "--seconds", 2 if options.quick else 5, "--warmup", 0.2)
+                            "--connections", 1, "--seconds", 3 if options.quick else 8, "--warmup", 0.2)
 
         idle, beside = [], []
         rounds = 2 if options.quick else 5
         for _ in range(rounds):
             idle.append(inspect())
-            with Hostile(hostile):
-                time.sleep(4)  # the burst is granted at once: until dockerd has worked it off
-                beside.append(inspect())
-            for container in raw_http.request(hostile.socket, "GET", "/v1.41/containers/json?all=1").json() or []:
-                while raw_http.request(hostile.socket, "DELETE", f"/v1.41/containers/{container['Id']}?force=1").status == 429:
-                    time.sleep(1)
-            time.sleep(1)
+            with attack:
+                beside.append(inspect())  # from its burst on, which has filled up again in the idle part
     finally:
         for session in sessions:
             session.end()

@@ -80,7 +80,7 @@ def measure_all(session: Session, costs: Costs) -> None:
 
     costs.measure("inspect", 1000, lambda: ask("GET", f"{sleeper}/json"))
     costs.measure("inspect, an argument of 66 KB", 300, lambda: ask("GET", f"{large}/json"))
-    costs.measure("list, 4 containers", 300, lambda: ask("GET", "json?all=1"))
+    costs.measure("list, 4 containers, one with such an argument", 300, lambda: ask("GET", "json?all=1"))
     logs = f"{talker}/logs?stdout=1&stderr=1"
     costs.measure(f"logs of {LOG_MEGABYTES} MB, since after its end", 20, lambda: ask("GET", f"{logs}&since=4000000000"))
     costs.measure(f"logs of {LOG_MEGABYTES} MB, all", 10, lambda: ask("GET", logs))
@@ -119,6 +119,9 @@ def measure_all(session: Session, costs: Costs) -> None:
         ask("POST", f"{sleeper}/start")
 
     costs.measure("kill, wait and start", 10, start_and_kill)
+    for _ in range(7):
+        made(["true", "x" * 66_000])
+    costs.measure("list, 11 containers, eight with such an argument", 100, lambda: ask("GET", "json?all=1"))
 
 
 def main() -> None:

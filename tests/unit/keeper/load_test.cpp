@@ -84,6 +84,38 @@ TEST(Weight, OfALogReadGrowsWithTheLogThatTheProfileAllows) {
   EXPECT_EQ(log_read_weight(with_log(1ULL << 40)), burst_of_requests(kDefaultRequests)) << "never beyond the burst";
 }
 
+TEST(Weight, OfAnInspectionAndAListGrowsWithTheTextsThatTheClientChose) {
+  protocol::CreateContainer ask;
+  ask.command.emplace();
+  ask.command->items = {"true", std::string(40'000, 'x')};
+  ask.entrypoint.emplace();
+  ask.entrypoint->items = {std::string(8'000, 'x')};
+  ask.environment.items = {"A=" + std::string(17'000, 'x')};
+  OwnedContainer container;
+  container.name = *ContainerName::parse("large");
+  container.described_bytes = described_bytes(ask);
+  EXPECT_EQ(container.described_bytes, 65'006U);
+  ask.labels.items.push_back({.key = {"team"}, .value = {std::string(1'000, 'x')}});
+  EXPECT_EQ(described_bytes(ask), 66'010U);
+  const DockerSection docker;
+  const std::uint32_t inspect = api::row_of(api::Verb::Inspect).weight;
+  const std::uint32_t list = api::row_of(api::Verb::List).weight;
+  Ledger ledger;
+  EXPECT_EQ(weigh_list(ledger, docker), list);
+  const Owned owned = ledger.reserve(container);
+  EXPECT_EQ(weigh_inspect(owned, docker), inspect + 3);
+  EXPECT_EQ(weigh_inspect(nullptr, docker), inspect);
+  container.name = *ContainerName::parse("other");
+  ledger.reserve(container);
+  EXPECT_EQ(weigh_list(ledger, docker), list + 7) << "of all together";
+  ledger.forget(owned);
+  EXPECT_EQ(weigh_list(ledger, docker), list + 3);
+  owned->described_bytes = 16 * 1024 - 1;
+  EXPECT_EQ(weigh_inspect(owned, docker), inspect) << "what most clients send";
+  owned->described_bytes = 1U << 30;
+  EXPECT_EQ(weigh_inspect(owned, docker), burst_of_requests(kDefaultRequests)) << "never beyond the burst";
+}
+
 TEST(Weight, IsNoneForTheFirstStartAndTheRowsForEachAfterIt) {
   const auto owned = std::make_shared<OwnedContainer>();
   EXPECT_EQ(load_of_start(owned).weight, 0U);
@@ -104,7 +136,7 @@ TEST(Weight, LetsNoKindOfReadTakeHalfACoreAtTheDefaultBudget) {
     api::Verb verb;
     double milliseconds;
   };
-  for (const Cost& cost : {Cost{api::Verb::Inspect, 1.4}, Cost{api::Verb::List, 1.1}, Cost{api::Verb::Wait, 0.3},
+  for (const Cost& cost : {Cost{api::Verb::Inspect, 0.4}, Cost{api::Verb::List, 1.1}, Cost{api::Verb::Wait, 0.3},
                            Cost{api::Verb::Logs, 200.0}, Cost{api::Verb::Attach, 0.7}, Cost{api::Verb::Kill, 4.2},
                            Cost{api::Verb::Resize, 2.0}, Cost{api::Verb::Start, 97.0}}) {
     const api::Endpoint& row = api::row_of(cost.verb);
