@@ -16,17 +16,36 @@ Claims::Claims(KeeperClient& keeper, Ticker& ticker) : keeper_(keeper), ticker_(
   ticker_.add(this, [this](Clock::time_point now) { return flush(now); });
 }
 
+// What is beyond the places is told as what it is: others, of which nothing else is known.
+Claims::Kind& Claims::kind_of(protocol::GateClaim claim, Named named) {
+  const bool made_up = named == Named::MadeUp;
+  std::string key = std::string(made_up ? "? " : "") + claim.method.value + ' ' + claim.endpoint.value + ' ' +
+                    claim.rule.value + ' ' + std::to_string(claim.http_status);
+  auto found = kinds_.find(key);
+  const std::size_t taken = made_up ? made_up_ : kinds_.size() - made_up_;
+  if (found == kinds_.end() && taken >= (made_up ? limits::kMaxMadeUpClaimKinds : limits::kMaxClaimKinds)) {
+    key = std::string("others ") + (made_up ? "made up" : claim.allowed ? "allowed" : "denied");
+    claim.method = {};
+    claim.endpoint = claim.rule = {"others"};
+    claim.http_status = 0;
+    claim.reason = {"more kinds of requests in a minute than are told apart (" + std::to_string(taken) + ")"};
+    found = kinds_.find(key);
+  }
+  if (found == kinds_.end()) {
+    found = kinds_.emplace(std::move(key), Kind{}).first;
+    found->second.made_up = made_up;
+    made_up_ += made_up ? 1 : 0;
+  }
+  found->second.claim = std::move(claim);
+  return found->second;
+}
+
 void Claims::add(bool allowed, std::uint16_t status, std::string_view method, std::string_view endpoint,
-                 std::string_view rule, std::string_view reason) {
-  std::string key = cut(method, 16) + ' ' + cut(endpoint, 128) + ' ' + cut(rule, 128) + ' ' + std::to_string(status);
-  if (!kinds_.contains(key) && kinds_.size() >= limits::kMaxClaimKinds)
-    key = "others " + std::to_string(static_cast<int>(allowed));
+                 std::string_view rule, std::string_view reason, Named named) {
   keeper_.count(allowed);
-  Kind& kind = kinds_[key];
-  kind.claim = {allowed,         status,
-                cut(method, 16), cut(endpoint, 128),
-                cut(rule, 128),  cut(reason, limits::kMaxReasonBytes),
-                kind.waiting + 1};
+  Kind& kind = kind_of(
+      {allowed, status, cut(method, 16), cut(endpoint, 128), cut(rule, 128), cut(reason, limits::kMaxReasonBytes), 1},
+      named);
   ++kind.waiting;
   const Clock::time_point now = Clock::now();
   if (now - kind.told < kInterval || !tell(kind, now)) ticker_.start();
@@ -60,6 +79,7 @@ bool Claims::flush(Clock::time_point now) {
     Kind& kind = entry->second;
     if (kind.waiting > 0) more = !tell(kind, now) || more;
     const bool stale = kind.waiting == 0 && now - kind.told > 60 * kInterval;
+    made_up_ -= stale && kind.made_up ? 1 : 0;
     entry = stale ? kinds_.erase(entry) : std::next(entry);
   }
   return more;

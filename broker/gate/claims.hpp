@@ -16,8 +16,10 @@ namespace sallyport::gate {
 class Claims {
  public:
   Claims(KeeperClient& keeper, Ticker& ticker);
+  // `endpoint` is the path of a row, or, where the client made it up, its own.
+  enum class Named { Row, MadeUp };
   void add(bool allowed, std::uint16_t status, std::string_view method, std::string_view endpoint,
-           std::string_view rule, std::string_view reason);
+           std::string_view rule, std::string_view reason, Named named = Named::Row);
   // Whoever left may have been the last. Not for each of many short connections: the tick tells as well.
   void tell_early();
   bool tell_all();  // whatever its interval; false where the channel is full: some still wait
@@ -25,15 +27,18 @@ class Claims {
  private:
   struct Kind {
     protocol::GateClaim claim;
+    bool made_up = false;
     std::uint32_t waiting = 0;  // not told yet
     Clock::time_point told{};
   };
   bool flush(Clock::time_point now);
   bool tell(Kind& kind, Clock::time_point now);
+  Kind& kind_of(protocol::GateClaim claim, Named named);
 
   KeeperClient& keeper_;
   Ticker& ticker_;
   std::map<std::string, Kind> kinds_;
+  std::size_t made_up_ = 0;  // of these
   Clock::time_point told_early_{};
 };
 

@@ -14,6 +14,13 @@ using protocol::CreateContainer;
 using protocol::Wishes;
 using Kind = JsonValue::Kind;
 
+std::unexpected<Refusal> beyond(const Taking& field, std::string_view what, std::size_t most,
+                                std::string_view unit = "") {
+  return refuse(
+      400, field.path,
+      std::string(field.path) + " " + std::string(what) + " (" + std::to_string(most) + std::string(unit) + ")");
+}
+
 // --- values of one kind; null is the zero of every kind ---
 
 Outcome<bool> boolean(const Taking& field) {
@@ -30,7 +37,7 @@ Outcome<std::int64_t> integer(const Taking& field, std::int64_t least) {
 Outcome<std::string> text(const Taking& field, std::size_t ceiling) {
   if (field.value.is(Kind::Null)) return std::string();
   if (!field.value.is(Kind::String)) return wrong(field, "a text");
-  if (field.value.text.size() > ceiling) return wrong(field, "short enough");
+  if (field.value.text.size() > ceiling) return beyond(field, "is longer than is served", ceiling, " bytes");
   return field.value.text;
 }
 // dockerd takes a single text for a list of one.
@@ -42,7 +49,7 @@ Outcome<std::optional<List<protocol::Argument, Max>>> arguments(const Taking& fi
   if (field.value.is(Kind::String)) {
     list->items.emplace_back(field.value.text);
   } else if (field.value.is(Kind::Array)) {
-    if (field.value.items.size() > Max) return wrong(field, "short enough");
+    if (field.value.items.size() > Max) return beyond(field, "has more entries than are served", Max);
     for (const JsonValue& item : field.value.items) {
       if (!item.is(Kind::String) && !item.is(Kind::Null)) return wrong(field, "a list of texts");
       list->items.emplace_back(item.text);
@@ -51,7 +58,8 @@ Outcome<std::optional<List<protocol::Argument, Max>>> arguments(const Taking& fi
     return wrong(field, "a list of texts");
   }
   for (const auto& item : list->items)
-    if (item.value.size() > limits::kMaxArgumentBytes) return wrong(field, "short enough");
+    if (item.value.size() > limits::kMaxArgumentBytes)
+      return beyond(field, "has an entry that is longer than is served", limits::kMaxArgumentBytes, " bytes");
   return list;
 }
 
@@ -102,11 +110,17 @@ Outcome<> take_working_directory(Draft& draft, const Taking& field) {
 Outcome<> take_labels(Draft& draft, const Taking& field) {
   if (field.value.is(Kind::Null)) return {};
   if (!field.value.is(Kind::Object)) return wrong(field, "an object of texts");
-  if (field.value.members.size() > limits::kMaxLabels) return wrong(field, "short enough");
+  if (field.value.members.size() > limits::kMaxLabels)
+    return beyond(field, "has more entries than are served", limits::kMaxLabels);
   for (const JsonMember& member : field.value.members) {
     if (!member.value.is(Kind::String)) return wrong(field, "an object of texts");
-    if (member.key.empty() || member.key.size() > 256 || member.value.text.size() > limits::kMaxLabelBytes)
-      return refuse(400, field.path, "Labels " + quoted(member.key) + " is empty or too long");
+    if (member.key.empty()) return refuse(400, field.path, "Labels has an entry without a key");
+    if (member.key.size() > limits::kMaxLabelKeyBytes)
+      return beyond(field, "has a key that is longer than is served", limits::kMaxLabelKeyBytes, " bytes");
+    if (member.value.text.size() > limits::kMaxLabelBytes)
+      return refuse(400, field.path,
+                    "Labels " + quoted(member.key) + " is longer than is served (" +
+                        std::to_string(limits::kMaxLabelBytes) + " bytes)");
     if (same_folded(std::string_view(member.key).substr(0, 10), "sallyport."))
       return refuse(
           403, field.path,
@@ -116,7 +130,7 @@ Outcome<> take_labels(Draft& draft, const Taking& field) {
   return {};
 }
 Outcome<> take_stop_signal(Draft& draft, const Taking& field) {
-  const std::string name = TRY(text(field, 32));
+  const std::string name = TRY(text(field, limits::kMaxChoiceBytes));
   if (name.empty()) return {};
   const auto number = api::signal_of(name);
   if (!number) return wrong(field, "a signal");
@@ -215,7 +229,7 @@ Outcome<> force_cap_drop(Draft&, const Taking& field) {
   return {};
 }
 Outcome<> force_security_options(Draft&, const Taking& field) {
-  const auto list = TRY(arguments<16>(field));
+  const auto list = TRY(arguments<limits::kMaxOptions>(field));
   if (!list) return {};
   for (const auto& option : list->items)
     if (option.value != "no-new-privileges" && option.value != "no-new-privileges:true" &&
@@ -246,7 +260,9 @@ Outcome<> force_tmpfs(Draft& draft, const Taking& field) {
 }
 Outcome<> force_ulimits(Draft& draft, const Taking& field) {
   if (field.value.is(Kind::Null)) return {};
-  if (!field.value.is(Kind::Array) || field.value.items.size() > 16) return wrong(field, "a list of limits");
+  if (!field.value.is(Kind::Array)) return wrong(field, "a list of limits");
+  if (field.value.items.size() > limits::kMaxOptions)
+    return beyond(field, "has more entries than are served", limits::kMaxOptions);
   for (const JsonValue& item : field.value.items) {
     if (!item.is(Kind::Object)) return wrong(field, "a list of limits");
     for (const JsonMember& member : item.members) {

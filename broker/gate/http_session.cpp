@@ -168,7 +168,8 @@ net::awaitable<HttpSession::Next> HttpSession::serve_one() {
 
 bool HttpSession::may_begin_stream() const {
   if (head_.upgrade) return true;
-  if (route_.row == nullptr) return head_.method == "POST";  // of what cannot be routed nobody knows
+  // Of what cannot be routed nobody knows; but on the lasting stream none begins.
+  if (route_.row == nullptr) return head_.method == "POST" && kind_ != ClientKind::LastingStream;
   return api::begins_stream(*route_.row);
 }
 
@@ -176,7 +177,8 @@ net::awaitable<HttpSession::Next> HttpSession::refuse_request(const Refusal& ref
   if (may_begin_stream()) following = Next::Close;
   const std::string_view endpoint =
       route_.row != nullptr ? route_.row->path : head_.target.substr(0, head_.target.find('?'));
-  services_.claims.add(false, refusal.status, head_.method, endpoint, refusal.rule, refusal.message);
+  services_.claims.add(false, refusal.status, head_.method, endpoint, refusal.rule, refusal.message,
+                       route_.row != nullptr || endpoint.empty() ? Claims::Named::Row : Claims::Named::MadeUp);
   std::string message = is_docker_text(refusal) ? refusal.message : "sallyport: " + refusal.message;
   if (refusal.status == 403) message += " (profile " + services_.keeper.welcome().profile.text() + ")";
   const std::string bytes = error_response(refusal.status, message,

@@ -110,7 +110,7 @@ Outcome<Route> route(std::string_view method_text, std::string_view target) {
   for (std::size_t i = 0; i < segments.count; ++i)
     if (segments.items[i].find_first_of("%.;\\#") != std::string_view::npos) TRY(check_segment(segments.items[i]));
   // podman's own API, /v4.3.1/libpod/...: its clients, too, go by a 404.
-  if (segments.count > 1 && segments.items[1] == "libpod")
+  if (segments.count > 1 && segments.items[1] == "libpod" && segments.items[0].starts_with('v'))
     return refuse(404, "path", quoted(path) + " is of podman's own API, which is not served");
   const std::optional<unsigned> version = TRY(takes_version(segments.items[0]));
   const std::string_view* first = segments.items.data() + (version ? 1 : 0);

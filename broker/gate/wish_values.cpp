@@ -1,6 +1,7 @@
 #include "broker/gate/wish_values.hpp"
 
 #include <charconv>
+#include <cmath>
 
 namespace sallyport::gate {
 
@@ -8,16 +9,21 @@ using protocol::Wishes;
 
 std::optional<std::int64_t> bytes_in(std::string_view size) {
   if (size == "-1") return -1;
-  std::int64_t amount = 0;
+  double amount = 0;
   const char* const last = size.data() + size.size();
-  const auto [end, error] = std::from_chars(size.data(), last, amount);
-  if (error != std::errc() || amount < 0) return {};
+  if (size.empty() || !detail::is_digit(size[0])) return {};  // from_chars would take "-1", "inf" and "nan" as well
+  const auto [end, error] = std::from_chars(size.data(), last, amount, std::chars_format::fixed);
+  if (error != std::errc()) return {};
   std::string_view unit(end, static_cast<std::size_t>(last - end));
+  if (unit.starts_with(' ')) unit.remove_prefix(1);
   if (unit.ends_with('b') || unit.ends_with('B')) unit.remove_suffix(1);
-  if (unit.empty()) return amount;
-  const std::size_t power = unit.size() == 1 ? std::string_view("kKmMgG").find(unit[0]) : std::string_view::npos;
-  if (power == std::string_view::npos || amount > INT64_MAX >> 30) return {};
-  return amount << (10 * (power / 2 + 1));
+  if (unit.size() == 2 && (unit[1] == 'i' || unit[1] == 'I')) unit.remove_suffix(1);
+  if (unit.size() > 1) return {};
+  const std::size_t power = unit.empty() ? 0 : std::string_view("kKmMgGtTpP").find(unit[0]);
+  if (power == std::string_view::npos) return {};
+  const double bytes = std::ldexp(amount, unit.empty() ? 0 : static_cast<int>(10 * (power / 2 + 1)));
+  if (bytes >= 0x1p63) return {};
+  return static_cast<std::int64_t>(bytes);
 }
 
 namespace {

@@ -11,7 +11,7 @@
 
 namespace sallyport::gate {
 
-// 10m, 1g, 500: as Docker writes sizes (go-units RAMInBytes), without fractions; -1 is without a limit.
+// 10m, 1.5 GiB, 500: as Docker writes sizes (go-units RAMInBytes); -1 is without a limit.
 std::optional<std::int64_t> bytes_in(std::string_view size);
 
 // Options of a tmpfs on /tmp that give no more than the profile's does: rw, noexec, nosuid, nodev, noatime, size=,

@@ -85,7 +85,7 @@ Result<> record_claim(Services& services, Session& session, const GateClaim& cla
   record.profile = session.profile.name.text();
   record.method = claim.method.value;
   record.endpoint = claim.endpoint.value;
-  record.object = std::to_string(claim.http_status);
+  if (claim.http_status != 0) record.object = std::to_string(claim.http_status);
   record.rule = claim.rule.value;
   record.reason = claim.reason.value;
   record.count = claim.repeated;

@@ -16,7 +16,7 @@ using RequestId = std::uint32_t;
 using Argument = Text<limits::kMaxArgumentBytes>;
 
 struct Label {
-  Text<256> key;
+  Text<limits::kMaxLabelKeyBytes> key;
   Text<limits::kMaxLabelBytes> value;
   auto fields() { return std::tie(key, value); }
   bool operator==(const Label&) const = default;
@@ -157,7 +157,7 @@ struct CancelRequest {
 // What the gate decided alone: recorded as its claim (`source: gate`), with no answer.
 struct GateClaim {
   bool allowed = false;
-  std::uint16_t http_status = 0;
+  std::uint16_t http_status = 0;  // 0: of several kinds together
   Text<16> method;
   Text<128> endpoint;  // the row of the endpoint table, or what the client asked for
   Text<128> rule;      // field path or row

@@ -20,9 +20,12 @@ inline constexpr std::size_t kMaxOtherBodyBytes = 8 * 1024;  // dockerode sends 
 inline constexpr std::size_t kMaxFramingFactor = 8;    // a body with its chunk sizes and extensions, of its ceiling
 inline constexpr std::size_t kMaxTimestampBytes = 64;  // RFC 3339 with nanoseconds and zone has 35
 inline constexpr std::size_t kMaxJsonDepth = 32;
-inline constexpr std::size_t kMaxJsonValues = 20'000;      // values in one body; 128 KiB of "[0,0,…" holds 65,000
-inline constexpr std::size_t kMaxJsonMembers = 1024;       // of one object: keys are compared with each other
-inline constexpr std::size_t kMaxClaimKinds = 64;          // of what the gate decided alone; all beyond are one kind
+inline constexpr std::size_t kMaxJsonValues = 20'000;  // values in one body; 128 KiB of "[0,0,…" holds 65,000
+inline constexpr std::size_t kMaxJsonMembers = 1024;   // of one object: keys are compared with each other
+// Kinds of what the gate decided alone; those beyond are told as one. Of an endpoint's rows and fields there are some
+// hundred; of what has no row the client makes up as many as it likes, so that these have places of their own.
+inline constexpr std::size_t kMaxClaimKinds = 256;
+inline constexpr std::size_t kMaxMadeUpClaimKinds = 64;
 inline constexpr std::size_t kMaxClientConnections = 128;  // compose and docker-py hold up to 31 each
 inline constexpr std::size_t kMaxWaitingClients = 128;     // beyond these: as many as the listener's backlog held
 inline constexpr std::chrono::seconds kPlaceWithin{1};  // a burst is served when others leave; who waits longer hears
@@ -49,8 +52,8 @@ inline constexpr std::chrono::seconds kGateReadsWithin{30};   // an answer; the 
 // What gate and relay have counted and not said yet is heard for so long, and so much of it, before they are killed.
 // Bytes: a channel at Linux's default wmem_default, and one claim of each kind behind it.
 inline constexpr std::chrono::milliseconds kLastWordsWithin{250};
-inline constexpr std::size_t kMaxLastWordsBytes = 512 * 1024;
-static_assert(212'992 + kMaxClaimKinds * 2048 <= kMaxLastWordsBytes);
+inline constexpr std::size_t kMaxLastWordsBytes = 1024 * 1024;
+static_assert(212'992 + (kMaxClaimKinds + kMaxMadeUpClaimKinds) * 2048 <= kMaxLastWordsBytes);
 
 // --- fields of a typed request ---
 inline constexpr std::size_t kMaxNameBytes = 128;            // container names and references
@@ -60,13 +63,15 @@ inline constexpr std::size_t kMaxArguments = 1024;
 inline constexpr std::size_t kMaxEnvironmentEntries = 512;
 inline constexpr std::size_t kMaxLabels =
     256;  // compose sets about ten, proxies and schedulers add theirs; all lie in one create body
+inline constexpr std::size_t kMaxLabelKeyBytes = 256;
 inline constexpr std::size_t kMaxLabelBytes = 4 * 1024;
+inline constexpr std::size_t kMaxOptions = 16;        // of Ulimits and SecurityOpt: Linux has 16 resources, prlimit(2)
 inline constexpr std::size_t kMaxPathBytes = 4096;    // PATH_MAX, limits.h
 inline constexpr std::size_t kMaxCommandBytes = 256;  // the worker's argv[0], for the audit trail
 inline constexpr std::size_t kMaxHostnameBytes = 63;  // sethostname(2) allows 64; DNS labels 63
 inline constexpr std::size_t kMaxReasonBytes = 1024;  // text of a denial
 inline constexpr std::size_t kMaxUserBytes = 128;     // of a User that a client asks for; useradd(8) allows 32 a name
-inline constexpr std::size_t kMaxChoiceBytes = 64;    // a runtime's or a platform's name
+inline constexpr std::size_t kMaxChoiceBytes = 64;    // the name of a runtime, a platform or a signal
 inline constexpr std::size_t kMaxWarnings = 24;       // of one create: a line for each field that the profile imposes
 inline constexpr std::size_t kMaxWarningBytes = 512;
 inline constexpr std::size_t kMaxDockerVersionBytes = 32;  // of broker.toml; "20.10.24+dfsg1" has 14

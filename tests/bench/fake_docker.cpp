@@ -99,7 +99,7 @@ bool serve(FakeDocker& docker, Client& client) {
     const std::size_t second = space == std::string_view::npos ? space : head.find(' ', space + 1);
     if (second == std::string_view::npos) return false;
     std::string_view target = head.substr(space + 1, second - space - 1);
-    if (target.starts_with("/v")) target.remove_prefix(std::min(target.size(), target.find('/', 1)));
+    if (target.starts_with("/v1.")) target.remove_prefix(std::min(target.size(), target.find('/', 1)));
     // Replies are far smaller than a socket's buffer: a short write means that the client is gone.
     const std::string& reply = docker.reply_to(head.substr(0, space), target);
     if (::send(client.fd, reply.data(), reply.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(reply.size())) return false;

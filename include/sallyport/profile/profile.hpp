@@ -86,7 +86,7 @@ std::string_view name_of(ApiGroup group);
 
 struct DockerSection {
   std::array<bool, static_cast<std::size_t>(ApiGroup::kCount)> allow{};
-  std::vector<std::string> images;  // patterns in normal form: '*' matches any run of characters but '/'
+  std::vector<std::string> images;  // patterns in normal form: '*' matches any run of characters but '/' and '@'
   ContainerSection container;
   BudgetSection budget;
   bool allows(ApiGroup group) const { return allow[static_cast<std::size_t>(group)]; }

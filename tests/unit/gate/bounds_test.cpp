@@ -71,11 +71,13 @@ const Bound kBounds[] = {
     {"JsonMembers", limits::kMaxJsonMembers, [](auto n) { return refused(read_json("{" + members(n) + "}")); },
      "400 the JSON is not served: an object holds more members than are served (1024)"},
     {"Arguments", limits::kMaxArguments, [](auto n) { return creating("\"Cmd\":[" + repeated("\"x\"", n) + "]"); },
-     "400 Cmd "},
+     "400 Cmd has more entries than are served (1024)"},
     {"ArgumentBytes", limits::kMaxArgumentBytes,
-     [](auto n) { return creating("\"Cmd\":[\"" + std::string(n, 'x') + "\"]"); }, "400 Cmd "},
+     [](auto n) { return creating("\"Cmd\":[\"" + std::string(n, 'x') + "\"]"); },
+     "400 Cmd has an entry that is longer than is served (98304 bytes)"},
     {"Environment", limits::kMaxEnvironmentEntries,
-     [](auto n) { return creating("\"Env\":[" + repeated("\"A=b\"", n) + "]"); }, "400 Env "},
+     [](auto n) { return creating("\"Env\":[" + repeated("\"A=b\"", n) + "]"); },
+     "400 Env has more entries than are served (512)"},
     {"Labels", limits::kMaxLabels,
      [](auto n) {
        return creating("\"Labels\":{" + [n] {
@@ -84,14 +86,24 @@ const Bound kBounds[] = {
          return text;
        }() + "}");
      },
-     "400 Labels "},
+     "400 Labels has more entries than are served (256)"},
     {"LabelBytes", limits::kMaxLabelBytes,
      [](auto n) { return creating(R"("Labels":{"a":")" + std::string(n, 'x') + "\"}"); },
-     "400 Labels \"a\" is empty or too long"},
+     "400 Labels \"a\" is longer than is served (4096 bytes)"},
+    {"LabelKeyBytes", limits::kMaxLabelKeyBytes,
+     [](auto n) { return creating("\"Labels\":{\"" + std::string(n, 'x') + "\":\"\"}"); },
+     "400 Labels has a key that is longer than is served (256 bytes)"},
+    {"Options", limits::kMaxOptions,
+     [](auto n) {
+       return creating(R"("HostConfig":{"Ulimits":[)" + repeated(R"({"Name":"core","Soft":0,"Hard":0})", n) + "]}");
+     },
+     "400 HostConfig.Ulimits has more entries than are served (16)"},
     {"Path", limits::kMaxPathBytes,
-     [](auto n) { return creating("\"WorkingDir\":\"/" + std::string(n - 1, 'x') + "\""); }, "400 WorkingDir "},
+     [](auto n) { return creating("\"WorkingDir\":\"/" + std::string(n - 1, 'x') + "\""); },
+     "400 WorkingDir is longer than is served (4096 bytes)"},
     {"Hostname", limits::kMaxHostnameBytes,
-     [](auto n) { return creating("\"Hostname\":\"" + std::string(n, 'x') + "\""); }, "400 Hostname "},
+     [](auto n) { return creating("\"Hostname\":\"" + std::string(n, 'x') + "\""); },
+     "400 Hostname is longer than is served (63 bytes)"},
 };
 INSTANTIATE_TEST_SUITE_P(Of, ABound, testing::ValuesIn(kBounds),
                          [](const testing::TestParamInfo<Bound>& info) { return std::string(info.param.name); });

@@ -1,4 +1,5 @@
 #include "broker/gate/create_body.hpp"
+#include "broker/gate/wish_values.hpp"
 
 namespace sallyport::gate {
 namespace {
@@ -228,6 +229,15 @@ TEST(Create, CarriesAsWishesWhatTheProfileImposes) {
   EXPECT_EQ(log.log_bytes, 10 << 20);
   EXPECT_EQ(log.log_files, 3);
   EXPECT_EQ(wishes(R"("LogConfig":{"Config":{"max-size":"-1"}})").log_bytes, -1);
+  EXPECT_EQ(bytes_in("1.5m"), 3 << 19);
+  EXPECT_EQ(bytes_in("10MiB"), 10 << 20);
+  EXPECT_EQ(bytes_in("10 mb"), 10 << 20);
+  EXPECT_EQ(bytes_in("1T"), 1LL << 40);
+  EXPECT_EQ(bytes_in("512b"), 512);
+  EXPECT_EQ(bytes_in("8191p"), 8191LL << 50);
+  for (const char* none :
+       {"", " 1", "m", "-2", "+1", "1e3", "inf", "nan", "1mm", "1im", "10  m", "8192p", "0x10", "1i"})
+    EXPECT_FALSE(bytes_in(none)) << none;
   const auto tmp = wishes(R"("Tmpfs":{"/tmp":"rw,noexec,size=64k,mode=0755,noatime"})");
   EXPECT_EQ(tmp.tmp_bytes, 64 << 10);
   EXPECT_EQ(tmp.tmp_mode, 0755U);

@@ -162,6 +162,11 @@ bool GateHarness::wait_for_claims(bool allowed, std::size_t count) {
   return false;
 }
 
+std::vector<protocol::GateClaim> GateHarness::all_claims() {
+  const std::lock_guard lock(mutex_);
+  return claims_;
+}
+
 std::size_t GateHarness::claim_messages() {
   const std::lock_guard lock(mutex_);
   return claims_.size();

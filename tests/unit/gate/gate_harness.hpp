@@ -40,6 +40,7 @@ class GateHarness {
   bool wait_for_requests(std::size_t count);
   bool wait_for_claims(bool allowed, std::size_t count);
   std::size_t claim_messages();
+  std::vector<protocol::GateClaim> all_claims();
   bool gate_runs() { return !gate_.handle().has_ended(); }
   ExitStatus close_keeper_and_wait();
   // The keeper says no more, and still reads. What the gate claimed until it ended is in claims() then.

@@ -240,6 +240,8 @@ TEST(GateHttp, TheLastingStreamSpeaksHttpAtOnceAndIsServedAgainAndAgain) {
   EXPECT_EQ(status_of(ask(gate.stream(), get("/_ping"))), 200);
   EXPECT_EQ(status_of(ask(gate.stream(), post("/containers/create", kBody))), 201);
   EXPECT_EQ(status_of(ask(gate.stream(), get("/nothing"))), 404);
+  EXPECT_EQ(status_of(ask(gate.stream(), post("/nothing", ""))), 404) << "no stream begins here";
+  EXPECT_EQ(status_of(ask(gate.stream(), post("/v1.99/containers/x/start", ""))), 400);
   EXPECT_EQ(status_of(ask(gate.stream(), get("/_ping"))), 200);
 }
 
@@ -276,6 +278,35 @@ TEST(GateClaims, OfAFloodAreCountedAndFewMessagesCarryThem) {
   EXPECT_TRUE(gate.wait_for_claims(false, 300));
   EXPECT_EQ(gate.claims(false), 300U);
   EXPECT_LT(gate.claim_messages(), 10U);
+}
+
+// Whoever asks for made-up paths first must not hide behind them what it asks for then.
+TEST(GateClaims, OfMadeUpPathsLeaveTheOthersTheirNamesAndAreToldAsOthersBeyondTheirPlaces) {
+  GateHarness gate(created);
+  const UniqueFd client = gate.connect();
+  constexpr std::size_t kMadeUp = limits::kMaxMadeUpClaimKinds + 10;
+  for (std::size_t i = 0; i < kMadeUp; ++i)
+    ASSERT_EQ(status_of(ask(client, get("/nothing/" + std::to_string(i)))), 404);
+  ASSERT_EQ(status_of(ask(client, post("/containers/create", R"({"Image":"a","HostConfig":{"Privileged":true}})"))),
+            403);
+  ASSERT_EQ(status_of(ask(client, get("/z"))), 404);
+  EXPECT_EQ(gate.end_keepers_direction_and_wait().value, 0);
+  EXPECT_TRUE(gate.wait_for_claims(false, kMadeUp + 2));
+  std::size_t privileged = 0;
+  std::size_t others = 0;
+  for (const protocol::GateClaim& claim : gate.all_claims()) {
+    if (claim.rule.value == "HostConfig.Privileged") {
+      EXPECT_EQ(claim.method.value + " " + claim.endpoint.value, "POST /containers/create");
+      privileged += claim.repeated;
+    }
+    if (claim.rule.value != "others") continue;
+    EXPECT_EQ(claim.method.value + claim.endpoint.value, "others");
+    EXPECT_EQ(claim.http_status, 0);
+    EXPECT_EQ(claim.reason.value, "more kinds of requests in a minute than are told apart (64)");
+    others += claim.repeated;
+  }
+  EXPECT_EQ(privileged, 1U);
+  EXPECT_EQ(others, 11U);
 }
 
 }  // namespace

@@ -23,6 +23,8 @@ const RouteCase kRoutes[] = {
     {"GET", "/v4.3.1/libpod/_ping", 404, api::Verb::None, "", "PodmansOwnPing"},
     {"POST", "/v4.3.1/libpod/containers/create", 404, api::Verb::None, "", "PodmansOwnCreate"},
     {"GET", "/v1.41/libpod/containers/json", 404, api::Verb::None, "", "PodmansOwnBehindAVersionOfOurs"},
+    {"GET", "/containers/libpod/json", 0, api::Verb::Inspect, "libpod", "AContainerNamedAsPodmansOwn"},
+    {"DELETE", "/containers/libpod", 0, api::Verb::Remove, "libpod", "RemoveOfAContainerNamedAsPodmansOwn"},
     {"GET", "/v4.3.1/containers/json", 400, api::Verb::None, "", "AVersionOfThreePartsThatIsNotPodmans"},
     {"GET", "/v1.041/containers/json", 400, api::Verb::None, "", "AVersionWithALeadingZero"},
     {"GET", "/v01.41/containers/json", 400, api::Verb::None, "", "AMajorWithALeadingZero"},
