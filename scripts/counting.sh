@@ -21,9 +21,29 @@ junit() {
 bounded() {
   local name=$1 seconds=$2 code=0; shift 2
   timeout -k 60 "$seconds" "$@" || code=$?
-  # timeout(1): 124 when it had to end the command, 137 when it had to kill it.
-  if [ $code = 124 ] || [ $code = 137 ]; then count "$name was cut after $seconds s" 0 1; echo "FAILED: $name was cut after $seconds s"; fi
-  return $code
+  unless_cut "$name" "$seconds" $code
+}
+# unless_cut NAME SECONDS STATUS: a failure where timeout(1) had to end the command (124) or to kill it (137). Returns the status.
+unless_cut() {
+  if [ "$3" = 124 ] || [ "$3" = 137 ]; then count "$1 was cut after $2 s" 0 1; echo "FAILED: $1 was cut after $2 s"; fi
+  return "$3"
+}
+# gtest NAME SECONDS SHARDS PROGRAM: a GoogleTest program, so many parts of it side by side.
+gtest() {
+  local name=$1 seconds=$2 shards=$3 program=$4 shard part code pids=()
+  for ((shard = 0; shard < shards; ++shard)); do
+    part=$results/$name.$shard
+    GTEST_TOTAL_SHARDS=$shards GTEST_SHARD_INDEX=$shard \
+      timeout -k 60 "$seconds" "$program" --gtest_brief=1 --gtest_output="xml:$part.xml" >"$part.log" 2>&1 &
+    pids+=($!)
+  done
+  for ((shard = 0; shard < shards; ++shard)); do
+    part=$results/$name.$shard code=0
+    wait "${pids[shard]}" || code=$?
+    unless_cut "$name" "$seconds" $code || tail -40 "$part.log"
+    # A program that crashed wrote no result file.
+    if [ -f "$part.xml" ]; then junit "$name" "$part.xml"; else count "$name (exit $code)" 0 1; fi
+  done
 }
 # real_parts NAME SECONDS TESTS...: pytest with a bound; `all` has three times as long.
 real_parts() {

@@ -168,8 +168,23 @@ void DockerClient::forget_dockerd() {
   facts_.reset();
 }
 
+// Asked by one for all who wait, with its answer, good or bad: where dockerd has been replaced they come together.
 net::awaitable<Result<ApiVersion>> DockerClient::version() {
+  while (!version_ && version_asked_) {
+    const std::shared_ptr<VersionAsked> other = version_asked_;
+    while (version_asked_ == other) co_await async::sleep_for(std::chrono::milliseconds(5));
+    if (other->answer) co_return *other->answer;
+  }
   if (version_) co_return *version_;
+  const auto asked = std::make_shared<VersionAsked>();
+  version_asked_ = asked;
+  const std::unique_ptr<DockerClient, void (*)(DockerClient*)> over(
+      this, [](DockerClient* self) { self->version_asked_.reset(); });  // however it ends
+  asked->answer = co_await ask_version();
+  co_return *asked->answer;
+}
+
+net::awaitable<Result<ApiVersion>> DockerClient::ask_version() {
   Exchange exchange;
   const Reply reply = CO_TRY(co_await ask_with_place(render_version(), exchange, kVersionWithin, nullptr));
   if (reply.status != 200)
@@ -184,10 +199,14 @@ net::awaitable<Result<ApiVersion>> DockerClient::version() {
 }
 
 net::awaitable<Result<EngineFacts>> DockerClient::facts() {
+  Exchange exchange;
+  co_return co_await facts(exchange);
+}
+
+net::awaitable<Result<EngineFacts>> DockerClient::facts(Exchange& exchange) {
   // Loses no time where they are known; a connection that died since is noticed here, by nobody having used it.
   if (std::shared_ptr<Upstream> upstream = take_idle(Check::Yes)) idle_.push_back(std::move(upstream));
   if (facts_) co_return *facts_;
-  Exchange exchange;
   const Reply info = CO_TRY(co_await ask(render_info(), exchange, kInfoWithin));
   if (info.status != 200)
     co_return fail_errno("ask dockerd for its facts: it answered " + std::to_string(info.status), EPROTO);

@@ -62,6 +62,7 @@ class DockerClient {
 
   // Asks dockerd where they are not known, or where connections have been lost since.
   net::awaitable<Result<EngineFacts>> facts();
+  net::awaitable<Result<EngineFacts>> facts(Exchange& exchange);  // on the place of a session's request
 
   Places& places() { return places_; }
   MemoryGauge& memory() { return memory_; }
@@ -76,6 +77,7 @@ class DockerClient {
                                                MemoryGauge* memory);
   // Asked under the place of the request that needs it, which has no connection of its own meanwhile.
   net::awaitable<Result<ApiVersion>> version();
+  net::awaitable<Result<ApiVersion>> ask_version();
   void forget_dockerd();
   Result<std::shared_ptr<Upstream>> connect();
   net::awaitable<Result<std::shared_ptr<Upstream>>> connect_patiently(const Exchange& exchange);
@@ -90,7 +92,11 @@ class DockerClient {
   std::vector<std::shared_ptr<Upstream>> idle_;
   std::unordered_set<Upstream*> busy_;  // those with a deadline that may pass
   std::optional<ApiVersion> version_;
-  std::string version_said_;  // to the log
+  struct VersionAsked {
+    std::optional<Result<ApiVersion>> answer;  // none where whoever asked was cancelled
+  };
+  std::shared_ptr<VersionAsked> version_asked_;  // while somebody asks
+  std::string version_said_;                     // to the log
   std::optional<EngineFacts> facts_;
   net::steady_timer clock_;
   bool watch_sleeps_ = false;

@@ -56,6 +56,26 @@ std::size_t plain_length(std::string_view text) {
 
 }  // namespace
 
+std::size_t described_size(std::string_view text) {
+  constexpr std::size_t kEscaped = 6;
+  std::size_t sum = 0;
+  for (std::size_t i = 0; i < text.size();) {
+    const char c = text[i];
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte < 0x80) {
+      const bool escaped = byte < 0x20 || c == '<' || c == '>' || c == '&';
+      sum += escaped ? kEscaped : c == '"' || c == '\\' ? 2 : 1;
+      ++i;
+      continue;
+    }
+    const CodePoint point = read_code_point(text.substr(i));
+    const bool escaped = point.size == 1 || point.value == 0x2028 || point.value == 0x2029;
+    sum += escaped ? kEscaped : point.size;
+    i += point.size;
+  }
+  return sum;
+}
+
 bool is_plain_text(std::string_view text) {
   for (std::size_t i = 0; i < text.size();) {
     if (text[i] == '\0') return false;

@@ -10,6 +10,10 @@ namespace sallyport::engine {
 
 void append_json_string(std::string& out, std::string_view text);
 
+// So many bytes does dockerd take to write a text: Go's encoding/json writes control characters, <, > and &, U+2028 and
+// U+2029, and each byte that is not UTF-8, as six (some control characters as two).
+std::size_t described_size(std::string_view text);
+
 // UTF-8 without NUL: what passes through dockerd and exec unchanged.
 bool is_plain_text(std::string_view text);
 

@@ -49,6 +49,7 @@ Result<MemoryGauge> MemoryGauge::open(std::size_t ceiling) {
   const auto statm = std::make_shared<UniqueFd>(UniqueFd::adopt(::open("/proc/self/statm", O_RDONLY | O_CLOEXEC)));
   if (!*statm) return fail_errno("open /proc/self/statm");
   const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  ::malloc_trim(0);  // as later: or what is free now would count for less then
   const std::size_t begun = own_pages(statm->get());
   return MemoryGauge(ceiling, [statm, page, begun] {
     const std::size_t now = own_pages(statm->get());

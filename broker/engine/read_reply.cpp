@@ -4,6 +4,7 @@
 
 #include "broker/engine/explain.hpp"
 #include "broker/engine/json_reader.hpp"
+#include "broker/engine/json_writer.hpp"
 
 namespace sallyport::engine {
 
@@ -160,11 +161,14 @@ void read_image_config(JsonReader& json, ImageFacts& into) {
       into.stop_signal = text_or_longer(json, 32);
     } else if (key == "Labels") {
       json.object([&](std::string_view name) {
-        into.other_bytes += name.size() + 8 + json.text(limits::kMaxReplyBytes).size();
+        const std::string value = json.text(limits::kMaxReplyBytes);
+        into.other_bytes += name.size() + 8 + value.size();
+        into.other_described += name.size() + 8 + described_size(value);  // a key comes as it is written
       });
     } else if (key == "ExposedPorts") {
       json.object([&](std::string_view port) {
         into.other_bytes += port.size() + 8;
+        into.other_described += port.size() + 8;
         json.skip();
       });
     } else {

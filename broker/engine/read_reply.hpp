@@ -28,8 +28,9 @@ struct ImageFacts {
   std::vector<std::string> environment;
   std::string working_directory;
   std::string stop_signal;
-  std::size_t other_bytes = 0;  // labels and ports, which dockerd gives the container as well
-  bool is_cut = false;          // one of the lists or texts is larger than any that a client may give
+  std::size_t other_bytes = 0;      // labels and ports, which dockerd gives the container as well
+  std::size_t other_described = 0;  // the same, as dockerd writes them (described_size)
+  bool is_cut = false;              // one of the lists or texts is larger than any that a client may give
 };
 struct WaitOutcome {
   std::int64_t status = 0;

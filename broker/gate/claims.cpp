@@ -23,12 +23,13 @@ Claims::Kind& Claims::kind_of(protocol::GateClaim claim, Named named) {
                     claim.rule.value + ' ' + std::to_string(claim.http_status);
   auto found = kinds_.find(key);
   const std::size_t taken = made_up ? made_up_ : kinds_.size() - made_up_;
-  if (found == kinds_.end() && taken >= (made_up ? limits::kMaxMadeUpClaimKinds : limits::kMaxClaimKinds)) {
+  const std::size_t most = made_up ? limits::kMaxMadeUpClaimKinds : limits::kMaxClaimKinds;
+  if (found == kinds_.end() && taken >= most) {
     key = std::string("others ") + (made_up ? "made up" : claim.allowed ? "allowed" : "denied");
     claim.method = {};
     claim.endpoint = claim.rule = {"others"};
     claim.http_status = 0;
-    claim.reason = {"more kinds of requests in a minute than are told apart (" + std::to_string(taken) + ")"};
+    claim.reason = {"more kinds of requests in a minute than are told apart (" + std::to_string(most) + ")"};
     found = kinds_.find(key);
   }
   if (found == kinds_.end()) {

@@ -40,13 +40,16 @@ bool takes_away(api::Verb verb) {
   return verb == api::Verb::Stop || verb == api::Verb::Kill || verb == api::Verb::Remove;
 }
 
+bool is_full(const Call& call) {
+  engine::MemoryGauge& memory = call.services.docker.memory();
+  return call.session->dockerd_share->common() > 0 ? memory.is_above_common() : memory.is_above_ceiling();
+}
+
 Refused take_place(const Call& call, std::string_view object, engine::Holding holding) {
   engine::DockerClient& docker = call.services.docker;
   auto place = docker.places().take(call.session->dockerd_share, holding);
   if (!place) return deny_and_tell(call, object, no_place(call));
-  const bool is_beyond_share = call.session->dockerd_share->common() > 0;
-  const bool is_full = is_beyond_share ? docker.memory().is_above_common() : docker.memory().is_above_ceiling();
-  if (is_full && !takes_away(call.endpoint->verb)) return deny_and_tell(call, object, no_memory(call));
+  if (is_full(call) && !takes_away(call.endpoint->verb)) return deny_and_tell(call, object, no_memory(call));
   call.in_flight->exchange.place = std::move(*place);
   return {};
 }
@@ -63,6 +66,10 @@ Refused admit(const Call& call, std::string_view object, const Load& load) {
 }
 
 Refused admit(const Call& call, std::string_view object) { return admit(call, object, {call.endpoint->weight}); }
+
+Refused check_memory(const Call& call, std::string_view object) {
+  return is_full(call) ? deny_and_tell(call, object, no_memory(call)) : Refused();
+}
 
 Failed unanswered(const Call& call, std::string_view object, const Error& error) {
   if (error.code != ENOMEM) return engine::explain_transport(error.code);

@@ -25,9 +25,13 @@ std::string object_of(const CreateContainer& ask) {
 }
 
 // Asks dockerd for its list only where it could change the verdict: containers with AutoRemove go without our doing.
+// That weighs like the client's own list, or a create that cannot be would be a cheap one.
 net::awaitable<Verdict> decide_with_current_ledger(const Call& call, const CreateContainer& ask) {
   Verdict verdict = decide_create(ask, call.session->profile, call.session->ledger);
   if (!verdict || (verdict->status != 409 && !verdict->rule.starts_with("docker.budget."))) co_return verdict;
+  if (const auto retry_after =
+          call.session->request_rate.take(Clock::now(), weigh_list(call.session->ledger, docker_of(call))))
+    co_return decide_rate("requests", call.session->request_rate.per_minute(), *retry_after);
   const auto current =
       co_await refresh_ledger(call.services, call.session, call.in_flight->exchange, Wanted::OnlyWhatIsThere);
   verdict = decide_create(ask, call.session->profile, call.session->ledger);
@@ -45,7 +49,6 @@ Owned reserve(const Call& call, const CreateContainer& ask) {
   container.image = ask.image_as_written ? ask.image_as_written->text() : api::familiar_image(ask.image.text());
   container.labels = ask.labels.items;
   container.memory_bytes = memory_of(ask, docker_of(call).container);
-  container.described_bytes = described_bytes(ask);
   container.created =
       std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
   container.auto_remove = ask.auto_remove;
@@ -76,7 +79,7 @@ struct Planned {
 };
 
 net::awaitable<std::expected<Planned, Failed>> plan(const Call& call, const CreateContainer& ask, const Owned& owned) {
-  const auto facts = co_await call.services.docker.facts();
+  const auto facts = co_await call.services.docker.facts(call.in_flight->exchange);
   if (!facts) co_return std::unexpected(engine::explain_transport(facts.error().code));
   if (facts->systemd_cgroups != call.session->systemd_cgroups)
     co_return std::unexpected(Failed{503, "sallyport: dockerd has changed its cgroup driver; start a new session", 0});
@@ -85,6 +88,7 @@ net::awaitable<std::expected<Planned, Failed>> plan(const Call& call, const Crea
   if (const Verdict refusal = decide_effective(ask, *image))
     co_return std::unexpected(*deny(call, object_of(ask), *refusal));
   const Effective effective = merge(ask, *image);
+  call.session->ledger.describe(owned, described_bytes(effective, *image));
   owned->program = effective.program().substr(0, kMostRemembered);
   owned->directory = effective.working_directory.substr(0, kMostRemembered);
   const PlanFacts plan_facts{call.session->id, call.services.broker,
@@ -128,8 +132,9 @@ AnswerTask create(const Call& call, const CreateContainer& ask, const Planned& p
   }
   engine::Exchange exchange;
   exchange.place = std::move(call.in_flight->exchange.place);
-  const std::string body = engine::create_body(ask, plan, seccomp::container_profile_json());
-  const auto reply = co_await call.services.docker.ask(engine::render_create(plan, body), exchange);
+  engine::Request request =
+      engine::render_create(plan, engine::create_body(ask, plan, seccomp::container_profile_json()));
+  const auto reply = co_await call.services.docker.ask(std::move(request), exchange);
   const auto id = reply && reply->status == 201 ? engine::read_created(reply->body) : fail("");
   if (id) {
     session.ledger.made(owned, *id);
@@ -163,7 +168,8 @@ AnswerTask answer(Call call, CreateContainer ask) {
   const auto planned = co_await plan(call, ask, owned);
   Refused refused;
   if (!planned) refused = planned.error();
-  else refused = grant(call, object, Weight::Change, fields_of(planned->warnings));
+  else if (refused = check_memory(call, object); !refused)  // the request that is written now may be large
+    refused = grant(call, object, Weight::Change, fields_of(planned->warnings));
   if (refused) {
     call.session->ledger.forget(owned);
     co_return *refused;

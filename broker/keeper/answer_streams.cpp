@@ -142,6 +142,9 @@ AnswerTask answer(Call call, protocol::AttachContainer ask) {
     if (!detail::is_printable_ascii(c))
       co_return *deny(call, ask.container.text(), {400, "detachKeys", "sallyport: detachKeys is malformed", 0});
   if (const Refused refused = too_many_streams(call, ask.container)) co_return *refused;
+  const bool follows = ask.stream && ask.logs;
+  if (follows)
+    if (const Refused refused = too_many_followers(call, ask.container)) co_return *refused;
   const Opening opening(call.session);
   if (const Refused refused = grant(call, ask.container.text(), Weight::Change)) co_return *refused;
   if (!ask.stream && (ask.use_stdout || ask.use_stderr)) {
@@ -150,6 +153,8 @@ AnswerTask answer(Call call, protocol::AttachContainer ask) {
     co_return Answer(protocol::Hijacked{(*owned)->tty, {}}, std::move(*logs));
   }
   engine::Exchange& exchange = call.in_flight->exchange;
+  StreamHolds holds;
+  if (follows) holds.follower = Counted(call.session->followers);
   const auto stream = co_await call.services.docker.open_stream(engine::render_attach((*owned)->id, ask), exchange);
   if (!stream) co_return engine::explain_transport(stream.error().code);
   if (!stream->head.upgraded_to_tcp)
@@ -163,10 +168,10 @@ AnswerTask answer(Call call, protocol::AttachContainer ask) {
   if (!connection || !duplicate || early.size() > limits::kMaxUpstreamHeadBytes || call.session->is_ending)
     co_return engine::explain_transport(EPROTO);
   const auto [number, drop] = number_stream(call);
-  engine::Place place = std::move(exchange.place);
+  holds.place = std::move(exchange.place);
   auto held = AttachStream::keep(call.services.hangups, std::move(duplicate), drop);
   if (!held) co_return engine::explain_transport(EPROTO);
-  (*held)->holds.place = std::move(place);  // with the duplicate: dockerd's side is open until that is shut down
+  (*held)->holds = std::move(holds);  // with the duplicate: dockerd's side is open until that is shut down
   call.session->streams[number] = {call.id, std::move(*held)};
   co_return Answer(protocol::Hijacked{(*owned)->tty, std::move(early)}, std::move(connection));
 }

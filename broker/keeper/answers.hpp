@@ -53,6 +53,8 @@ using Refused = std::optional<protocol::Failed>;  // empty: go on
 // Rate and group of the request, and its connection to dockerd: the place is in its exchange from here on.
 Refused admit(const Call& call, std::string_view object, const Load& load);
 Refused admit(const Call& call, std::string_view object);  // as the endpoint's row says, until its answer
+// Once more, after a wait, before much is held: others have grown meanwhile.
+Refused check_memory(const Call& call, std::string_view object);
 // dockerd's answer did not come, or was not read.
 protocol::Failed unanswered(const Call& call, std::string_view object, const Error& error);
 Refused deny(const Call& call, std::string_view object, const Refusal& refusal);

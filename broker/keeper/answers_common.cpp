@@ -110,13 +110,31 @@ void take(LedgerView& view, Listed listed, Wanted wanted) {
   if (wanted == Wanted::Entries) std::ranges::move(listed, std::back_inserter(view.listed));
 }
 
-// How much of a list one entry takes is up to the session and its images: what is too large together is asked for in
-// parts, down to one container. A list of none is two bytes, so that one whose entry alone is too large is there.
+using Parts = std::vector<std::span<const Owned>>;
+
+// Each about half of what is read of one answer, by what is known of its containers.
+Parts parts_of(std::span<const Owned> known) {
+  Parts parts;
+  std::size_t bytes = 0;
+  std::size_t begun = 0;
+  for (std::size_t at = 0; at < known.size(); ++at) {
+    const std::size_t entry = known[at]->described_bytes + limits::kListEntryBytes;
+    if (at > begun && (bytes + entry > limits::kMaxReplyBytes / 2 || at - begun == limits::kListedByIdAtOnce)) {
+      parts.push_back(known.subspan(begun, at - begun));
+      begun = at;
+      bytes = 0;
+    }
+    bytes += entry;
+  }
+  if (begun < known.size()) parts.push_back(known.subspan(begun));
+  return parts;
+}
+
+// Whose texts are more than was thought is asked for in smaller parts, down to one container. A list of none is two
+// bytes, so that one whose entry alone is too large is there.
 net::awaitable<Result<>> list_in_parts(Services& services, SessionPtr session, const std::vector<Owned>& known,
                                        engine::Exchange& exchange, Wanted wanted, LedgerView& view) {
-  std::vector<std::span<const Owned>> parts;
-  for (std::size_t at = 0; at < known.size(); at += limits::kListedByIdAtOnce)
-    parts.push_back(std::span(known).subspan(at, std::min(limits::kListedByIdAtOnce, known.size() - at)));
+  Parts parts = parts_of(known);
   while (!parts.empty()) {
     const std::span<const Owned> part = parts.back();
     parts.pop_back();
@@ -148,10 +166,15 @@ net::awaitable<Result<LedgerView>> refresh_ledger(Services& services, SessionPtr
   for (const Owned& owned : session->ledger.all())
     if (!owned->id.empty()) known.push_back(owned);
   LedgerView view;
-  auto whole = co_await list(services, engine::render_list(services.broker, session->id), exchange);
-  if (whole) take(view, std::move(*whole), wanted);
-  else if (!may_be_read_in_parts(whole.error(), wanted)) co_return std::unexpected(whole.error());
-  else CO_TRY(co_await list_in_parts(services, session, known, exchange, wanted, view));
+  const std::size_t expected = session->ledger.described_bytes() + known.size() * limits::kListEntryBytes;
+  bool in_parts = expected > limits::kMaxReplyBytes;
+  if (!in_parts) {
+    auto whole = co_await list(services, engine::render_list(services.broker, session->id), exchange);
+    in_parts = !whole;
+    if (whole) take(view, std::move(*whole), wanted);
+    else if (!may_be_read_in_parts(whole.error(), wanted)) co_return std::unexpected(whole.error());
+  }
+  if (in_parts) CO_TRY(co_await list_in_parts(services, session, known, exchange, wanted, view));
   // Only what was known before the list was made: one that is younger is not on it, and is there.
   for (const Owned& owned : known)
     if (!view.there.contains(owned->id.text())) forget(*session, owned);

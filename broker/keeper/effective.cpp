@@ -168,6 +168,13 @@ Effective merge(const CreateContainer& ask, const ImageFacts& image) {
   return effective;
 }
 
+std::size_t described_bytes(const Effective& effective, const ImageFacts& image) {
+  std::size_t sum = image.other_described;
+  for (const auto* texts : {&effective.entrypoint, &effective.command, &effective.environment, &effective.withheld})
+    for (const std::string_view text : *texts) sum += engine::described_size(text);
+  return sum;
+}
+
 Verdict decide_effective(const CreateContainer& ask, const ImageFacts& image) {
   const Effective effective = merge(ask, image);
   const Case of{ask, image, effective};

@@ -25,6 +25,9 @@ struct Effective {
 };
 Effective merge(const protocol::CreateContainer& ask, const engine::ImageFacts& image);
 
+// Bytes of texts, whoever chose them, that dockerd writes each time it shows such a container, and we read.
+std::size_t described_bytes(const Effective& effective, const engine::ImageFacts& image);
+
 // The rules. To be asked for each create, with the image that it is made of.
 Verdict decide_effective(const protocol::CreateContainer& ask, const engine::ImageFacts& image);
 

@@ -9,7 +9,6 @@
 #include "broker/engine/places.hpp"
 #include "broker/keeper/budget.hpp"
 #include "broker/keeper/ownership.hpp"
-#include "broker/protocol/messages.hpp"
 #include "sallyport/profile/profile.hpp"
 
 namespace sallyport::keeper {
@@ -41,17 +40,6 @@ inline std::uint32_t weigh_inspect(const Owned& owned, const DockerSection& dock
 }
 inline std::uint32_t weigh_list(const Ledger& ledger, const DockerSection& docker) {
   return weigh_described(api::Verb::List, ledger.described_bytes(), docker);
-}
-inline std::size_t described_bytes(const protocol::CreateContainer& ask) {
-  std::size_t sum = 0;
-  const auto add = [&sum](const auto& texts) {
-    for (const auto& item : texts.items) sum += item.value.size();
-  };
-  if (ask.command) add(*ask.command);
-  if (ask.entrypoint) add(*ask.entrypoint);
-  add(ask.environment);
-  for (const protocol::Label& label : ask.labels.items) sum += label.key.value.size() + label.value.value.size();
-  return sum;
 }
 
 // What happens to every container once is on its create's account: its first start, and the first read of its log

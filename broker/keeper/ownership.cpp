@@ -15,6 +15,12 @@ Owned Ledger::reserve(OwnedContainer container) {
   return owned;
 }
 
+void Ledger::describe(const Owned& container, std::size_t bytes) {
+  if (container->is_gone) return;
+  described_bytes_ += bytes - container->described_bytes;
+  container->described_bytes = bytes;
+}
+
 void Ledger::made(const Owned& container, const ContainerId& id) {
   container->id = id;
   by_id_.emplace(id.text(), container);

@@ -23,7 +23,7 @@ struct OwnedContainer {
   std::string directory;
   std::vector<protocol::Label> labels;
   std::uint64_t memory_bytes = 0;
-  std::size_t described_bytes = 0;  // of the client's texts that dockerd shows
+  std::size_t described_bytes = 0;  // of texts that dockerd shows, of the request and its image
   std::int64_t created = 0;         // seconds since the epoch
   bool auto_remove = false;
   bool tty = false;
@@ -39,6 +39,7 @@ class Ledger {
   // Reserves the name for a create in flight. The container that has it already, where one has.
   Owned conflict(const ContainerName& name) const;
   Owned reserve(OwnedContainer container);
+  void describe(const Owned& container, std::size_t bytes);
   void made(const Owned& container, const ContainerId& id);
   void forget(const Owned& container);  // a failed create, or a removed container
 

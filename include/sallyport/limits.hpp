@@ -90,6 +90,7 @@ inline constexpr std::size_t kMaxListedContainers = 4096;  // in one answer of d
 inline constexpr std::size_t kMaxRemovedAtOnce = 8;        // containers of one session that has ended
 inline constexpr std::size_t kMaxReapedAtOnce = 8;         // sessions of an earlier broker; dockerd removes 20-30/s
 inline constexpr std::chrono::seconds kKeepsPlace{2};      // of both: what takes longer lets the next one begin
+inline constexpr std::size_t kListEntryBytes = 1024;       // besides its texts; 762 measured, docker 20.10
 inline constexpr std::size_t kListedByIdAtOnce = 512;      // where a whole list is too large; a query of 36 KiB
 // Connections to dockerd, each for as long as it lives (engine/places.hpp): a share for each of max_sessions, a common
 // part, and the keeper's own, with which it ends sessions. Two descriptors of dockerd's each.
@@ -103,7 +104,9 @@ inline constexpr std::size_t kKeeperDescriptors = 128;     // listeners, trail, 
 // The keeper's own memory. 17 KiB an idle session and 4 KiB a wait are measured; the rest is for answers under way.
 inline constexpr std::size_t kMemoryPerSession = 1024 * 1024;
 inline constexpr std::size_t kLeastMemoryCeiling = 64 * kMemoryPerSession;  // at the default of max_sessions, and below
-inline constexpr std::size_t kSmallReplyBytes = 64 * 1024;          // larger answers grow only below the ceiling
+inline constexpr std::size_t kSmallReplyBytes = 8 * 1024;  // larger answers grow only below the ceiling
+// Small ones are not looked at: all that can be under way fit into the last quarter.
+static_assert((kCommonDockerdConnections + 64 * kDockerdShare) * kSmallReplyBytes <= kLeastMemoryCeiling / 4);
 inline constexpr std::chrono::milliseconds kMemoryIsRead{1};        // one pread, 2 us
 inline constexpr std::chrono::milliseconds kMemoryIsTrimmed{1000};  // some ms, and only near the ceiling
 inline constexpr std::chrono::seconds kUpstreamDeadline{60};

@@ -72,3 +72,26 @@ def test_a_long_test_runs_only_in_all_and_is_else_said_to_be_left_out(suite):
     assert (passed, failed) == (2, 0) and "2 long tests left out: scripts/test all runs them" in output and "2 deselected" in output
     passed, failed, _, output = counted(suite, f"real_parts parts 20 {suite}/test_quick.py", "1")
     assert (passed, failed) == (4, 0) and "left out" not in output
+
+
+GTEST = """#!/bin/bash
+for argument; do case $argument in --gtest_output=xml:*) file=${argument#--gtest_output=xml:};; esac; done
+case $GTEST_SHARD_INDEX in
+  0) echo '<testsuites><testsuite><testcase name="a" status="run"/><testcase name="b" status="run"/></testsuite></testsuites>' >"$file" ;;
+  1) echo '<testsuites><testsuite><testcase name="c" status="run"><failure/></testcase></testsuite></testsuites>' >"$file"; exit 1 ;;
+  2) echo "the last words"; exit 134 ;;
+  3) sleep 60 ;;
+esac
+"""
+
+
+@pytest.mark.parametrize("shards, counts, wrong", [
+    (1, (2, 0), []), (2, (2, 1), ["unit: 1 failed"]), (3, (2, 2), ["unit: 1 failed", "unit (exit 134): 1 failed"]),
+    (4, (2, 4), ["unit: 1 failed", "unit (exit 134): 1 failed", "unit was cut after 3 s: 1 failed", "unit (exit 124): 1 failed"])])
+def test_each_part_of_a_program_that_runs_side_by_side_counts(tmp_path, shards, counts, wrong):
+    program = tmp_path / "unit_test"
+    program.write_text(GTEST)
+    program.chmod(0o755)
+    passed, failed, broken, output = counted(tmp_path, f"gtest unit 3 {shards} {program}")
+    assert ((passed, failed), [line for line in broken if line]) == (counts, wrong), output
+    assert ("the last words" in output) == (shards > 2)

@@ -228,5 +228,42 @@ TEST(Memory, IsRefusedBeforeTheKeeperGrowsBeyondItsCeilingAndComesBack) {
   keeper.expect<protocol::Inspected>(protocol::InspectContainer{named("db")});
 }
 
+// A create holds its request, as large as its body, until dockerd answers: memory is looked at where it is written, not
+// only where it is admitted.
+TEST(Memory, IsLookedAtOnceMoreBeforeACreateIsWritten) {
+  KeeperUnderTest::Options options;
+  options.ballast = limits::kLeastMemoryCeiling - (2U << 20);
+  KeeperUnderTest keeper(options);
+  keeper.dockerd().behave([](const std::string& request) {
+    if (request.find("/images/") != std::string::npos)
+      return FakeDockerd::Answer{.bytes = FakeDockerd::reply(200, FakeDockerd::image(R"("Cmd":["sh"])")),
+                                 .delay_milliseconds = 300};
+    return FakeDockerd::Answer{.never = request.starts_with("POST /v1.41/containers/create")};
+  });
+  ASSERT_TRUE(keeper.open()) << keeper.refusal();
+  ASSERT_TRUE(eventually([&] { return own_memory_of(keeper.keeper_pid()) > options.ballast; }));
+  std::string texts;
+  for (int i = 0; i < 30'000; ++i) texts += "\u00e9";  // two bytes, which are written as six
+  for (protocol::RequestId id = 1; id <= limits::kDockerdShare; ++id) {
+    auto ask = keeper.create_request(("c" + std::to_string(id)).c_str());
+    ask.environment.items = {"A=" + texts, "B=" + texts};
+    keeper.send(id, ask);
+  }
+  std::size_t refused = 0;
+  for (protocol::RequestId id = 1; id <= limits::kDockerdShare; ++id) {
+    const auto reply = keeper.reply(id, 500);
+    if (!reply) continue;
+    const auto* failed = std::get_if<Failed>(&reply->reply);
+    ASSERT_TRUE(failed != nullptr);
+    EXPECT_EQ(failed->http_status, 503);
+    EXPECT_THAT(failed->message.value, testing::HasSubstr("of memory that it may use"));
+    ++refused;
+  }
+  const std::size_t written = keeper.dockerd().times("POST /v1.41/containers/create");
+  EXPECT_EQ(written + refused, limits::kDockerdShare);
+  EXPECT_GT(written, 0U);
+  EXPECT_GT(refused, 0U);
+}
+
 }  // namespace
 }  // namespace sallyport::testing_support

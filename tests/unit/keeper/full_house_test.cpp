@@ -105,6 +105,29 @@ TEST_P(LargeList, HidesFromTheBudgetNothingThatHasGone) {
 }
 INSTANTIATE_TEST_SUITE_P(Bytes, LargeList, testing::Values(1, 200'000, limits::kMaxReplyBytes + 1));
 
+// What is known to be too large together is never asked for together.
+TEST(Lists, OfContainersWithLongTextsAreAskedForInParts) {
+  KeeperUnderTest keeper(budget_of_eight());
+  DockerdModel dockerd;
+  keeper.dockerd().behave(dockerd.behaviour());
+  ASSERT_TRUE(keeper.open()) << keeper.refusal();
+  for (int number = 0; number < 8; ++number) {
+    auto ask = keeper.create_request(("c" + std::to_string(number)).c_str());
+    ask.command.emplace();
+    for (int i = 0; i < 3; ++i)
+      ask.command->items.emplace_back(std::string(10'000, '<'));  // 180,000 bytes as dockerd writes them
+    keeper.expect<protocol::Created>(ask);
+  }
+  EXPECT_TRUE(std::holds_alternative<protocol::Succeeded>(keeper.ask(protocol::ListContainers{true})));
+  std::size_t lists = 0;
+  for (const std::string& request : keeper.dockerd().requests()) {
+    if (!request.starts_with("GET /v1.41/containers/json")) continue;
+    ++lists;
+    EXPECT_NE(request.find("%22id%22"), std::string::npos) << request.substr(0, 300);
+  }
+  EXPECT_EQ(lists, 4U) << "two in each";
+}
+
 TEST(Budget, KnowsWhatHasGoneAlsoNearTheCeilingOfMemory) {
   auto options = budget_of_eight();
   options.ballast = limits::kLeastMemoryCeiling / 8 * 7;

@@ -23,6 +23,16 @@ TEST(JsonWriter, ReplacesWhatIsNotUtf8) {
     EXPECT_TRUE(written(text).starts_with("\"\\ufffd")) << text;
 }
 
+TEST(DescribedSize, IsWhatGosEncoderTakes) {
+  EXPECT_EQ(described_size(""), 0U);
+  EXPECT_EQ(described_size("plain\x7f"), 6U);
+  EXPECT_EQ(described_size("\"\\"), 4U);
+  EXPECT_EQ(described_size("<>&\x01"), 24U);
+  EXPECT_EQ(described_size("\xc3\xa9\xe2\x82\xac"), 5U) << "of other characters as they are";
+  EXPECT_EQ(described_size("\xe2\x80\xa8\xe2\x80\xa9"), 12U);
+  EXPECT_EQ(described_size("\xff\xe2\x80"), 18U) << "each byte that is not UTF-8";
+}
+
 TEST(PlainText, IsUtf8WithoutNul) {
   EXPECT_TRUE(is_plain_text("caf\xc3\xa9"));
   EXPECT_FALSE(is_plain_text(std::string_view("a\0b", 3)));

@@ -85,18 +85,9 @@ TEST(Weight, OfALogReadGrowsWithTheLogThatTheProfileAllows) {
 }
 
 TEST(Weight, OfAnInspectionAndAListGrowsWithTheTextsThatTheClientChose) {
-  protocol::CreateContainer ask;
-  ask.command.emplace();
-  ask.command->items = {"true", std::string(40'000, 'x')};
-  ask.entrypoint.emplace();
-  ask.entrypoint->items = {std::string(8'000, 'x')};
-  ask.environment.items = {"A=" + std::string(17'000, 'x')};
   OwnedContainer container;
   container.name = *ContainerName::parse("large");
-  container.described_bytes = described_bytes(ask);
-  EXPECT_EQ(container.described_bytes, 65'006U);
-  ask.labels.items.push_back({.key = {"team"}, .value = {std::string(1'000, 'x')}});
-  EXPECT_EQ(described_bytes(ask), 66'010U);
+  container.described_bytes = 65'006;
   const DockerSection docker;
   const std::uint32_t inspect = api::row_of(api::Verb::Inspect).weight;
   const std::uint32_t list = api::row_of(api::Verb::List).weight;
@@ -110,6 +101,10 @@ TEST(Weight, OfAnInspectionAndAListGrowsWithTheTextsThatTheClientChose) {
   EXPECT_EQ(weigh_list(ledger, docker), list + 7) << "of all together";
   ledger.forget(owned);
   EXPECT_EQ(weigh_list(ledger, docker), list + 3);
+  ledger.describe(owned, 1U << 20);
+  EXPECT_EQ(weigh_list(ledger, docker), list + 3) << "it is not there any more";
+  ledger.describe(ledger.conflict(container.name), 32 * 1024);
+  EXPECT_EQ(weigh_list(ledger, docker), list + 2);
   owned->described_bytes = 16 * 1024 - 1;
   EXPECT_EQ(weigh_inspect(owned, docker), inspect) << "what most clients send";
   owned->described_bytes = 1U << 30;

@@ -109,6 +109,7 @@ TEST(ReadImage, TakesAllThatItAddsToAContainer) {
   EXPECT_EQ(read->stop_signal, "SIGINT");
   EXPECT_EQ(read->platform, "linux/arm64/v8");
   EXPECT_EQ(read->other_bytes, 3 + 8 + 2 + 6 + 8);
+  EXPECT_EQ(read->other_described, 3 + 8 + 2 + 6 + 8);
   EXPECT_FALSE(read->is_cut);
   EXPECT_FALSE(read_image(R"({"Id":"busybox"})"));
 }
@@ -134,6 +135,7 @@ TEST(ReadImage, SaysWhenItHasMoreThanAClientMayGive) {
   EXPECT_GT(config("\"WorkingDir\":\"/" + std::string(5000, 'x') + "\"")->working_directory.size(),
             limits::kMaxPathBytes);
   EXPECT_GT(config(R"("Labels":{"a":")" + std::string(500'000, 'x') + "\"}")->other_bytes, 500'000U);
+  EXPECT_EQ(config(R"("Labels":{"a":"\u0001\u0001"})")->other_described, 1 + 8 + 2 * 6U);
 }
 
 TEST(ReadWait, WantsAStatus) {

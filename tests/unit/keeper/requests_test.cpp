@@ -1,5 +1,4 @@
 // What an honest gate gets from the real keeper loop: each granted request, its canonical form at dockerd, its record.
-#include "broker/api/endpoints.hpp"
 #include "keeper_under_test.hpp"
 
 namespace sallyport::testing_support {
@@ -210,29 +209,6 @@ requests = "3000/min"
   EXPECT_THAT(keeper.expect<Failed>(keeper.create_request("d2")).message.value, testing::HasSubstr("its budget is 1"));
   EXPECT_EQ(keeper.expect<Failed>(keeper.create_request("db")).http_status, 409);
   EXPECT_EQ(keeper.expect<Failed>(protocol::KillContainer{named("db")}).http_status, 403) << "group stop is off";
-}
-
-TEST(Requests, AreCountedByTheirWeightAndOnlyTheFirstStartIsNot) {
-  KeeperUnderTest::Options options;
-  options.profile = std::string(kProfileText);
-  options.profile.replace(options.profile.find("20000/min"), 9, "6/min");  // a burst of 20, and then one in 10 s
-  KeeperUnderTest keeper(options);
-  ASSERT_TRUE(keeper.open()) << keeper.refusal();
-  keeper.expect<protocol::Created>(keeper.create_request("db"));
-  for (std::uint32_t used = api::row_of(api::Verb::Create).weight; used < 20; ++used)
-    keeper.expect<protocol::Inspected>(protocol::InspectContainer{named("db")});
-  const auto failed = keeper.expect<Failed>(protocol::InspectContainer{named("db")});
-  EXPECT_EQ(failed.http_status, 429);
-  EXPECT_THAT(failed.retry_after_seconds, testing::AllOf(testing::Ge(8U), testing::Le(10U)));
-  EXPECT_THAT(failed.message.value, testing::HasSubstr("more than 6 requests in a minute, by their weight"));
-  keeper.expect<protocol::Succeeded>(
-      protocol::StartContainer{named("db")});  // accepted at create, never refused at start
-  for (int again = 0; again < 5; ++again) {
-    const auto second = keeper.expect<Failed>(protocol::StartContainer{named("db")});
-    EXPECT_EQ(second.http_status, 429) << again;
-    EXPECT_GT(second.retry_after_seconds, 100U) << "true to its weight";
-  }
-  EXPECT_EQ(keeper.dockerd().times("POST /v1.41/containers/" + FakeDockerd::id('c') + "/start"), 1U);
 }
 
 TEST(Requests, ForgetContainersThatDockerdHasRemovedByItself) {

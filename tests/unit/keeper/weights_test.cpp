@@ -1,0 +1,76 @@
+// What a request weighs in its session's budget, through the whole keeper.
+#include "broker/api/endpoints.hpp"
+#include "keeper_under_test.hpp"
+
+namespace sallyport::testing_support {
+namespace {
+
+using protocol::Failed;
+
+ContainerName named(const std::string& text) { return *ContainerName::parse(text); }
+
+TEST(Requests, AreCountedByTheirWeightAndOnlyTheFirstStartIsNot) {
+  KeeperUnderTest::Options options;
+  options.profile = std::string(kProfileText);
+  options.profile.replace(options.profile.find("20000/min"), 9, "6/min");  // a burst of 20, and then one in 10 s
+  KeeperUnderTest keeper(options);
+  ASSERT_TRUE(keeper.open()) << keeper.refusal();
+  keeper.expect<protocol::Created>(keeper.create_request("db"));
+  for (std::uint32_t used = api::row_of(api::Verb::Create).weight; used < 20; ++used)
+    keeper.expect<protocol::Inspected>(protocol::InspectContainer{named("db")});
+  const auto failed = keeper.expect<Failed>(protocol::InspectContainer{named("db")});
+  EXPECT_EQ(failed.http_status, 429);
+  EXPECT_THAT(failed.retry_after_seconds, testing::AllOf(testing::Ge(8U), testing::Le(10U)));
+  EXPECT_THAT(failed.message.value, testing::HasSubstr("more than 6 requests in a minute, by their weight"));
+  keeper.expect<protocol::Succeeded>(
+      protocol::StartContainer{named("db")});  // accepted at create, never refused at start
+  for (int again = 0; again < 5; ++again) {
+    const auto second = keeper.expect<Failed>(protocol::StartContainer{named("db")});
+    EXPECT_EQ(second.http_status, 429) << again;
+    EXPECT_GT(second.retry_after_seconds, 100U) << "true to its weight";
+  }
+  EXPECT_EQ(keeper.dockerd().times("POST /v1.41/containers/" + FakeDockerd::id('c') + "/start"), 1U);
+}
+
+// The image's texts are shown as often as the client's: labels of control characters, at six bytes each.
+TEST(Requests, WeighWhatTheImageBringsAsWell) {
+  KeeperUnderTest::Options options;
+  options.profile = std::string(kProfileText);
+  options.profile.replace(options.profile.find("20000/min"), 9, "400/min");  // a burst of 40
+  KeeperUnderTest keeper(options);
+  keeper.dockerd().behave([](const std::string& request) {
+    if (request.find("/images/") == std::string::npos) return FakeDockerd::Answer{};
+    std::string labels;
+    for (int i = 0; i < 50'000; ++i) labels += "\\u0001";
+    return FakeDockerd::Answer{
+        .bytes = FakeDockerd::reply(200, FakeDockerd::image(R"("Cmd":["sh"],"Labels":{"a":")" + labels + "\"}"))};
+  });
+  ASSERT_TRUE(keeper.open()) << keeper.refusal();
+  keeper.expect<protocol::Created>(keeper.create_request("db"));                // 5, and 35 are left
+  keeper.expect<protocol::Inspected>(protocol::InspectContainer{named("db")});  // 1 + 300,009 / 16,384
+  EXPECT_EQ(keeper.expect<Failed>(protocol::InspectContainer{named("db")}).http_status, 429);
+}
+
+TEST(Requests, ForACreateThatCannotBeWeighTheListThatIsAskedForIt) {
+  KeeperUnderTest::Options options;
+  options.profile = std::string(kProfileText);
+  options.profile.replace(options.profile.find("20000/min"), 9, "6/min");  // a burst of 20
+  KeeperUnderTest keeper(options);
+  keeper.dockerd().behave([](const std::string& request) {
+    const bool list = request.starts_with("GET /v1.41/containers/json");
+    return list ? FakeDockerd::Answer{.bytes = FakeDockerd::reply(
+                                          200, R"([{"Id":")" + FakeDockerd::id('c') + R"(","State":"created"}])")}
+                : FakeDockerd::Answer{};
+  });
+  ASSERT_TRUE(keeper.open()) << keeper.refusal();
+  keeper.expect<protocol::Created>(keeper.create_request("db"));
+  const auto weight = api::row_of(api::Verb::Create).weight + api::row_of(api::Verb::List).weight;
+  ASSERT_EQ(weight, 8U);
+  EXPECT_EQ(keeper.expect<Failed>(keeper.create_request("db")).http_status, 409);
+  EXPECT_EQ(keeper.expect<Failed>(keeper.create_request("db")).http_status, 429)
+      << "7 are left, and the list is not asked";
+  EXPECT_EQ(keeper.dockerd().times("GET /v1.41/containers/json"), 1U);
+}
+
+}  // namespace
+}  // namespace sallyport::testing_support
