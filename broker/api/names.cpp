@@ -2,6 +2,8 @@
 
 #include <array>
 
+#include "sallyport/limits.hpp"
+
 namespace sallyport::api {
 
 namespace {
@@ -50,7 +52,7 @@ bool is_registry(std::string_view text) {
 }
 
 bool is_tag(std::string_view text) {
-  if (text.empty() || text.size() > 128 || text[0] == '.' || text[0] == '-') return false;
+  if (text.empty() || text.size() > limits::kMaxTagBytes || text[0] == '.' || text[0] == '-') return false;
   return detail::all(text, [](char c) { return is_alnum(c) || c == '_' || c == '.' || c == '-'; });
 }
 
@@ -102,7 +104,9 @@ constexpr char upper(char c) { return is_lower(c) ? static_cast<char>(c - 'a' + 
 
 Result<ImageRef> normal_image(std::string_view text) {
   if (text.empty()) return fail("an image has to be named");
-  if (text.size() > limits::kMaxImageRefBytes) return fail("the image reference is too long");
+  if (text.size() > limits::kMaxImageRefBytes)
+    return fail("the image reference is longer than is served (" + std::to_string(limits::kMaxImageRefBytes) +
+                " bytes)");
   if (text.starts_with("sha256:")) return fail("name the image as the profile does, not by its id");
   std::string_view name = text;
   std::string_view digest;

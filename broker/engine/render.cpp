@@ -86,7 +86,7 @@ void write_mounts(JsonWriter& json, const ContainerPlan& plan) {
   json.end_object().key("Mounts").begin_array();
   for (const std::string& target : plan.volumes) {
     json.begin_object().text("Type", "tmpfs").text("Target", target).key("TmpfsOptions").begin_object();
-    json.number("SizeBytes", static_cast<std::int64_t>(plan.tmpfs_bytes)).number("Mode", kTmpMode);
+    json.number("SizeBytes", static_cast<std::int64_t>(plan.tmpfs_bytes)).number("Mode", limits::kTmpMode);
     json.end_object().end_object();
   }
   json.end_array();
@@ -104,7 +104,7 @@ void write_isolation(JsonWriter& json, std::string_view seccomp_json) {
 void write_limits(JsonWriter& json, const ContainerPlan& plan) {
   json.number("Memory", plan.memory_bytes).number("MemorySwap", plan.memory_bytes);
   json.number("CpuPeriod", kCpuPeriod).number("CpuQuota", plan.cpu_quota).number("PidsLimit", plan.pids);
-  json.number("ShmSize", plan.shm_bytes).number("OomScoreAdj", kOomScoreAdjust);
+  json.number("ShmSize", plan.shm_bytes).number("OomScoreAdj", limits::kOomScoreAdjust);
   json.key("Ulimits").begin_array().begin_object().text("Name", "core").number("Soft", 0).number("Hard", 0);
   json.end_object().end_array();
   json.text("CgroupParent", plan.cgroup_parent);

@@ -57,8 +57,6 @@ struct ContainerPlan {
 };
 inline constexpr std::int64_t kCpuPeriod = 100'000;  // microseconds; the kernel's default
 inline constexpr std::int64_t kNanoCpusPerQuota = 1'000'000'000 / kCpuPeriod;
-inline constexpr std::int64_t kOomScoreAdjust = 500;  // a container dies before its host
-inline constexpr std::uint32_t kTmpMode = 01777;
 inline constexpr std::int64_t kLogFiles = 1;
 
 inline constexpr std::string_view kBrokerLabel = "sallyport.broker";

@@ -59,13 +59,13 @@ net::awaitable<bool> Connection::read_more() {
 }
 
 Connection::Glance Connection::glance() {
-  if (end_ - begin_ >= limits::kMaxEarlyStreamBytes) return Glance::Ended;  // sends without waiting for answers
   char* const room = room_for(kReadBytes);
   ssize_t bytes;
   do bytes = ::read(fd(), room, kReadBytes);
   while (bytes < 0 && errno == EINTR);
   if (bytes > 0) end_ += static_cast<std::size_t>(bytes);
-  if (bytes > 0) return Glance::Bytes;
+  has_overflowed_ = end_ - begin_ > limits::kMaxEarlyStreamBytes;  // it sends without waiting for answers
+  if (bytes > 0) return has_overflowed_ ? Glance::Ended : Glance::Bytes;
   return bytes < 0 && errno == EAGAIN ? Glance::Nothing : Glance::Ended;
 }
 
@@ -115,7 +115,7 @@ void Connection::finish_writing() {
 
 net::awaitable<void> Connection::drain() {
   set_deadline(limits::kDrainTime);
-  std::size_t budget = 4 * 1024 * 1024;
+  std::size_t budget = limits::kMaxDrainedBytes;
   while (budget > 0) {
     begin_ = end_ = 0;
     if (!co_await read_more()) co_return;

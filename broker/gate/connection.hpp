@@ -29,9 +29,10 @@ class Connection {
   void release_input();  // gives the memory of an empty buffer that has grown back
   // Reads at least one more byte into the buffer; false at the end of the stream, an error or the deadline.
   net::awaitable<bool> read_more();
-  // The same without waiting.
+  // The same without waiting. Ended as well where that is more than is kept of input before an answer.
   enum class Glance { Nothing, Bytes, Ended };
   Glance glance();
+  bool has_overflowed() const { return has_overflowed_; }  // ended by a glance for that
   // Sets `readable` and wakes, once, when the peer has sent something or is gone.
   void watch(std::shared_ptr<Waker> waker, std::shared_ptr<bool> readable);
   void stop_watching();
@@ -66,6 +67,7 @@ class Connection {
   std::size_t end_ = 0;
   Clock::time_point deadline_ = Clock::time_point::max();
   bool timed_out_ = false;
+  bool has_overflowed_ = false;
   bool patient_ = false;
 };
 

@@ -80,6 +80,11 @@ net::awaitable<void> Gate::serve(UniqueFd fd, ClientKind kind) {
     const auto session = std::make_shared<HttpSession>(context_.get_executor(), std::move(fd), kind,
                                                        Services{keeper_, claims_, ticker_});
     co_await session->serve();
+    if (const auto untold = session->ended_by_early_input())
+      claims_.add(false, 413, untold->method, untold->endpoint, "early-input",
+                  "more than " + std::to_string(limits::kMaxEarlyStreamBytes) +
+                      " bytes came behind this request before its answer had ended: no more are held, and its "
+                      "connection was closed");
   }
   --clients_;
   if (!waiting_.empty()) {

@@ -111,9 +111,11 @@ Outcome<> take_request_line(Head& head, std::string_view line) {
   head.method = line.substr(0, first);
   head.target = line.substr(first + 1, last - first - 1);
   const std::string_view version = line.substr(last + 1);
-  if (!detail::all(head.method, [](char c) { return c >= 'A' && c <= 'Z'; }) || head.method.empty() ||
-      head.method.size() > limits::kMaxMethodBytes)
+  if (!detail::all(head.method, [](char c) { return c >= 'A' && c <= 'Z'; }) || head.method.empty())
     return refuse(400, kRule, "the method is not valid");
+  if (head.method.size() > limits::kMaxMethodBytes)
+    return refuse(400, kRule,
+                  "the method is longer than is served (" + std::to_string(limits::kMaxMethodBytes) + " bytes)");
   if (version.starts_with("HTTP/") && version != "HTTP/1.1")
     return refuse(505, kRule, "only HTTP/1.1 is served, not " + quoted(version));
   if (version != "HTTP/1.1") return refuse(400, kRule, "the request line is not METHOD TARGET HTTP/1.1");
@@ -159,6 +161,10 @@ HeadScan scan_head(std::string_view bytes, std::size_t from) {
 Outcome<Head> check_head(std::string_view bytes) {
   Head head;
   std::array<bool, kKnown> seen{};
+  // One that ends within the read that goes beyond has come all the same.
+  if (bytes.size() > limits::kMaxHeadBytes)
+    return refuse(431, kRule,
+                  "the request head is larger than is served (" + std::to_string(limits::kMaxHeadBytes) + " bytes)");
   if (const HeadScan scan = scan_head(bytes, 0); scan.state != HeadScan::State::Complete || scan.end != bytes.size())
     return refuse(400, kRule, "the request head holds bytes that HTTP/1.1 does not allow");
   bytes.remove_suffix(2);  // the empty line

@@ -34,6 +34,16 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
 
   net::awaitable<void> serve();
 
+  // What ended it where no answer could say so any more, as a claim; nothing where an answer did.
+  struct Untold {
+    std::string_view method;
+    std::string_view endpoint;
+  };
+  std::optional<Untold> ended_by_early_input() const {
+    if (!connection_.has_overflowed()) return {};
+    return Untold{head_.method, route_.row->path};  // it was waiting for the answer to this
+  }
+
  private:
   enum class Next : std::uint8_t { Request, Close };
 

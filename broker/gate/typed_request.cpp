@@ -46,7 +46,8 @@ Outcome<std::string> detach_keys_of(const Query& query) {
     return detail::is_lower(c) || detail::is_digit(c) ||
            std::string_view("@[]\\^_,-").find(c) != std::string_view::npos;
   };
-  if (text.size() > 64 || !detail::all(text, plain) || text.find('\\') != std::string_view::npos)
+  if (text.size() > limits::kMaxDetachKeysBytes || !detail::all(text, plain) ||
+      text.find('\\') != std::string_view::npos)
     return refuse(400, "detachKeys", "the parameter detachKeys " + quoted(text) + " is not a list of keys");
   return std::string(text);
 }
@@ -95,8 +96,9 @@ Outcome<protocol::Request> stop_of(ContainerName container, const Query& query) 
   protocol::StopContainer stop;
   stop.container = std::move(container);
   if (const auto seconds = query.integer("t")) {
-    const bool for_ever = *seconds < 0 || *seconds > limits::kMaxStopSeconds;
-    stop.timeout = for_ever ? limits::kMaxStopSeconds : static_cast<std::uint32_t>(*seconds);
+    const bool for_ever =
+        *seconds < 0 || *seconds > UINT32_MAX;  // the keeper holds it to what is waited, and records it
+    stop.timeout = for_ever ? UINT32_MAX : static_cast<std::uint32_t>(*seconds);
   }
   return stop;
 }

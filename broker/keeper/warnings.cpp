@@ -65,9 +65,9 @@ void warn_of_memory(Warnings& warnings, const CreateContainer& ask, const Contai
   if (wishes.memory_swappiness > 0)
     warnings.number("HostConfig.MemorySwappiness", wishes.memory_swappiness, "containers have no swap");
   warnings.limit("HostConfig.ShmSize", ask.shm_bytes, plan.shm_bytes);
-  if (wishes.oom_score != 0 && wishes.oom_score != engine::kOomScoreAdjust)
+  if (wishes.oom_score != 0 && wishes.oom_score != limits::kOomScoreAdjust)
     warnings.number("HostConfig.OomScoreAdj", wishes.oom_score,
-                    "it is " + std::to_string(engine::kOomScoreAdjust) + ", so that a container dies before its host");
+                    "it is " + std::to_string(limits::kOomScoreAdjust) + ", so that a container dies before its host");
 }
 
 void warn_of_cpus(Warnings& warnings, const CreateContainer& ask, const ContainerPlan& plan) {
@@ -103,8 +103,8 @@ void warn_of_files(Warnings& warnings, const CreateContainer& ask, const Contain
   if (wishes.tmp_bytes != 0 && wishes.tmp_bytes != static_cast<std::int64_t>(plan.tmpfs_bytes))
     warnings.number("HostConfig.Tmpfs /tmp size", wishes.tmp_bytes,
                     "this profile gives it " + std::to_string(plan.tmpfs_bytes));
-  if (wishes.tmp_mode != 0 && wishes.tmp_mode != engine::kTmpMode)
-    warnings.add("HostConfig.Tmpfs /tmp mode", octal(wishes.tmp_mode), "it is " + octal(engine::kTmpMode));
+  if (wishes.tmp_mode != 0 && wishes.tmp_mode != limits::kTmpMode)
+    warnings.add("HostConfig.Tmpfs /tmp mode", octal(wishes.tmp_mode), "it is " + octal(limits::kTmpMode));
   if (wishes.tmp_noatime) warnings.add("HostConfig.Tmpfs /tmp", "noatime", "it is mounted without");
 }
 

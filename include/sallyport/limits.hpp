@@ -17,8 +17,9 @@ inline constexpr std::size_t kMaxPathSegments =
     16;  // an endpoint has five with its version; an image's name may add some
 inline constexpr std::size_t kMaxCreateBodyBytes = 128 * 1024;
 inline constexpr std::size_t kMaxOtherBodyBytes = 8 * 1024;  // dockerode sends small JSON bodies with attach and stop
-inline constexpr std::size_t kMaxFramingFactor = 8;    // a body with its chunk sizes and extensions, of its ceiling
-inline constexpr std::size_t kMaxTimestampBytes = 64;  // RFC 3339 with nanoseconds and zone has 35
+inline constexpr std::size_t kMaxFramingFactor = 8;     // a body with its chunk sizes and extensions, of its ceiling
+inline constexpr std::size_t kMaxTimestampBytes = 64;   // RFC 3339 with nanoseconds and zone has 35
+inline constexpr std::size_t kMaxDetachKeysBytes = 64;  // a sequence of keys; the usual one is ctrl-p,ctrl-q
 inline constexpr std::size_t kMaxJsonDepth = 32;
 inline constexpr std::size_t kMaxJsonValues = 20'000;  // values in one body; 128 KiB of "[0,0,…" holds 65,000
 inline constexpr std::size_t kMaxJsonMembers = 1024;   // of one object: keys are compared with each other
@@ -32,11 +33,12 @@ inline constexpr std::chrono::seconds kPlaceWithin{1};  // a burst is served whe
 inline constexpr std::size_t kMaxEarlyStreamBytes = 64 * 1024;  // stdin sent before dockerd answered 101
 inline constexpr std::chrono::seconds kHeaderDeadline{10};
 inline constexpr std::chrono::seconds kBodyDeadline{20};
-inline constexpr std::chrono::seconds kIdleDeadline{120};      // docker-py keeps connections open between calls
-inline constexpr std::chrono::seconds kWriteStall{60};         // a client that reads nothing for so long is given up
-inline constexpr std::chrono::seconds kDrainTime{2};           // input is read and forgotten so that a refusal arrives
-inline constexpr std::size_t kLogBufferBytes = 64 * 1024;      // per stream; of kMaxStreams within kGateAddressSpace
-inline constexpr std::size_t kStreamBufferBytes = 256 * 1024;  // above a Unix socket's default: one read empties it
+inline constexpr std::chrono::seconds kIdleDeadline{120};  // docker-py keeps connections open between calls
+inline constexpr std::chrono::seconds kWriteStall{60};     // a client that reads nothing for so long is given up
+inline constexpr std::chrono::seconds kDrainTime{2};       // input is read and forgotten so that a refusal arrives
+inline constexpr std::size_t kMaxDrainedBytes = 4 * 1024 * 1024;  // the same in bytes
+inline constexpr std::size_t kLogBufferBytes = 64 * 1024;         // per stream; of kMaxStreams within kGateAddressSpace
+inline constexpr std::size_t kStreamBufferBytes = 256 * 1024;     // above a Unix socket's default: one read empties it
 
 // --- messages between our processes ---
 // One SEQPACKET datagram; the largest at Linux's default wmem_default (212,992 bytes) is 212,960, measured on 6.18.
@@ -58,6 +60,7 @@ static_assert(212'992 + (kMaxClaimKinds + kMaxMadeUpClaimKinds) * 2048 <= kMaxLa
 // --- fields of a typed request ---
 inline constexpr std::size_t kMaxNameBytes = 128;            // container names and references
 inline constexpr std::size_t kMaxImageRefBytes = 512;        // 255 name + 128 tag + 71 digest, distribution/reference
+inline constexpr std::size_t kMaxTagBytes = 128;             // of an image, distribution/reference
 inline constexpr std::size_t kMaxArgumentBytes = 96 * 1024;  // below Linux's MAX_ARG_STRLEN (128 KiB)
 inline constexpr std::size_t kMaxArguments = 1024;
 inline constexpr std::size_t kMaxEnvironmentEntries = 512;
@@ -114,6 +117,8 @@ inline constexpr std::chrono::seconds kCreatesSettle =
     kUpstreamDeadline + std::chrono::seconds(5);      // and 2 s to connect
 inline constexpr std::uint32_t kMaxStopSeconds = 30;  // dockerd itself takes any number, -1 is for ever
 inline constexpr std::size_t kMaxImageVolumes = 8;    // each becomes a tmpfs
+inline constexpr std::int64_t kOomScoreAdjust = 500;  // of containers: one dies before its host
+inline constexpr std::uint32_t kTmpMode = 01777;      // of their /tmp
 
 // --- what dockerd does for a session (weights: broker/api/endpoints.hpp, measured by tests/bench/weights.py) ---
 inline constexpr std::uint32_t kRequestBurstPart = 10;   // of a minute's requests at once: 1 s of dockerd's at 3000

@@ -7,6 +7,7 @@
 #include "broker/gate/http_head.hpp"
 #include "broker/gate/json_reader.hpp"
 #include "broker/gate/route.hpp"
+#include "broker/gate/typed_request.hpp"
 #include "sallyport/limits.hpp"
 
 namespace sallyport::gate {
@@ -36,6 +37,25 @@ std::string with_method(std::size_t size) {
 std::string with_target(std::string_view method, const std::string& target, std::size_t size) {
   return refused(route(method, target + std::string(size - target.size(), 'a')));
 }
+std::string with_head(std::size_t size) {
+  const std::string begin = "GET / HTTP/1.1\r\nHost: d\r\nX: ";
+  return refused(check_head(begin + std::string(size - begin.size() - 4, 'a') + "\r\n\r\n"));
+}
+std::string with_segments(std::size_t count) {
+  return refused(route("GET", "/images" + repeated("/a", count - 2, "") + "/json"));
+}
+std::string create_with_query(const std::string& query) {
+  const auto read = Query::parse(api::Verb::Create, query);
+  return read ? refused(read_create(*read, R"({"Image":"busybox"})")) : refused(read);
+}
+std::string image_of(std::size_t size) { return "r.example/" + std::string(size - 12, 'a') + ":1"; }
+std::string of_image(const std::string& image) {
+  return refused(read_create(*Query::parse(api::Verb::Create, {}), R"({"Image":")" + image + "\"}"));
+}
+std::string of_container(api::Verb verb, const std::string& query) {
+  return refused(typed_request(Route{&api::row_of(verb), "job", query}, Head{}, ""));
+}
+std::string logs_since(const std::string& moment) { return of_container(api::Verb::Logs, "stdout=1&since=" + moment); }
 std::string members(std::size_t count) {
   std::string text;
   for (std::size_t i = 0; i < count; ++i) text += (i == 0 ? "\"" : ",\"") + std::to_string(i) + "\":0";
@@ -46,7 +66,7 @@ struct Bound {
   const char* name;
   std::size_t most;
   std::function<std::string(std::size_t)> asks;  // for so many
-  const char* words;
+  std::string words;
 };
 class ABound : public testing::TestWithParam<Bound> {};
 TEST_P(ABound, IsServedAndOneMoreIsToldWhichBoundItIs) {
@@ -61,7 +81,30 @@ const Bound kBounds[] = {
      [](auto n) { return with_target("POST", "/containers/create?Image=", n); },
      "414 the target is longer than is served (65536 bytes)"},
     {"Headers", limits::kMaxHeaders, with_headers, "431 more headers than are served (64)"},
-    {"Method", limits::kMaxMethodBytes, with_method, "400 the method is not valid"},
+    {"Method", limits::kMaxMethodBytes, with_method, "400 the method is longer than is served (16 bytes)"},
+    {"Head", limits::kMaxHeadBytes, with_head, "431 the request head is larger than is served (81920 bytes)"},
+    {"PathSegments", limits::kMaxPathSegments, with_segments, "404 the path is too deep"},
+    {"Name", limits::kMaxNameBytes, [](auto n) { return create_with_query("name=" + std::string(n, 'z')); },
+     "400 the name \"zzz"},
+    {"Platform", limits::kMaxChoiceBytes, [](auto n) { return create_with_query("platform=" + std::string(n, 'x')); },
+     "400 the parameter platform "},
+    {"User", limits::kMaxUserBytes, [](auto n) { return creating("\"User\":\"" + std::string(n, 'u') + "\""); },
+     "400 User is longer than is served (128 bytes)"},
+    {"Runtime", limits::kMaxChoiceBytes,
+     [](auto n) { return creating("\"HostConfig\":{\"Runtime\":\"" + std::string(n, 'r') + "\"}"); },
+     "400 HostConfig.Runtime is longer than is served (64 bytes)"},
+    {"ImageRef", limits::kMaxImageRefBytes, [](auto n) { return of_image(image_of(n)); },
+     "400 Image " + gate::quoted(image_of(limits::kMaxImageRefBytes)) +
+         " is not allowed: the image reference is longer than is served (512 bytes)"},
+    {"Tag", limits::kMaxTagBytes, [](auto n) { return of_image("busybox:" + std::string(n, 't')); },
+     "400 Image " + gate::quoted("busybox:" + std::string(limits::kMaxTagBytes, 't')) +
+         " is not allowed: the image's tag is not valid"},
+    {"Timestamp", limits::kMaxTimestampBytes, [](auto n) { return logs_since("1." + std::string(n - 2, '0')); },
+     "400 the parameter since "},
+    {"Seconds", 9'223'372'035, [](auto n) { return logs_since(std::to_string(n)); }, "400 the parameter since "},
+    {"DetachKeys", limits::kMaxDetachKeysBytes,
+     [](auto n) { return of_container(api::Verb::Attach, "detachKeys=" + std::string(n, 'a')); },
+     "400 the parameter detachKeys "},
     {"JsonDepth", limits::kMaxJsonDepth,
      [](auto n) { return refused(read_json(std::string(n, '[') + std::string(n, ']'))); },
      "400 the JSON is nested deeper than is served (32)"},

@@ -170,6 +170,31 @@ TEST(GateHttp, HoldsTheCreateBodyToItsCeiling) {
   EXPECT_NE(refused.find("the body is larger than is served (131072 bytes)"), std::string::npos) << refused;
 }
 
+TEST(GateHttp, HoldsTheBodiesOfAllOtherRequestsToTheirs) {
+  GateHarness gate(created);
+  const auto starting = [&](std::size_t size) {
+    return ask(gate.connect(), post("/containers/job/start", "{}" + std::string(size - 2, ' ')));
+  };
+  EXPECT_EQ(status_of(starting(limits::kMaxOtherBodyBytes)), 204);
+  const std::string refused = starting(limits::kMaxOtherBodyBytes + 1);
+  EXPECT_EQ(status_of(refused), 413);
+  EXPECT_NE(refused.find("the body is larger than is served (8192 bytes)"), std::string::npos) << refused;
+}
+
+TEST(GateHttp, HoldsAHeadToItsCeiling) {
+  GateHarness gate(created);
+  const auto answer_to = [&](std::size_t size) {
+    const std::string begin = "GET /_ping HTTP/1.1\r\nHost: d\r\nX: ";
+    return ask(gate.connect(), begin + std::string(size - begin.size() - 4, 'a') + "\r\n\r\n");
+  };
+  EXPECT_EQ(status_of(answer_to(limits::kMaxHeadBytes)), 200);
+  for (const std::size_t beyond : {1, 2, 8 * 1024, 16 * 1024}) {
+    const std::string refused = answer_to(limits::kMaxHeadBytes + beyond);
+    EXPECT_EQ(status_of(refused), 431) << beyond;
+    EXPECT_NE(refused.find("the request head is larger than is served (81920 bytes)"), std::string::npos) << refused;
+  }
+}
+
 TEST(GateHttp, HoldsTheNumberOfHeadersToItsCeiling) {
   GateHarness gate(created);
   const auto with_headers = [](std::size_t count) {

@@ -166,6 +166,44 @@ TEST(GateWait, IsCancelledWhenTheClientGoes) {
   EXPECT_EQ(std::get<protocol::CancelRequest>(requests[1].request).request, requests[0].id);
 }
 
+std::optional<protocol::GateClaim> claim_of(GateHarness& gate, std::string_view rule) {
+  for (protocol::GateClaim& claim : gate.all_claims())
+    if (claim.rule.value == rule) return std::move(claim);
+  return {};
+}
+
+// A client that pipelines behind a wait is served afterwards, as far as what it sends is held until then.
+TEST(GateWait, IsEndedByMoreInputBehindItThanIsHeldAndTheTrailSaysSo) {
+  GateHarness gate(silent);
+  const auto with_behind = [&](std::size_t bytes) {
+    UniqueFd client = gate.connect();
+    const std::size_t before = gate.requests().size();
+    send_all(client, post("/containers/job/wait"));
+    EXPECT_TRUE(gate.wait_for_requests(before + 1));
+    gate.reply(gate.requests().back().id, {protocol::Waiting{}, {}});
+    EXPECT_EQ(status_of(head_of(client)), 200);
+    const std::string begin = "GET /_ping HTTP/1.1\r\nHost: d\r\nConnection: close\r\nX: ";
+    send_all(client, begin + std::string(bytes - begin.size() - 4, 'x') + "\r\n\r\n");
+    return client;
+  };
+  const UniqueFd within = with_behind(limits::kMaxEarlyStreamBytes);
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));  // so that all of it is read while the wait lasts
+  gate.reply(gate.requests().back().id, {protocol::Exited{7, {}}, {}});
+  const std::string answers = read_to_end(within);
+  EXPECT_NE(answers.find("\"StatusCode\":7"), std::string::npos) << answers;
+  EXPECT_TRUE(answers.ends_with("OK")) << answers;
+  EXPECT_FALSE(claim_of(gate, "early-input"));
+  const UniqueFd beyond = with_behind(limits::kMaxEarlyStreamBytes + 1);
+  EXPECT_EQ(read_to_end(beyond), "");
+  ASSERT_TRUE(gate.wait_for_claims(false, 1));
+  const auto claim = claim_of(gate, "early-input");
+  ASSERT_TRUE(claim);
+  EXPECT_EQ(claim->endpoint.value, "/containers/{name}/wait");
+  EXPECT_EQ(claim->reason.value,
+            "more than 65536 bytes came behind this request before its answer had ended: no more are held, and its "
+            "connection was closed");
+}
+
 TEST(GateWait, SaysWhatWentWrongAfterItsHead) {
   GateHarness gate(silent);
   const UniqueFd client = gate.connect();

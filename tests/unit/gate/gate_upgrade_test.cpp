@@ -202,6 +202,9 @@ TEST(ChunkExtension, IsHeldWithItsBodyToACeiling) {
   const std::size_t ceiling = limits::kMaxCreateBodyBytes * limits::kMaxFramingFactor;
   EXPECT_EQ(answers_to(gate, chunked(framed(ceiling))), (std::vector<int>{201, 200}));
   EXPECT_EQ(answers_to(gate, chunked(framed(ceiling + 1))), std::vector<int>{413});
+  const UniqueFd client = gate.connect();
+  send_all(client, chunked(framed(ceiling + 1)));
+  EXPECT_THAT(read_to_end(client), testing::HasSubstr("the body's framing is larger than is served"));
 }
 
 }  // namespace
