@@ -112,7 +112,11 @@ AnswerTask answer(Call call, protocol::StopContainer ask) {
   if (const Refused refused = admit(call, ask.container.text())) co_return *refused;
   const auto owned = find_owned(call, ask.container);
   if (!owned) co_return owned.error();
-  if (const Refused refused = grant(call, ask.container.text(), Weight::Removal)) co_return *refused;
+  // Docker's answer to a stop has no place for words.
+  const std::string imposed = ask.timeout.value_or(0) > limits::kMaxStopSeconds
+                                  ? "imposed: t, at most " + std::to_string(limits::kMaxStopSeconds) + " s are waited"
+                                  : "";
+  if (const Refused refused = grant(call, ask.container.text(), Weight::Removal, imposed)) co_return *refused;
   if (ask.timeout) ask.timeout = std::min(*ask.timeout, limits::kMaxStopSeconds);
   const std::chrono::seconds limit = limits::kUpstreamDeadline + std::chrono::seconds(limits::kMaxStopSeconds);
   co_return co_await act(call, engine::Operation::Stop, *owned, ask.container,

@@ -123,6 +123,14 @@ const Case kCases[] = {
 };
 INSTANTIATE_TEST_SUITE_P(Cases, Create, testing::ValuesIn(kCases));
 
+TEST(CreateMemory, BelowDockerdsLeastIsRefusedInDockersWords) {
+  CreateContainer ask = honest();
+  ask.memory = 6 << 20;
+  EXPECT_FALSE(decide(ask, profile()));
+  ask.memory -= 1;
+  EXPECT_EQ(decide(ask, profile())->message, "sallyport: Minimum memory limit allowed is 6MB");
+}
+
 OwnedContainer named(const char* name, std::uint64_t memory) {
   OwnedContainer container;
   container.name = *ContainerName::parse(name);
@@ -194,7 +202,10 @@ TEST(Volumes, MayBeAsManyAsTheLimitAndNoMore) {
   for (std::size_t i = 0; i < limits::kMaxImageVolumes; ++i) facts.volumes.push_back("/v" + std::to_string(i));
   EXPECT_FALSE(decide_effective(honest(), facts));
   facts.volumes.emplace_back("/one-more");
-  EXPECT_EQ(decide_effective(honest(), facts)->rule, "Image.Volumes");
+  const Verdict verdict = decide_effective(honest(), facts);
+  ASSERT_TRUE(verdict);
+  EXPECT_EQ(verdict->rule, "Image.Volumes");
+  EXPECT_EQ(verdict->message, "sallyport: image busybox:latest declares more than 8 volumes");
 }
 
 TEST(Plan, ClampsToTheProfileAndImposesTheRest) {

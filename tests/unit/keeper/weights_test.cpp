@@ -22,6 +22,8 @@ TEST(Requests, AreCountedByTheirWeightAndOnlyTheFirstStartIsNot) {
   EXPECT_EQ(failed.http_status, 429);
   EXPECT_THAT(failed.retry_after_seconds, testing::AllOf(testing::Ge(8U), testing::Le(10U)));
   EXPECT_THAT(failed.message.value, testing::HasSubstr("more than 6 requests in a minute, by their weight"));
+  EXPECT_TRUE(keeper.audit_has(
+      R"("rule":"docker.budget.requests","reason":"sallyport: more than 6 requests in a minute, by their weight; try again in )"));
   keeper.expect<protocol::Succeeded>(
       protocol::StartContainer{named("db")});  // accepted at create, never refused at start
   for (int again = 0; again < 5; ++again) {
