@@ -71,6 +71,7 @@ void Upstream::begin() {
   parsed_ = 0;
   more_is_likely_ = false;
   starved_ = {};
+  head_bytes_ = 0;
 }
 
 Result<std::size_t> Upstream::send_now(std::string_view request) {
@@ -101,9 +102,11 @@ Result<bool> Upstream::parse(Until until) {
   while (parsed_ < input_.size() && !parser_->is_done() && starved_.may_put(input_.size() - parsed_)) {
     error_code error;
     const std::size_t size = input_.size() - parsed_;
+    const bool in_head = !parser_->is_header_done();
     const std::size_t used = parser_->put(net::buffer(input_.data() + parsed_, size), error);
     starved_.has_put(size, used);
     parsed_ += used;
+    if (in_head) head_bytes_ += used;
     if (error == http::error::need_more) break;
     if (error) return fail_errno("read dockerd's answer: " + error.message(), EPROTO);
   }
@@ -116,7 +119,9 @@ Result<> Upstream::drop_parsed() {
   if (parsed_ == input_.size()) std::string().swap(input_);
   else input_.erase(0, parsed_);  // Beast wants a head in one piece: what it has not taken stays in front
   parsed_ = 0;
-  if (input_.size() > limits::kMaxUpstreamHeadBytes)
+  // Beast takes the lines of a head one by one, and waits for ever for the rest of one that is a few bytes too long.
+  const std::size_t before = parser_->is_header_done() ? 0 : head_bytes_;
+  if (before + input_.size() > limits::kMaxUpstreamHeadBytes)
     return fail_errno("read dockerd's answer: its head is too long", EPROTO);
   return {};
 }

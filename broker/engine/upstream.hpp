@@ -82,6 +82,7 @@ class Upstream {
   std::string input_;  // read from the socket; not yet parsed from parsed_ on. Empty while a stream waits
   std::size_t parsed_ = 0;
   bool more_is_likely_ = false;  // the last read filled its buffer
+  std::size_t head_bytes_ = 0;  // that the parser has taken of a head
   async::Starved starved_;
   std::unique_ptr<Parser> parser_;
   std::string handed_out_;  // what read_part() returned last

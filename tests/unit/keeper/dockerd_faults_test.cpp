@@ -1,6 +1,7 @@
 // dockerd at its worst: whatever it answers, the client gets a status and our words, the gate never gets a connection
 // that could still speak HTTP to dockerd, and the keeper lives on.
 #include "keeper_under_test.hpp"
+#include "unit/thorough.hpp"
 
 namespace sallyport::testing_support {
 namespace {
@@ -55,6 +56,54 @@ INSTANTIATE_TEST_SUITE_P(
         Fault{"an upgrade nobody asked for",
               {.bytes = "HTTP/1.1 101 UPGRADED\r\nUpgrade: tcp\r\n\r\n", .then_close = true},
               502}));
+
+TEST(Dockerd, WhoseHeadIsLongerThanIsReadIsA502InOurWords) {
+  KeeperUnderTest keeper;
+  ASSERT_TRUE(keeper.open());
+  keeper.expect<protocol::Created>(keeper.create_request("db"));
+  const auto removed_with_a_head_of = [&](std::size_t size) {
+    const std::string begin = "HTTP/1.1 204 No Content\r\nX: ";
+    const std::string head = begin + std::string(size - begin.size() - 4, 'x') + "\r\n\r\n";
+    keeper.dockerd().behave([head](const std::string& request) {
+      return FakeDockerd::Answer{.bytes = request.starts_with("DELETE ") ? head : ""};
+    });
+    return keeper.ask(protocol::RemoveContainer{db(), true});
+  };
+  const auto refused = removed_with_a_head_of(limits::kMaxUpstreamHeadBytes + 1);
+  ASSERT_TRUE(std::holds_alternative<Failed>(refused)) << refused.index();
+  EXPECT_EQ(std::get<Failed>(refused).http_status, 502);
+  EXPECT_THAT(std::get<Failed>(refused).message.value, testing::HasSubstr("dockerd's answer could not be read"));
+  EXPECT_TRUE(std::holds_alternative<protocol::Succeeded>(removed_with_a_head_of(limits::kMaxUpstreamHeadBytes)));
+}
+
+TEST(Dockerd, ThatDoesNotAnswerIsA504WithinItsTime) {
+  SALLYPORT_LONG_TEST();
+  KeeperUnderTest keeper;
+  ASSERT_TRUE(keeper.open());
+  keeper.expect<protocol::Created>(keeper.create_request("db"));
+  keeper.dockerd().behave([](const std::string&) { return FakeDockerd::Answer{.never = true}; });
+  keeper.send(7, protocol::InspectContainer{db()});
+  const int deadline = static_cast<int>(std::chrono::milliseconds(limits::kUpstreamDeadline).count());
+  EXPECT_FALSE(keeper.reply(7, deadline - 2000)) << "up to its time it is waited for";
+  const auto late = keeper.reply(7, 5000);
+  ASSERT_TRUE(late && std::holds_alternative<Failed>(late->reply));
+  EXPECT_EQ(std::get<Failed>(late->reply).http_status, 504);
+  EXPECT_EQ(std::get<Failed>(late->reply).message.value, "sallyport: dockerd did not answer in time");
+}
+
+class SilentDockerd : public testing::TestWithParam<const char*> {};
+TEST_P(SilentDockerd, LetsNoSessionBeginAndTheOpenerHearsIt) {
+  SALLYPORT_LONG_TEST();
+  KeeperUnderTest keeper;
+  keeper.dockerd().behave([](const std::string& request) {
+    return FakeDockerd::Answer{.never = request.find(GetParam()) != std::string::npos};
+  });
+  const auto before = std::chrono::steady_clock::now();
+  EXPECT_FALSE(keeper.open(0, 40'000));
+  EXPECT_THAT(keeper.refusal(), testing::HasSubstr("dockerd cannot be used"));
+  EXPECT_GT(std::chrono::steady_clock::now() - before, std::chrono::seconds(9));
+}
+INSTANTIATE_TEST_SUITE_P(Asked, SilentDockerd, testing::Values("/version", "/info"));
 
 struct AttachFault {
   const char* sentence;

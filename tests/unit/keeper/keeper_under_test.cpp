@@ -218,7 +218,7 @@ void KeeperUnderTest::tell_keeper_of_dial(const spawner::DialDone& done, int ups
   (void)send_datagram(spawner_end_.get(), encode_message(spawner::FromSpawnerEnvelope{0, done}), fds);
 }
 
-bool KeeperUnderTest::open(std::uint32_t uid_base) {
+bool KeeperUnderTest::open(std::uint32_t uid_base, int milliseconds) {
   control_ = connect_to(directory_ + "/broker.sock");
   handshake::OpenSession hello;
   hello.profile = *ProfileName::parse("worker");
@@ -249,7 +249,7 @@ bool KeeperUnderTest::open(std::uint32_t uid_base) {
   }
   hello.forward_listeners = static_cast<std::uint8_t>(forwards.size());
   (void)send_datagram(control_.get(), encode_message(handshake::ToKeeper(hello)), fds);
-  const auto received = receive_within(control_.get(), 15'000);
+  const auto received = receive_within(control_.get(), milliseconds);
   if (!received) return refusal_ = "no answer", false;
   const auto answer = decode_message<handshake::FromKeeper>(received->bytes);
   if (!answer) return refusal_ = answer.error().text(), false;

@@ -63,7 +63,7 @@ class KeeperUnderTest {
   void restart();  // the next broker, once this one has ended
   // Opens a session; gate() and control() are its ends here. False: refused, see refusal().
   // With a uid range of its own only where the test is root.
-  bool open(std::uint32_t uid_base = 0);
+  bool open(std::uint32_t uid_base = 0, int milliseconds = 15'000);
   const std::string& refusal() const { return refusal_; }
   int gate() const { return gate_.get(); }
   int relay() const { return relay_.get(); }  // where the profile has a forward
