@@ -125,6 +125,15 @@ void lift_cpu_limits_below(int directory, int depth) {
       lift_cpu_limits_below(child->get(), depth + 1);
 }
 
+void add_processes_below(int directory, int depth, std::set<pid_t>& into) {
+  if (const auto pids = list_processes(directory)) into.insert(pids->begin(), pids->end());
+  const auto names = list_children(directory);
+  if (!names || depth == limits::kMaxCgroupDepth) return;
+  for (const std::string& name : *names)
+    if (const auto child = open_cgroup(directory, name); child && *child)
+      add_processes_below(child->get(), depth + 1, into);
+}
+
 Result<bool> remove_below(int parent, const std::string& name, int depth) {
   if (::unlinkat(parent, name.c_str(), AT_REMOVEDIR) == 0 || is_gone(errno)) return true;
   const UniqueFd directory = TRY(open_cgroup(parent, name));
@@ -197,6 +206,8 @@ Result<bool> kill_cgroup_tree(const CgroupMount& mount, int directory) {
   if (mount.is_freezer) write_word(directory, "freezer.state", "THAWED");
   return was_empty;
 }
+
+void add_processes_of_tree(int directory, std::set<pid_t>& into) { add_processes_below(directory, 0, into); }
 
 Result<bool> remove_cgroup_tree(int parent, const std::string& name) { return remove_below(parent, name, 0); }
 

@@ -3,6 +3,9 @@
 // (ENOENT, ENODEV) holds nothing; what cannot be opened or read is an error, never "nothing is left".
 #pragma once
 
+#include <sys/types.h>
+
+#include <set>
 #include <string>
 #include <vector>
 
@@ -31,10 +34,13 @@ Result<UniqueFd> open_cgroup(int parent, const std::string& name);
 // Version 2: whether no process is in it or below it.
 Result<bool> is_cgroup_empty(int directory);
 
-// Kills every process in the tree. True if there was none.
 // Of it and all below. A process gives its memory back while it dies, and one of a small share would take long over it.
 void lift_cpu_limits(int directory);
+// Kills every process in the tree. True if there was none.
 Result<bool> kill_cgroup_tree(const CgroupMount& mount, int directory);
+
+// The processes in the tree, as far as they can be listed: for words about those that do not end.
+void add_processes_of_tree(int directory, std::set<pid_t>& into);
 
 // Removes the tree; true once it is gone, false while it is in use.
 Result<bool> remove_cgroup_tree(int parent, const std::string& name);

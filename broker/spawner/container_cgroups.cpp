@@ -70,6 +70,13 @@ Result<bool> ContainerCgroups::kill(const SessionId& session) const {
   return visit_all(session, kill_cgroup_tree);
 }
 
+void ContainerCgroups::add_processes(const SessionId& session, std::set<pid_t>& into) const {
+  (void)visit_all(session, [&into](const CgroupMount&, int directory) -> Result<bool> {
+    add_processes_of_tree(directory, into);
+    return true;
+  });
+}
+
 Result<bool> ContainerCgroups::remove(const SessionId& session) const {
   Result<bool> gone = true;
   for (const CgroupMount& mount : mounts_) {

@@ -18,6 +18,7 @@ class ContainerCgroups {
 
   // Kills all; true if there was no process. To be called until it says so.
   Result<bool> kill(const SessionId& session) const;
+  void add_processes(const SessionId& session, std::set<pid_t>& into) const;
   // cgroupfs driver. True once nothing is left in any hierarchy.
   Result<bool> remove(const SessionId& session) const;
   // systemd driver: whether a slice of the session's exists, and the child that stops it.

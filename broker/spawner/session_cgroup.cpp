@@ -76,6 +76,11 @@ Result<bool> CgroupRoot::kill(const SessionId& session) const {
   return kill_cgroup_tree(kVersionTwo, directory.get());
 }
 
+void CgroupRoot::add_processes(const SessionId& session, std::set<pid_t>& into) const {
+  if (const auto directory = open_cgroup(directory_.get(), name_of(session)); directory && *directory)
+    add_processes_of_tree(directory->get(), into);
+}
+
 bool CgroupRoot::may_adopt(pid_t pid) const {
   std::ifstream file("/proc/" + std::to_string(pid) + "/cgroup");
   for (std::string line; std::getline(file, line);) {

@@ -3,6 +3,9 @@
 // do.
 #pragma once
 
+#include <sys/types.h>
+
+#include <set>
 #include <string>
 
 #include "sallyport/ids.hpp"
@@ -41,6 +44,7 @@ class CgroupRoot {
   // Whether the session's cgroup is gone after the call; false: still busy. For unknown sessions too.
   Result<bool> remove(const SessionId& session) const;
   Result<bool> kill(const SessionId& session) const;  // true if there was no process
+  void add_processes(const SessionId& session, std::set<pid_t>& into) const;
   const std::string& path() const { return path_; }
   // True where `pid` is in the cgroup of the broker, below it, or in none at all: then taking it over loses no limit
   // that an operator has set on the unit in which the launcher runs.

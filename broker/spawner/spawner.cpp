@@ -52,6 +52,7 @@ class Spawner {
   void tell_end(const SessionId& id, messages::ChildKind kind);
 
   Result<bool> kill_once(const SessionId& id);
+  std::string who_is_left(const SessionId& id) const;
   void kill_until(const SessionId& id, Number number, Poller::Clock::time_point deadline);
   void take_left_locks();
   struct Removal;
@@ -178,12 +179,22 @@ Result<bool> Spawner::kill_once(const SessionId& id) {
   return both(std::move(dead), containers_.kill(id));
 }
 
+// For whoever has to find out what the kernel holds them up with.
+std::string Spawner::who_is_left(const SessionId& id) const {
+  std::set<pid_t> pids;
+  containers_.add_processes(id, pids);
+  if (cgroup_root_) cgroup_root_->add_processes(id, pids);
+  std::string words;
+  for (const pid_t pid : pids) words += (words.empty() ? ": " : ", ") + std::to_string(pid);
+  return words;
+}
+
 void Spawner::kill_until(const SessionId& id, Number number, Poller::Clock::time_point deadline) {
   const Result<bool> dead = kill_once(id);
   if (dead && *dead) return keeper_.answer(number, {messages::ProcessesDead{}, {}});
   if (Poller::Clock::now() >= deadline) {
     const std::string reason = dead
-                                   ? "processes of the session do not end after SIGKILL"
+                                   ? "processes of the session do not end after SIGKILL" + who_is_left(id)
                                    : "whether processes of the session are left cannot be told: " + dead.error().text();
     log::error("session " + id.text() + ": " + reason);
     return keeper_.answer(number, {messages::SpawnFailed{reason.substr(0, limits::kMaxReasonBytes)}, {}});

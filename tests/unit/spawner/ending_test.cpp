@@ -7,6 +7,7 @@
 #include <fstream>
 
 #include "unit/spawner/harness.hpp"
+#include "unit/thorough.hpp"
 
 namespace sallyport::spawner_test {
 namespace {
@@ -104,6 +105,34 @@ TEST(Remove, KillsAContainersProcessesWhileDockerdDoesNotAnswer) {
   ASSERT_TRUE(contained.handle().has_ended(3000));
   (void)contained.try_reap();
   harness.hear_one<messages::ProcessesDead>();
+  harness.send(messages::RemoveCgroup{session, false});
+  harness.hear_one<messages::CgroupRemoved>();
+}
+
+// A process that nobody reaps stands for one that the kernel holds up.
+TEST(Kill, OfWhatDoesNotEndSaysWhichProcessItIsAndThatItsCgroupIsInUse) {
+  SALLYPORT_LONG_TEST();
+  Harness harness;
+  const SessionId session = harness.new_session();
+  const std::string hierarchy =
+      std::filesystem::exists("/sys/fs/cgroup/pids") ? "/sys/fs/cgroup/pids" : "/sys/fs/cgroup";
+  const std::string path = hierarchy + "/sallyport-" + session.text() + "/container";
+  std::filesystem::create_directories(path);
+  const pid_t pid = ::fork();
+  if (pid == 0)
+    for (;;) ::pause();
+  Child contained = *Child::from_pid(pid);
+  std::ofstream(path + "/cgroup.procs") << pid << std::flush;
+  auto before = std::chrono::steady_clock::now();
+  harness.send(messages::KillProcesses{session});
+  EXPECT_EQ(harness.hear_one<messages::SpawnFailed>().reason.value,
+            "processes of the session do not end after SIGKILL: " + std::to_string(pid));
+  EXPECT_GE(std::chrono::steady_clock::now() - before, limits::kKillDeadline);
+  before = std::chrono::steady_clock::now();
+  harness.send(messages::RemoveCgroup{session, false});
+  EXPECT_EQ(harness.hear_one<messages::SpawnFailed>().reason.value, "the session's cgroup is still in use");
+  EXPECT_GE(std::chrono::steady_clock::now() - before, limits::kCgroupDeadline);
+  (void)contained.try_reap();
   harness.send(messages::RemoveCgroup{session, false});
   harness.hear_one<messages::CgroupRemoved>();
 }
