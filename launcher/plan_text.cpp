@@ -48,10 +48,14 @@ void list_steps(std::string& text, const char* title, std::span<const Step> step
   for (const Step& step : steps) line(text, std::to_string(++number) + ". " + step.name);
 }
 
+std::string part_text(limits::UidPart part) { return std::to_string(static_cast<std::uint32_t>(part)); }
+
 void describe_privileges(std::string& text) {
   section(text, "users");
-  line(text, "worker  " + std::to_string(kWorkerIdInside) + " inside, the session's range + 1 outside");
-  line(text, "init    " + std::to_string(kInitIdInside) + " inside, the session's range + 0 outside; not dumpable");
+  line(text, "worker  " + std::to_string(kWorkerIdInside) + " inside, the session's range + " +
+                 part_text(limits::UidPart::Worker) + " outside");
+  line(text, "init    " + std::to_string(kInitIdInside) + " inside, the session's range + " +
+                 part_text(limits::UidPart::Init) + " outside; not dumpable");
   line(text, "nothing else is mapped, and no uid 0");
   section(text, "privileges of the worker");
   line(text,
@@ -73,14 +77,18 @@ void describe_descriptors(std::string& text, const Plan& plan) {
 void describe_containers(std::string& text, const ContainerSection& imposed) {
   const auto bytes = [](std::uint64_t amount) { return std::to_string(amount) + " bytes"; };
   char cpus[32];
+  char mode[16];
   (void)std::snprintf(cpus, sizeof cpus, "%g", imposed.cpus);
+  (void)std::snprintf(mode, sizeof mode, "%o", limits::kTmpMode);
   section(text, "imposed on every container, and said in the answer to its create where a client asks otherwise");
-  line(text, "user     the session's range + 4; no capabilities, no new privileges, seccomp filter \"container\"");
-  line(text, "memory   at most " + bytes(imposed.memory_bytes) + ", no swap, none reserved; oom score 500");
+  line(text, "user     the session's range + " + part_text(limits::UidPart::Container) +
+                 "; no capabilities, no new privileges, seccomp filter \"container\"");
+  line(text, "memory   at most " + bytes(imposed.memory_bytes) + ", no swap, none reserved; oom score " +
+                 std::to_string(limits::kOomScoreAdjust));
   line(text, std::string("cpus     at most ") + cpus + "; no shares or disk weights of its own");
   line(text, "pids     at most " + std::to_string(imposed.pids) + "; ulimits are dockerd's, and core 0");
   line(text, "files    root " + std::string(imposed.read_only ? "read-only" : "writable") + ", /tmp a tmpfs of " +
-                 bytes(imposed.tmp_bytes) + ", mode 1777, /dev/shm at most " + bytes(imposed.shm_bytes));
+                 bytes(imposed.tmp_bytes) + ", mode " + mode + ", /dev/shm at most " + bytes(imposed.shm_bytes));
   line(text, "logs     one file of at most " + bytes(imposed.log_bytes));
   line(text, "stop     waits at most " + std::to_string(limits::kMaxStopSeconds) + " s");
   line(text, "runtime  " + imposed.runtime + "; no network; no health checks");

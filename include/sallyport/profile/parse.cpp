@@ -331,7 +331,8 @@ Result<Profile> parse_profile(std::string_view text, const ProfileName& name, co
   read_seccomp(root.table("seccomp"), profile.seccomp);
   for (TomlTable& forward : root.tables("forward")) read_forward(std::move(forward), profile.forwards);
   if (profile.forwards.size() > limits::kMaxForwards)
-    errors.report(root.line_of("forward"), "there are more than 16 [[forward]] sections; remove some");
+    errors.report(root.line_of("forward"),
+                  "there are more than " + std::to_string(limits::kMaxForwards) + " [[forward]] sections; remove some");
   if (TomlTable docker = root.table("docker"); docker.present()) read_docker(docker, profile.docker.emplace());
   read_weaken(root, profile);
   root.finish();

@@ -119,6 +119,29 @@ TEST_F(Trail, PassesALineOfAMebibyteWithoutHoldingIt) {
   EXPECT_LT(text.size(), 1000U);
 }
 
+TEST_F(Trail, ShowsTheLongestLineThatIsReadAsARecordAndOneByteMoreAsNone) {
+  const auto of_size = [](std::size_t size) {
+    const std::string begin = R"({"decision":"DENY","rule":"longest","other":")";
+    return begin + std::string(size - begin.size() - 2, 'a') + "\"}\n";
+  };
+  write("audit.jsonl", of_size(limits::kMaxAuditLineBytes));
+  EXPECT_NE(printed().first.find("longest"), std::string::npos);
+  EXPECT_EQ(printed().first.find("not a record"), std::string::npos);
+  write("audit.jsonl", of_size(limits::kMaxAuditLineBytes + 1));
+  EXPECT_NE(printed().first.find("not a record | "), std::string::npos);
+  EXPECT_NE(printed().first.find("aaa... (262145 bytes)\n"), std::string::npos) << printed().first;
+}
+
+TEST_F(Trail, ShowsARecordAsDeepAsIsReadAndADeeperLineAsNone) {
+  const auto nested = [](int lists) {
+    return R"({"decision":"DENY","rule":"deep","x":)" + std::string(lists, '[') + std::string(lists, ']') + "}\n";
+  };
+  write("audit.jsonl", nested(3));
+  EXPECT_EQ(printed().first.find("not a record"), std::string::npos) << printed().first;
+  write("audit.jsonl", nested(4));
+  EXPECT_NE(printed().first.find("not a record | {"), std::string::npos) << printed().first;
+}
+
 TEST_F(Trail, SelectsByTheFirstDigitsOfASessionAndByDecision) {
   write("audit.jsonl", record("abc1", "DENY", "x") + record("abd2", "DENY", "x") + record("abc1", "ALLOW", "x"));
   EXPECT_EQ(lines_of(printed({.session = "abc"}).first), 2U);

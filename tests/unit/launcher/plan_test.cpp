@@ -209,8 +209,10 @@ TEST(APlan, SaysWhatIsImposedOnContainersAndOnlyWhereThereAreSome) {
   profile.docker->container.pids = 77;
   profile.docker->container.runtime = "runsc";
   const std::string text = render_plan(planned(profile));
-  for (const char* value : {"imposed on every container", "at most 123456789 bytes", "at most 0.75;", "at most 77;",
-                            "runtime  runsc;", "root read-only", "user     the session's range + 4"})
+  for (const char* value :
+       {"imposed on every container", "at most 123456789 bytes", "at most 0.75;", "at most 77;", "runtime  runsc;",
+        "root read-only", "oom score 500", "mode 1777", "user     the session's range + 4;",
+        "worker  1000 inside, the session's range + 1 outside", "the session's range + 0 outside; not dumpable"})
     EXPECT_NE(text.find(value), std::string::npos) << value << text;
 }
 

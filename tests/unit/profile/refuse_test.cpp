@@ -180,7 +180,9 @@ TEST(Profile, OfMoreThan64KiBIsRefusedAndOneByteLessIsNot) {
     return parse_profile(std::string(size, '\n'), *ProfileName::parse("worker"), "p.toml");
   };
   EXPECT_TRUE(of_size(64 * 1024));
-  EXPECT_FALSE(of_size(64 * 1024 + 1));
+  const auto larger = of_size(64 * 1024 + 1);
+  ASSERT_FALSE(larger);
+  EXPECT_EQ(larger.error().text(), "p.toml: is larger than 64 KiB; shorten it");
 }
 
 TEST(Profile, TakesSixteenForwardsAndNotSeventeen) {
@@ -189,7 +191,11 @@ TEST(Profile, TakesSixteenForwardsAndNotSeventeen) {
     text += "[[forward]]\nlisten = \"127.0.0.1:" + std::to_string(i) + "\"\nto = \"10.0.0.1:1\"\n";
   EXPECT_TRUE(parse_profile(text, *ProfileName::parse("worker"), "p.toml"));
   text += "[[forward]]\nlisten = \"127.0.0.1:99\"\nto = \"10.0.0.1:1\"\n";
-  EXPECT_FALSE(parse_profile(text, *ProfileName::parse("worker"), "p.toml"));
+  const auto seventeen = parse_profile(text, *ProfileName::parse("worker"), "p.toml");
+  ASSERT_FALSE(seventeen);
+  EXPECT_NE(seventeen.error().text().find("there are more than 16 [[forward]] sections; remove some"),
+            std::string::npos)
+      << seventeen.error().text();
 }
 
 }  // namespace
