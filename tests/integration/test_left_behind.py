@@ -11,8 +11,9 @@ import pytest
 from support import leaks, places, raw_http, sandbox
 from support.broker import Broker
 from support.processes import is_alive, wait_until
+from support.thorough import rounds
 
-ROUNDS = 25 if os.environ.get("SALLYPORT_TEST_ALL") else 1
+ROUNDS = rounds(1, 25)
 
 
 class Unremovable:

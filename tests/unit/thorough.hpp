@@ -10,7 +10,7 @@
 namespace sallyport::tests {
 
 inline bool in_all() {
-  const char* value = std::getenv("SALLYPORT_TEST_ALL");
+  const char* value = std::getenv("SALLYPORT_TEST_ALL");  // NOLINT(concurrency-mt-unsafe)
   return value != nullptr && std::string_view(value) == "1";
 }
 inline int rounds(int usual, int all) { return in_all() ? all : usual; }

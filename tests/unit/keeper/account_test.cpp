@@ -142,6 +142,20 @@ TEST_F(AccountOfAProfile, IsReadableByItsOwnerOnly) {
   EXPECT_EQ(status.st_mode & 0777, 0600U);
 }
 
+TEST_F(AccountOfAProfile, OfMoreThanTheTrailIsMadeForIsSaidInTheLog) {
+  ASSERT_TRUE(Accounts::make_directory(directory_));
+  Accounts accounts(directory_);
+  const auto said_of = [&](const char* name) {
+    testing::internal::CaptureStderr();
+    (void)accounts.of(*ProfileName::parse(name));
+    return testing::internal::GetCapturedStderr();
+  };
+  for (const char* name : {"a", "b", "c", "d"}) EXPECT_EQ(said_of(name), "");
+  EXPECT_THAT(said_of("e"),
+              testing::HasSubstr("5 profiles are in use: if all wrote as much as they may, the trail would "
+                                 "keep 8 hours"));
+}
+
 TEST(AccountsFile, IsReadAsItWasWritten) {
   SavedAccounts saved;
   saved.hour = 493'827;

@@ -99,8 +99,9 @@ TEST_F(Audit, LosesNoOlderFileWhereNoNewOneCanBeMade) {
     return files;
   };
   fs::create_directory(fs::path(directory_) / "audit.jsonl.next");
-  while (trail->write(record())) {
-  }
+  int written = 0;
+  while (written < 100 && trail->write(record())) ++written;
+  ASSERT_LT(written, 100) << "a file holds no more than a few";
   const auto before = whole();
   for (int i = 0; i < 5; ++i) EXPECT_FALSE(trail->write(record()));
   EXPECT_EQ(whole(), before);
@@ -185,6 +186,18 @@ TEST_F(Audit, CountsWhatIsBeyondAShareAndLeavesTheOthersAlone) {
   }
 }
 
+TEST_F(Audit, SaysInTheLogOnceThatAShareIsUsedUp) {
+  auto trail = AuditTrail::open(directory_, "bb", with_shares_of(0));
+  AuditQuota quota;
+  testing::internal::CaptureStderr();
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(trail->write(weighing(Weight::Change), quota));
+  const std::string said = testing::internal::GetCapturedStderr();
+  const std::string words =
+      "profile worker: its share of the audit trail for changes is used up: until the hour is over they are counted only";
+  EXPECT_THAT(said, testing::HasSubstr(words));
+  EXPECT_EQ(said.find(words, said.find(words) + 1), std::string::npos) << said;
+}
+
 TEST_F(Audit, NamesTheRulesOfRefusalsThatItOnlyCounts) {
   auto trail = AuditTrail::open(directory_, "bb", with_shares_of(0));
   AuditQuota quota;
@@ -217,6 +230,7 @@ TEST_F(Audit, TellsSessionsThatEndAgainAndAgainOnceAMinute) {
   EXPECT_EQ(lines().size(), 1U);
   quota.told -= limits::kAuditCountedEvery;
   ASSERT_TRUE(trail->write_counted_now_and_then("worker", quota));
+  EXPECT_THAT(lines().back(), testing::HasSubstr("\"rule\":\"audit.quota\""));
   EXPECT_THAT(lines().back(), testing::HasSubstr("\"count\":49}"));
 }
 
@@ -264,12 +278,17 @@ class FullDisk : public Audit {
     std::ofstream hog(directory_ + "/hog");
     for (int i = 0; i < 1000 && hog; ++i) hog << std::string(1024, 'x') << std::flush;
     // The first half of the reserve is what makes it known that the disk is full.
-    while (trail_->write(weighing(Weight::Change))) {
-    }
+    ASSERT_TRUE(ends_soon([this] { return trail_->write(weighing(Weight::Change)); }));
   }
   void TearDown() override {
     trail_.reset();
     (void)!std::system(("umount " + directory_).c_str());
+  }
+  // Whether writing comes to an end: far sooner than this, for the tmpfs holds 512 KiB.
+  static bool ends_soon(const std::function<Result<>()>& write) {
+    for (int times = 0; times < 10'000; ++times)
+      if (!write()) return true;
+    return false;
   }
   int granted(Weight weight, AuditQuota& quota) {
     int times = 0;
@@ -321,8 +340,7 @@ TEST_F(FullDisk, RecoversByItselfAndTheSharesOfTheReserveWithIt) {
   std::ofstream hog(directory_ + "/hog");
   for (int i = 0; i < 1000 && hog; ++i) hog << std::string(1024, 'x') << std::flush;
   AuditQuota other;
-  while (trail_->write(weighing(Weight::Forward), other)) {
-  }
+  EXPECT_TRUE(ends_soon([&] { return trail_->write(weighing(Weight::Forward), other); })) << "the disk is full again";
   EXPECT_GE(granted(Weight::Change, quota), before - 2) << "of the next shortage";
 }
 

@@ -1,9 +1,8 @@
 // Creates that dockerd answers while their session is being cleaned up: nothing of them is left, whenever the answers
 // come.
-#include <cstdlib>
-
 #include "dockerd_model.hpp"
 #include "keeper_under_test.hpp"
+#include "unit/thorough.hpp"
 
 namespace sallyport::testing_support {
 namespace {
@@ -53,10 +52,9 @@ void end_while_creates_are_in_flight(std::size_t known, std::size_t in_flight) {
 }
 
 TEST(CreatesInFlight, LeaveNothingWhereTheyAreAnsweredDuringTheRemovalOfWhatIsKnown) {
-  const bool all = std::getenv("SALLYPORT_TEST_ALL") != nullptr;  // NOLINT(concurrency-mt-unsafe)
   for (const std::size_t known : {0, 1, 2, 3, 4, 5, 6, 7, 8})
     for (std::size_t in_flight = 1; in_flight <= 8; ++in_flight) {
-      if (!all && known > 2 && known < 8) continue;
+      if (!tests::in_all() && known > 2 && known < 8) continue;
       end_while_creates_are_in_flight(known, in_flight);
       if (HasFailure()) return;
     }

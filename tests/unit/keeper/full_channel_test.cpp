@@ -57,7 +57,7 @@ TEST(FullChannel, AGateThatNeverReadsIsEndedAndTheKeeperLives) {
   inspect(keeper, 30);
   const auto patience = std::chrono::milliseconds(limits::kGateReadsWithin) + std::chrono::seconds(10);
   EXPECT_TRUE(keeper.spawner_saw("kill", static_cast<int>(patience.count())));
-  EXPECT_TRUE(keeper.audit_has("gate.unread"));
+  EXPECT_TRUE(keeper.audit_has(R"("rule":"gate.unread","reason":"the gate does not read its answers)"));
   EXPECT_TRUE(keeper.is_alive());
 }
 

@@ -131,6 +131,17 @@ TEST(HostileGateDatagram, OfSeveralGoodRequestsIsAnsweredWhole) {
   for (protocol::RequestId id = 1; id <= 3; ++id) EXPECT_TRUE(keeper.reply(id)) << id;
 }
 
+TEST(HostileGateDatagram, OfMoreThanAMessageIsNamedInTheTrailAndInTheLog) {
+  KeeperUnderTest keeper;
+  ASSERT_TRUE(keeper.open());
+  keeper.send_raw(std::vector<std::byte>(limits::kMaxMessageBytes + 1));
+  EXPECT_TRUE(keeper.audit_has(
+      R"("rule":"gate.misconduct","reason":"the gate's channel: receive a message: larger than this protocol allows)"));
+  EXPECT_TRUE(eventually([&] {
+    return keeper.log().contains("ends: the gate's channel: receive a message: larger than this protocol allows");
+  }));
+}
+
 TEST(HostileGateDatagram, IsJudgedToItsEnd) {
   KeeperUnderTest keeper;
   ASSERT_TRUE(keeper.open());

@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "keeper_under_test.hpp"
+#include "unit/thorough.hpp"
 
 namespace sallyport::testing_support {
 namespace {
@@ -62,11 +63,28 @@ void run_a_session(KeeperUnderTest& keeper, SlowDockerd& dockerd) {
   EXPECT_THAT(keeper.ledger_of(keeper.session()), testing::HasSubstr("\nended "));
 }
 
+TEST(ReapOnly, GivesUpInTimeAndSaysWhatIsLeft) {
+  SALLYPORT_LONG_TEST();
+  KeeperUnderTest keeper(left_behind("made sp-" + kLeftSession + "-db " + FakeDockerd::id('c') + "\n", true));
+  keeper.dockerd().behave([](const std::string& request) {
+    if (!request.starts_with("DELETE ")) return FakeDockerd::Answer{};
+    return FakeDockerd::Answer{.bytes = FakeDockerd::reply(500, R"({"message":"no way"})")};
+  });
+  const auto before = std::chrono::steady_clock::now();
+  keeper.start();
+  EXPECT_EQ(keeper.exit_code(70'000), 1);
+  EXPECT_GT(std::chrono::steady_clock::now() - before, std::chrono::seconds(59));
+  EXPECT_THAT(keeper.log(), testing::HasSubstr("session " + kLeftSession + " of an earlier broker is still there: "));
+}
+
 TEST(LateCreate, IsRemovedAfterItsSessionHasEnded) {
   KeeperUnderTest keeper;
   SlowDockerd dockerd;
   run_a_session(keeper, dockerd);
   EXPECT_EQ(removals(keeper), 0U);
+  EXPECT_THAT(keeper.log(),
+              testing::HasSubstr("has ended, and 1 of its creates may still make a container: looked for, "
+                                 "and removed when it appears"));
   dockerd.is_unknown_for(1);
   dockerd.appear();
   EXPECT_TRUE(eventually([&] { return removals(keeper) == 2; }, 10'000));
@@ -117,6 +135,7 @@ TEST(LateCreate, IsLookedForAgainAndAgainUntilItsTimeIsUp) {
   EXPECT_NE(keeper.ledger_of(kLeftSession), "");
   EXPECT_TRUE(eventually([&] { return keeper.ledger_of(kLeftSession).empty(); }, 12'000));
   EXPECT_EQ(removals(keeper), 0U);
+  EXPECT_TRUE(eventually([&] { return keeper.log().contains(": none of its late creates is left"); }));
 }
 
 TEST(LateCreate, IsGivenUpAtOnceWhereItsTimeIsUp) {

@@ -49,6 +49,10 @@ std::string told(const KeeperUnderTest& keeper, int milliseconds = 5000) {
 }
 constexpr auto kNotice = &told<handshake::Notice>;
 
+bool is_in_log(const KeeperUnderTest& keeper, const std::string& words) {
+  return eventually([&] { return keeper.log().contains("session " + keeper.session() + ": " + words); });
+}
+
 std::size_t records_of(const KeeperUnderTest& keeper, const std::string& rule) {
   std::size_t count = 0;
   for (const std::string& line : keeper.audit()) count += line.find("\"rule\":\"" + rule + "\"") != std::string::npos;
@@ -63,8 +67,10 @@ TEST(Notice, OfAnUpstreamThatCannotBeReachedNamesItAndIsGivenOnceWhileEachIsReco
     connect(keeper, connection);
     EXPECT_TRUE(is_unreachable(keeper, connection));
   }
-  EXPECT_EQ(kNotice(keeper, 5000),
-            "a connection of its forward is closed: dial unix:/run/upstream.sock: Connection refused");
+  constexpr const char* kWords =
+      "a connection of its forward is closed: dial unix:/run/upstream.sock: Connection refused";
+  EXPECT_EQ(kNotice(keeper, 5000), kWords);
+  EXPECT_TRUE(is_in_log(keeper, kWords));
   EXPECT_EQ(kNotice(keeper, 100), "");
   EXPECT_EQ(records_of(keeper, "forward.unreachable"), 3U);
 }
@@ -77,9 +83,11 @@ TEST(Notice, OfForwardConnectionsComesWithTheFirstThatIsOneTooMany) {
   EXPECT_EQ(kNotice(keeper, 200), "");
   connect(keeper, 1000);
   EXPECT_TRUE(is_unreachable(keeper, 1000));
-  EXPECT_EQ(kNotice(keeper, 5000),
-            "the session has 256 connections of its forwards open, and may have no more: a new one to "
-            "unix:/run/upstream.sock is closed");
+  constexpr const char* kWords =
+      "the session has 256 connections of its forwards open, and may have no more: a new one to "
+      "unix:/run/upstream.sock is closed";
+  EXPECT_EQ(kNotice(keeper, 5000), kWords);
+  EXPECT_TRUE(is_in_log(keeper, kWords));
   EXPECT_TRUE(keeper.audit_has(R"("decision":"DENY")"));
   EXPECT_EQ(records_of(keeper, "forward.connections"), 1U);
 }
@@ -112,6 +120,7 @@ TEST(Notice, OfAForwardThatIsHeldBackSaysFromWhichRateOnAndIsInTheTrail) {
   }
   EXPECT_GT(sent, limits::kMaxUntoldPerMinute) << "up to the bound nothing is held back";
   EXPECT_EQ(said, "its forwards open and close more than 6000 connections a minute: what is beyond is held back");
+  EXPECT_TRUE(is_in_log(keeper, said));
   EXPECT_TRUE(keeper.audit_has(
       R"("rule":"forward.rate","reason":"its forwards open and close more than 6000 connections a minute: what is beyond is held back")"));
 }
@@ -125,8 +134,10 @@ TEST(Notice, OfAGateThatIsHeldBackSaysSo) {
   for (std::uint32_t sent = 0; sent < limits::kMaxUntoldPerMinute; sent += 4000) keeper.send_raw(many.bytes());
   EXPECT_EQ(kNotice(keeper, 100), "") << "up to the bound nothing is held back";
   keeper.send_raw(many.bytes());
-  EXPECT_EQ(kNotice(keeper, 5000),
-            "its gate sends more than 12000 cancels and claims a minute: all of its requests are held back");
+  constexpr const char* kWords =
+      "its gate sends more than 12000 cancels and claims a minute: all of its requests are held back";
+  EXPECT_EQ(kNotice(keeper, 5000), kWords);
+  EXPECT_TRUE(is_in_log(keeper, kWords));
 }
 
 TEST(Notice, OfALifetimeNamesTheContainerThatIsKilled) {
@@ -136,7 +147,9 @@ TEST(Notice, OfALifetimeNamesTheContainerThatIsKilled) {
   ASSERT_TRUE(keeper.open()) << keeper.refusal();
   keeper.expect<protocol::Created>(keeper.create_request("db"));
   keeper.expect<protocol::Succeeded>(protocol::StartContainer{*ContainerName::parse("db")});
-  EXPECT_EQ(kNotice(keeper, 5000), "container db: the container has run for 1 s, its lifetime; it is killed");
+  constexpr const char* kWords = "container db: the container has run for 1 s, its lifetime; it is killed";
+  EXPECT_EQ(kNotice(keeper, 5000), kWords);
+  EXPECT_TRUE(is_in_log(keeper, kWords));
   EXPECT_EQ(records_of(keeper, "docker.budget.lifetime"), 1U);
 }
 
