@@ -159,6 +159,7 @@ Result<SavedAccounts> parse_accounts(std::string_view text) {
 ProfileAccounts::ProfileAccounts(std::string name, std::string path) : name_(std::move(name)), path_(std::move(path)) {
   load();
   quota_.save = [this] { save(); };
+  quota_.save_ahead = [this] { write(Shares::Ahead); };
 }
 
 Account& ProfileAccounts::make(Clock::time_point now) {
@@ -182,20 +183,10 @@ void ProfileAccounts::load() {
   quota_.hour = saved->hour;
   quota_.uses = saved->uses;
   quota_.unwritten = saved->unwritten;
-  const Clock::time_point now = Clock::now();
-  const std::int64_t wall = now_in_milliseconds();
-  for (auto one = saved->accounts.rbegin(); one != saved->accounts.rend(); ++one) {
-    Account& account = make(now);
-    // It has filled since then, at a rate that is known when it is taken.
-    const auto before = std::chrono::milliseconds(std::clamp<std::int64_t>(wall - one->at, 0, kMillisecondsPerHour));
-    account.requests.resume(static_cast<double>(one->requests) / kThousandths, now - before);
-    account.creates.resume(static_cast<double>(one->creates) / kThousandths, now - before);
-    account.untold.resume(static_cast<double>(one->untold) / kThousandths, now - before);
-    free_.push_back(&account);
-  }
+  loaded_ = std::move(saved->accounts);
 }
 
-void ProfileAccounts::save() {
+void ProfileAccounts::write(Shares shares) {
   const Clock::time_point now = Clock::now();
   const std::int64_t wall = now_in_milliseconds();
   SavedAccounts saved;
@@ -203,7 +194,7 @@ void ProfileAccounts::save() {
   saved.unwritten = quota_.unwritten;
   for (std::size_t share = 0; share < kShares; ++share) {
     AuditQuota::Use& use = quota_.uses[share];
-    use.saved_bytes = use.bytes + (in_use_.empty() ? 0 : kBytesAhead);
+    use.saved_bytes = use.bytes + (shares == Shares::Ahead ? kBytesAhead : 0);
     saved.uses[share].bytes = use.saved_bytes;
     saved.uses[share].counted = use.counted;
     saved.uses[share].swallowed = use.swallowed;
@@ -216,25 +207,40 @@ void ProfileAccounts::save() {
   };
   for (auto one = in_use_.rbegin(); one != in_use_.rend(); ++one) add(**one, true);
   for (auto one = free_.rbegin(); one != free_.rend(); ++one) add(**one, false);
+  saved.accounts.insert(saved.accounts.end(), loaded_.begin(), loaded_.end());
   const auto written = replace_file(path_, text_of(saved));
   if (!written && !save_failed_)
     log::error("a restart of the broker would refill the rates of profile " + name_ + ": " + written.error().text());
   save_failed_ = !written;
 }
 
-AccountLease ProfileAccounts::take(std::uint32_t requests_per_minute, std::uint32_t creates_per_minute) {
-  const Clock::time_point now = Clock::now();
-  const bool is_new = free_.empty();
-  Account& account = is_new ? make(now) : *free_.back();
-  if (!is_new) free_.pop_back();
+Account& ProfileAccounts::next(std::uint32_t requests_per_minute, std::uint32_t creates_per_minute,
+                               Clock::time_point now) {
+  const bool is_made = !free_.empty();
+  Account& account = is_made ? *free_.back() : make(now);
   account.requests.set_rate(requests_per_minute, burst_of_requests(requests_per_minute));
   account.creates.set_rate(creates_per_minute, creates_per_minute);
-  if (is_new) {
-    const double tokens = starts_spent_ ? 0 : limits::kMaxUntoldPerMinute;
+  if (is_made) {
+    free_.pop_back();
+  } else if (!loaded_.empty()) {
+    const SavedAccounts::Buckets saved = loaded_.front();
+    loaded_.erase(loaded_.begin());
+    // It has filled since then.
+    const auto since = std::clamp<std::int64_t>(now_in_milliseconds() - saved.at, 0, kMillisecondsPerHour);
+    const Clock::time_point then = now - std::chrono::milliseconds(since);
+    account.requests.resume(static_cast<double>(saved.requests) / kThousandths, then);
+    account.creates.resume(static_cast<double>(saved.creates) / kThousandths, then);
+    account.untold.resume(static_cast<double>(saved.untold) / kThousandths, then);
+  } else {
     account.requests.resume(starts_spent_ ? 0 : burst_of_requests(requests_per_minute), now);
     account.creates.resume(starts_spent_ ? 0 : creates_per_minute, now);
-    account.untold.resume(tokens, now);
+    account.untold.resume(starts_spent_ ? 0 : limits::kMaxUntoldPerMinute, now);
   }
+  return account;
+}
+
+AccountLease ProfileAccounts::take(std::uint32_t requests_per_minute, std::uint32_t creates_per_minute) {
+  Account& account = next(requests_per_minute, creates_per_minute, Clock::now());
   in_use_.push_back(&account);
   save();
   return AccountLease(*this, account, quota_);

@@ -110,22 +110,26 @@ class ProfileAccounts {
   AccountLease take(std::uint32_t requests_per_minute, std::uint32_t creates_per_minute);
   const std::string& name() const { return name_; }
   AuditQuota& quota() { return quota_; }
-  std::size_t made() const { return accounts_.size(); }
+  std::size_t made() const { return accounts_.size() + loaded_.size(); }
 
  private:
   friend class AccountLease;
   void give_back(Account& account);
   Account& make(Clock::time_point now);
+  Account& next(std::uint32_t requests_per_minute, std::uint32_t creates_per_minute, Clock::time_point now);
   void load();
-  void save();
+  void save() { write(in_use_.empty() ? Shares::Exact : Shares::Ahead); }
+  enum class Shares : bool { Exact, Ahead };
+  void write(Shares shares);
 
   std::string name_;
   std::string path_;
   AuditQuota quota_;
   std::vector<std::unique_ptr<Account>> accounts_;
-  std::vector<Account*> free_;    // the last is the next to be taken
-  std::vector<Account*> in_use_;  // in the order in which they were taken
-  bool starts_spent_ = false;     // what its file said could not be read
+  std::vector<Account*> free_;                  // the last is the next to be taken
+  std::vector<SavedAccounts::Buckets> loaded_;  // and then these, the first first: they are saved as they were read
+  std::vector<Account*> in_use_;                // in the order in which they were taken
+  bool starts_spent_ = false;                   // what its file said could not be read
   bool save_failed_ = false;
 };
 

@@ -167,7 +167,7 @@ Result<> AuditTrail::write(const AuditRecord& record, AuditQuota& quota) {
   if (!written || !share) return written;
   AuditQuota::Use& use = quota.use(*share);
   use.bytes += bytes;
-  if (use.bytes > use.saved_bytes && quota.save) quota.save();
+  if (use.bytes > use.saved_bytes && quota.save_ahead) quota.save_ahead();
   return {};
 }
 

@@ -38,7 +38,10 @@ struct AuditQuota {
   std::uint64_t shortage = 0;
   std::uint64_t reserve_changes = 0;
   std::uint64_t reserve_removals = 0;
-  std::function<void()> save;  // keeps it over a restart of the broker; empty: nobody does
+  // Keep it over a restart of the broker; empty: nobody does. Ahead: as more used than it is, so that the records that
+  // follow need not be kept one by one, also where their session has given its account back.
+  std::function<void()> save;
+  std::function<void()> save_ahead;
 
   Use& use(Share share) { return uses[static_cast<std::size_t>(share)]; }
   bool has_untold() const {

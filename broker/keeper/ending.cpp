@@ -172,6 +172,7 @@ void write_closing_records(Services& services, Session& session) {
   record.rule = session.end_rule;
   record.reason = session.end_reason + what_is_missing(services, session);
   log_unwritten(services.audit.write(record));
+  session.audit_quota.save();  // exact again, where no other session of the profile works
 }
 
 net::awaitable<void> run_ending(Services& services, SessionPtr session) {

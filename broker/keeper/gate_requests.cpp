@@ -106,13 +106,14 @@ net::awaitable<void> handle_untold(Services& services, SessionPtr session, proto
 }
 
 // Requests among them are not begun any more.
-void hear_last_claims(Services& services, Session& session, std::span<const std::byte> bytes) {
+net::awaitable<void> hear_last_claims(Services& services, SessionPtr session, std::span<const std::byte> bytes) {
   Reader messages(bytes);
-  while (messages.left() > 0) {
+  for (std::size_t count = 1; messages.left() > 0; ++count) {
+    if (count % kHandledInARow == 0) co_await net::post(net::use_awaitable);  // it is others' turn
     protocol::RequestEnvelope envelope;
-    if (!decode_next(messages, envelope)) return;
+    if (!decode_next(messages, envelope)) co_return;
     if (const auto* claim = std::get_if<GateClaim>(&envelope.request))
-      if (const auto written = record_claim(services, session, *claim); !written) log::error(written.error().text());
+      if (const auto written = record_claim(services, *session, *claim); !written) log::error(written.error().text());
   }
 }
 
@@ -141,7 +142,7 @@ net::awaitable<void> hear_requests(Services& services, SessionPtr session) {
   while (!session->is_ending) {
     const auto message = co_await session->gate->receive(Descriptors::Refused);
     if (session->is_ending) {
-      if (message) hear_last_claims(services, *session, message->bytes);
+      if (message) co_await hear_last_claims(services, session, message->bytes);
       co_return;
     }
     if (!message)
@@ -162,7 +163,7 @@ net::awaitable<void> hear_requests(Services& services, SessionPtr session) {
         co_await handle_untold(services, session, std::move(envelope.request));
       else begin(services, session, std::move(envelope));
     }
-    if (session->is_ending) hear_last_claims(services, *session, message->bytes.last(requests.left()));
+    if (session->is_ending) co_await hear_last_claims(services, session, message->bytes.last(requests.left()));
   }
 }
 
@@ -177,7 +178,7 @@ net::awaitable<void> serve_gate(Services& services, SessionPtr session) {
     const auto message = co_await session->gate->receive(Descriptors::Refused);
     if (!message || message->bytes.empty()) break;
     heard += message->bytes.size();
-    hear_last_claims(services, *session, message->bytes);
+    co_await hear_last_claims(services, session, message->bytes);
   }
   session->gate_heard.set(true);
 }

@@ -7,6 +7,8 @@
 #include <filesystem>
 #include <fstream>
 
+#include "broker/keeper/audit.hpp"
+
 namespace sallyport::keeper {
 namespace {
 
@@ -30,6 +32,15 @@ class AccountOfAProfile : public testing::Test {
     int taken = 0;
     while (taken < 100 && !lease.account().creates.take(Clock::now())) ++taken;
     return taken;
+  }
+  std::string text_of_file() const {
+    std::ifstream file(directory_ + "/worker");
+    return {std::istreambuf_iterator<char>(file), {}};
+  }
+  ino_t written() const {  // another one each time, for the file is replaced
+    struct stat status{};
+    ::stat((directory_ + "/worker").c_str(), &status);
+    return status.st_ino;
   }
   std::string directory_;
   std::vector<std::unique_ptr<ProfileAccounts>> brokers_;
@@ -86,6 +97,44 @@ TEST_F(AccountOfAProfile, IsFoundAsItWasByTheNextBroker) {
   EXPECT_EQ(creates_at_once(beside), 6);
 }
 
+// The accounts that a broker has loaded and nobody has taken yet wait as the file says they are.
+TEST_F(AccountOfAProfile, IsFoundAsItWasAlsoWhereABrokerBetweenHasNotTakenIt) {
+  {
+    const AccountLease one = take();
+    const AccountLease other = take();
+    EXPECT_EQ(creates_at_once(one), 6);
+  }
+  const auto before = parse_accounts(text_of_file());
+  ASSERT_TRUE(before && before->accounts.size() == 2);
+  restart();
+  const AccountLease taken = take();
+  restart();  // a crash
+  const auto after = parse_accounts(text_of_file());
+  ASSERT_TRUE(after && after->accounts.size() == 2);
+  const auto& kept = before->accounts.back();
+  EXPECT_EQ(text_of({.accounts = {after->accounts.back()}}), text_of({.accounts = {kept}}));
+  EXPECT_EQ(profile_->made(), 2U);
+  const AccountLease first = take();
+  const AccountLease second = take();
+  EXPECT_EQ(creates_at_once(first), 0);
+  EXPECT_EQ(creates_at_once(second), 6) << "it has spent nothing";
+}
+
+TEST_F(AccountOfAProfile, ThatNobodyHasTakenSinceTheRestartIsTakenBeforeANewOneIsMade) {
+  {
+    const AccountLease one = take();
+    const AccountLease other = take();
+    EXPECT_EQ(creates_at_once(one) + creates_at_once(other), 12);
+  }
+  restart();
+  AccountLease first = take();
+  first.give_back();
+  const AccountLease again = take();
+  const AccountLease beside = take();
+  EXPECT_EQ(creates_at_once(again) + creates_at_once(beside), 0);
+  EXPECT_EQ(profile_->made(), 2U);
+}
+
 TEST_F(AccountOfAProfile, IsRefilledByTheTimeThatPassesAndNotByTheRestart) {
   std::ofstream(directory_ + "/worker") << text_of({0, {}, 0, {{0, 0, 0, 0}}});
   restart();
@@ -119,11 +168,37 @@ TEST_F(AccountOfAProfile, IsWrittenAboutOnceASecondHoweverMuchIsAsked) {
   const auto end = Clock::now() + std::chrono::seconds(2);
   while (Clock::now() < end) {
     (void)lease.account().requests.take(Clock::now());
-    struct stat status{};
-    ::stat((directory_ + "/worker").c_str(), &status);
-    if (std::exchange(last, status.st_ino) != status.st_ino) ++writes;
+    if (const ino_t now = written(); std::exchange(last, now) != now) ++writes;
   }
   EXPECT_LE(writes, 25U) << "ten for the burst, and one a second";
+}
+
+// A gate that has been taken over makes the keeper write thousands of records after its session has given back.
+TEST_F(AccountOfAProfile, IsNotWrittenForEachRecordThatComesAfterItWasGivenBack) {
+  {
+    const AccountLease lease = take();
+  }
+  auto trail = *AuditTrail::open(directory_, "b0");
+  AuditRecord record;
+  record.weight = Weight::Refusal;
+  record.profile = "worker";
+  std::size_t writes = 0;
+  ino_t last = written();
+  for (int i = 0; i < 2000; ++i) {
+    ASSERT_TRUE(trail.write(record, profile_->quota()));
+    if (const ino_t now = written(); std::exchange(last, now) != now) ++writes;
+  }
+  EXPECT_GT(profile_->quota().use(Share::Refusal).bytes, 300'000U);
+  EXPECT_LE(writes, 3U) << "one in 256 KiB";
+  const auto said = parse_accounts(text_of_file());
+  ASSERT_TRUE(said);
+  EXPECT_GE(said->uses[static_cast<std::size_t>(Share::Refusal)].bytes, profile_->quota().use(Share::Refusal).bytes);
+  {
+    const AccountLease lease = take();
+  }
+  EXPECT_EQ(parse_accounts(text_of_file())->uses[static_cast<std::size_t>(Share::Refusal)].bytes,
+            profile_->quota().use(Share::Refusal).bytes)
+      << "given back, the file is exact again: a restart costs nothing";
 }
 
 TEST_F(AccountOfAProfile, BeginsSpentWhereItsFileCannotBeRead) {

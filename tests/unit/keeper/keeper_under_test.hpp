@@ -100,6 +100,7 @@ class KeeperUnderTest {
   std::string ledger_of(const std::string& session) const;  // "": there is none
   std::string log() const;                                  // what the keeper has said to people
   UniqueFd take_control() { return std::move(control_); }   // the session lives as long as this is open
+  UniqueFd take_gate() { return std::move(gate_); }         // and this, beside the next that is opened
   pid_t keeper_pid() const { return keeper_pid_; }
   bool is_alive() const { return !keeper_.has_ended(); }
   void signal_keeper(int signal) const { (void)keeper_.send_signal(signal); }

@@ -203,6 +203,37 @@ TEST(LastWords, AreHeardToSoManyBytesAndNoFurther) {
   EXPECT_LE(heard, limits::kMaxLastWordsBytes / bytes.size() + 2);
 }
 
+TEST(LastWords, AreHeardInTurnsSoThatANeighbourNeedNotWaitForAllOfThem) {
+  KeeperUnderTest keeper;
+  ASSERT_TRUE(keeper.open());
+  const UniqueFd control = keeper.take_control();
+  const UniqueFd neighbour = keeper.take_gate();
+  ASSERT_TRUE(keeper.open());
+  keeper.close_control();
+  ASSERT_TRUE(receive_within(keeper.gate(), 2000)) << "the end of the keeper's direction";
+  keeper.signal_keeper(SIGSTOP);  // so that both are there, this one first
+  std::vector<std::byte> flood;
+  protocol::GateClaim claim;
+  claim.method = "POST";
+  claim.rule = "flood";
+  for (int i = 0; i < 2000; ++i)
+    std::ranges::copy(encode_message(protocol::RequestEnvelope{1, claim}), std::back_inserter(flood));
+  ASSERT_LT(flood.size(), limits::kMaxMessageBytes);
+  ASSERT_TRUE(send_datagram(keeper.gate(), flood));
+  claim.rule = "neighbour";
+  ASSERT_TRUE(send_datagram(neighbour.get(), encode_message(protocol::RequestEnvelope{1, claim})));
+  keeper.signal_keeper(SIGCONT);
+  ASSERT_TRUE(keeper.audit_has(R"("rule":"neighbour")"));
+  const auto lines = keeper.audit();
+  const auto is_of = [](const char* rule) {
+    return [part = "\"rule\":\"" + std::string(rule)](const std::string& line) { return line.contains(part); };
+  };
+  const auto before = std::ranges::find_if(lines, is_of("neighbour"));
+  EXPECT_LE(std::count_if(lines.begin(), before, is_of("flood")), 200);
+  EXPECT_TRUE(eventually([&] { return std::ranges::count_if(keeper.audit(), is_of("flood")) == 2000; }))
+      << "and all of them are heard";
+}
+
 TEST(LastWords, OfARelayAreTheBytesOfItsConnections) {
   for (const bool tells : {true, false}) {
     KeeperUnderTest::Options options;
