@@ -48,10 +48,11 @@ void wait_for_session_end(BrokerSession& session, Signals& signals, const Outcom
     said = true;
     complain(std::string("waiting until the broker has removed the session's containers") + then);
   };
+  // Asked each time: saying so changes it, and takes a while where nobody reads stderr.
+  const auto until = [&] { return begin + (said ? limits::kLauncherWaits : limits::kLauncherSaysItWaits); };
   for (bool was_asked = false;;) {
     std::array<pollfd, 2> entries = {pollfd{session.descriptor(), POLLIN, 0}, pollfd{signals.descriptor(), POLLIN, 0}};
-    const auto until = begin + (said ? limits::kLauncherWaits : limits::kLauncherSaysItWaits);
-    const int ready = ::poll(entries.data(), entries.size(), milliseconds_until(until));
+    const int ready = ::poll(entries.data(), entries.size(), milliseconds_until(until()));
     if (ready < 0 && errno != EINTR) return complain(fail_errno("wait for the session's end").error().text());
     if (ready > 0 && entries[1].revents != 0 && std::ranges::any_of(signals.pending(), asks_to_end)) {
       if (was_asked) return complain("not waiting any longer; the broker goes on to remove them");
@@ -59,7 +60,7 @@ void wait_for_session_end(BrokerSession& session, Signals& signals, const Outcom
       say("; ask again to leave that to it");
     }
     if (ready > 0 && entries[0].revents != 0 && hear(session, has_ended)) return;
-    if (Clock::now() < until) continue;
+    if (Clock::now() < until()) continue;
     if (said)
       return complain("the broker has not said within " + std::to_string(limits::kLauncherWaits.count()) +
                       " s that everything of the session is removed; it goes on, and its log says why");
