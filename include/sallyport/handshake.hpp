@@ -13,7 +13,9 @@
 
 namespace sallyport::handshake {
 
-inline constexpr std::uint32_t kVersion = 1;
+// Another message, another field, another order of them: another version. Then who is older is refused in words, and
+// does not meet a message in the middle of a session that it cannot read.
+inline constexpr std::uint32_t kVersion = 2;
 using ProfileHash = std::array<std::uint8_t, 32>;  // SHA-256 of the profile file's bytes
 
 // Launcher -> keeper, first message. Sent when the sandbox stands and its init waits for the word to start the worker.
@@ -72,5 +74,6 @@ struct LeftBehind {
   auto fields() { return std::tie(what); }
 };
 using FromKeeper = std::variant<Opened, Refused, Ended, Done, Notice, LeftBehind>;
+static_assert(kVersion == 2 && std::variant_size_v<ToKeeper> == 3 && std::variant_size_v<FromKeeper> == 6);
 
 }  // namespace sallyport::handshake

@@ -5,7 +5,7 @@ import pytest
 from support import leaks, sandbox
 from support.broker import Broker
 from support.fork_as import forked
-from support.hello import Control, PlayedLauncher, kill_session, open_session
+from support.hello import VERSION, Control, PlayedLauncher, kill_session, open_session
 from support.processes import wait_until
 
 ALLOWED_UID, OTHER_UID = 64991, 64992
@@ -68,10 +68,15 @@ def test_a_profile_that_was_read_differently_is_refused(broker_with_open):
     assert name == "Refused" and "profile" in reason, reason
 
 
-def test_another_version_of_the_handshake_is_refused(broker_with_open):
+@pytest.mark.parametrize("version", [0, VERSION - 1, VERSION + 1, 99])
+def test_another_version_of_the_handshake_is_refused_in_words(broker_with_open, version):
     def other_version(profile, text):
-        return open_session(profile, text, version=99)
-    assert open_as(broker_with_open, ALLOWED_UID, "shared", other_version)[0] in ("Refused", "Closed")
+        return open_session(profile, text, version=version)
+    answer = open_as(broker_with_open, ALLOWED_UID, "shared", other_version)
+    assert answer[:2] == ["Refused", "the launcher speaks another version of the handshake"], answer
+    control = Control(broker_with_open.control_socket)
+    control.send(kill_session("0123456789ab", version=version))
+    assert control.receive() == ("Refused", "the command speaks another version of the handshake")
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3])

@@ -11,12 +11,16 @@ def text(value: str) -> bytes:
     return struct.pack("<I", len(data)) + data
 
 
-def open_session(profile: str, profile_bytes: bytes, uid_base=0, has_docker=True, forwards=0, command="/usr/bin/true", version=1) -> bytes:
+VERSION = 2
+
+
+def open_session(profile: str, profile_bytes: bytes, uid_base=0, has_docker=True, forwards=0, command="/usr/bin/true",
+                 version=VERSION) -> bytes:
     return (bytes([0]) + struct.pack("<I", version) + text(profile) + hashlib.sha256(profile_bytes).digest() +
             struct.pack("<I", uid_base) + bytes([1 if has_docker else 0, forwards]) + text(command))
 
 
-def kill_session(session: str, version=1) -> bytes:
+def kill_session(session: str, version=VERSION) -> bytes:
     return bytes([2]) + struct.pack("<I", version) + text(session)
 
 
