@@ -22,8 +22,8 @@ constexpr std::chrono::seconds kInfoWithin{30};     // and counts containers and
 constexpr std::chrono::hours kAsleep{24};
 
 // dockerd's words (moby, api/server/middleware/version.go), before it has done anything.
-bool refuses_our_version(const Reply& reply) {
-  return reply.status == 400 && read_error_message(reply.body).starts_with("client version ");
+bool refuses_our_version(unsigned status, std::string_view body) {
+  return status == 400 && read_error_message(body).starts_with("client version ");
 }
 }  // namespace
 
@@ -116,7 +116,7 @@ net::awaitable<Result<Reply>> DockerClient::ask(Request request, Exchange& excha
   for (bool again = true;; again = false) {
     const ApiVersion chosen = CO_TRY(co_await version());
     auto reply = co_await ask_with_place(request.in(chosen), exchange, limit, memory);
-    if (!again || !reply || !refuses_our_version(*reply)) co_return reply;
+    if (!again || !reply || !refuses_our_version(reply->status, reply->body)) co_return reply;
     forget_dockerd();
   }
 }
@@ -148,19 +148,26 @@ net::awaitable<Result<Reply>> DockerClient::ask_with_place(std::string request, 
 }
 
 net::awaitable<Result<DockerClient::Stream>> DockerClient::open_stream(Request request, Exchange& exchange) {
-  const ApiVersion chosen = CO_TRY(co_await version());
-  if (exchange.cancelled) co_return fail_errno("ask dockerd", ECANCELED);
-  std::shared_ptr<Upstream> upstream = CO_TRY(co_await connect_patiently(exchange));
-  ReplyHead head;
-  {
-    const Busy busy(*this, upstream, exchange, limits::kUpstreamDeadline);
-    CO_TRY(co_await upstream->send(request.in(chosen)));
-    head = CO_TRY(co_await upstream->read_head());
+  for (bool again = true;; again = false) {
+    const ApiVersion chosen = CO_TRY(co_await version());
+    if (exchange.cancelled) co_return fail_errno("ask dockerd", ECANCELED);
+    Stream stream;
+    stream.upstream = CO_TRY(co_await connect_patiently(exchange));
+    {
+      const Busy busy(*this, stream.upstream, exchange, limits::kUpstreamDeadline);
+      CO_TRY(co_await stream.upstream->send(request.in(chosen)));
+      stream.head = CO_TRY(co_await stream.upstream->read_head());
+      if (stream.head.status >= 400)
+        stream.refusal = CO_TRY(co_await stream.upstream->read_body(limits::kMaxUpstreamHeadBytes));
+    }
+    if (again && refuses_our_version(stream.head.status, stream.refusal)) {
+      forget_dockerd();
+      continue;
+    }
+    exchange.upstream = stream.upstream;
+    if (exchange.cancelled) co_return fail_errno("ask dockerd", ECANCELED);
+    co_return stream;
   }
-  if (head.status == 400) version_.reset();  // its words are not read here: perhaps it was the version
-  exchange.upstream = upstream;
-  if (exchange.cancelled) co_return fail_errno("ask dockerd", ECANCELED);
-  co_return Stream{std::move(upstream), head};
 }
 
 void DockerClient::forget_dockerd() {

@@ -55,9 +55,10 @@ class DockerClient {
   struct Stream {
     std::shared_ptr<Upstream> upstream;
     ReplyHead head;
+    std::string refusal;  // the whole body where the status says that this is no stream
   };
-  // A request on a connection of its own, up to the head of the reply. The caller reads on, without deadline; it
-  // cancels by `exchange`, whose place it holds for as long as the connection is open.
+  // A request on a connection of its own, up to the head of the reply, and to its end where it is a refusal. The caller
+  // reads on, without deadline; it cancels by `exchange`, whose place it holds for as long as the connection is open.
   net::awaitable<Result<Stream>> open_stream(Request request, Exchange& exchange);
 
   // Asks dockerd where they are not known, or where connections have been lost since.

@@ -11,14 +11,12 @@ using protocol::Failed;
 namespace {
 
 // A reply that should have been a stream: its cause, in our words.
-AnswerTask explain_head(const Call& call, const engine::DockerClient::Stream& stream, engine::Operation operation,
-                        const ContainerName& reference) {
+Failed explain_head(const Call& call, const engine::DockerClient::Stream& stream, engine::Operation operation,
+                    const ContainerName& reference) {
   if (stream.head.status < 400)
-    co_return engine::explain_transport(EPROTO);  // a 200 here could be anything: never handed on
-  const auto body = co_await stream.upstream->read_body(limits::kMaxUpstreamHeadBytes);
-  if (!body) co_return engine::explain_transport(body.error().code);
+    return engine::explain_transport(EPROTO);  // a 200 here could be anything: never handed on
   const engine::Subject subject{.container = reference.text()};
-  co_return explain(call, operation, stream.head.status, engine::read_error_message(*body), subject);
+  return explain(call, operation, stream.head.status, engine::read_error_message(stream.refusal), subject);
 }
 
 Refused too_many_streams(const Call& call, const ContainerName& reference) {
@@ -81,7 +79,7 @@ net::awaitable<std::expected<UniqueFd, Answer>> open_logs(const Call& call, Owne
   const auto stream = co_await call.services.docker.open_stream(engine::render_logs(owned->id, ask), exchange);
   if (!stream) co_return std::unexpected<Answer>(engine::explain_transport(stream.error().code));
   if (stream->head.status != 200)
-    co_return std::unexpected(co_await explain_head(call, *stream, operation, ask.container));
+    co_return std::unexpected<Answer>(explain_head(call, *stream, operation, ask.container));
   auto made = LogStream::make(call.services.executor, call.services.hangups, stream->upstream);
   if (!made || call.session->is_ending) co_return std::unexpected<Answer>(engine::explain_transport(EPROTO));
   holds.place = std::move(exchange.place);
@@ -116,8 +114,7 @@ AnswerTask answer(Call call, protocol::WaitContainer ask) {
   const auto stream =
       co_await call.services.docker.open_stream(engine::render_wait((*owned)->id, ask.condition), exchange);
   if (!stream) co_return engine::explain_transport(stream.error().code);
-  if (stream->head.status != 200)
-    co_return co_await explain_head(call, *stream, engine::Operation::Wait, ask.container);
+  if (stream->head.status != 200) co_return explain_head(call, *stream, engine::Operation::Wait, ask.container);
   // dockerd flushes its head once it has registered the wait: the client may start the container now.
   const protocol::Reply waiting = protocol::Waiting{};
   co_await send_reply(call.services, call.session, call.id, waiting, UniqueFd());
@@ -157,8 +154,7 @@ AnswerTask answer(Call call, protocol::AttachContainer ask) {
   if (follows) holds.follower = Counted(call.session->followers);
   const auto stream = co_await call.services.docker.open_stream(engine::render_attach((*owned)->id, ask), exchange);
   if (!stream) co_return engine::explain_transport(stream.error().code);
-  if (!stream->head.upgraded_to_tcp)
-    co_return co_await explain_head(call, *stream, engine::Operation::Attach, ask.container);
+  if (!stream->head.upgraded_to_tcp) co_return explain_head(call, *stream, engine::Operation::Attach, ask.container);
 
   // Exactly 101 with Upgrade: tcp: dockerd speaks no more HTTP here, so the connection may leave this process.
   std::string early = stream->upstream->take_early();

@@ -137,6 +137,22 @@ INSTANTIATE_TEST_SUITE_P(
                                 FakeDockerd::reply(409, R"({"message":"cannot attach to a paused container"})"), 409},
                     AttachFault{"half a head", "HTTP/1.1 101 UPG", 503}));
 
+TEST(Attach, ThatIsRefusedWithABodyWithoutEndIsAnsweredAllTheSame) {
+  SALLYPORT_LONG_TEST();
+  KeeperUnderTest keeper;
+  ASSERT_TRUE(keeper.open());
+  keeper.expect<protocol::Created>(keeper.create_request("db"));
+  keeper.dockerd().behave([](const std::string& request) -> FakeDockerd::Answer {
+    if (request.find("/attach?") == std::string::npos) return {};
+    return {"HTTP/1.1 400 X\r\nContent-Length: 100\r\n\r\n{"};
+  });
+  keeper.send(1, protocol::AttachContainer{*ContainerName::parse("db"), false, true, false, true, true, {}});
+  const auto within = std::chrono::milliseconds(limits::kUpstreamDeadline) + std::chrono::seconds(5);
+  const auto answer = keeper.reply(1, static_cast<int>(within.count()));
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(std::get<protocol::Failed>(answer->reply).http_status, 504);
+}
+
 TEST(Dockerd, ThatHasGoneIs503AndRecoversByItself) {
   KeeperUnderTest keeper;
   ASSERT_TRUE(keeper.open());

@@ -101,6 +101,53 @@ TEST(DockerdsVersion, IsAskedAgainWhereOnlyItsRefusalTellsOfAReplacement) {
   EXPECT_GT(asked_in(keeper, "1.45"), 0U);
 }
 
+// Streams are asked on connections of their own, so no kept one tells of the replacement before.
+FakeDockerd::Behaviour with_streams(const FakeDockerd::Behaviour& first) {
+  return [first](const std::string& request) -> FakeDockerd::Answer {
+    if (FakeDockerd::Answer answer = first(request); !answer.bytes.empty()) return answer;
+    if (request.find("/attach?") != std::string::npos)
+      return {"HTTP/1.1 101 UPGRADED\r\nContent-Type: x\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n"};
+    if (request.find("/logs?") != std::string::npos) return {FakeDockerd::reply(200, "said")};
+    return {};
+  };
+}
+
+TEST(DockerdsVersion, IsAskedAgainByAStreamThatIsTheFirstToMeetAReplacement) {
+  const ContainerName db = *ContainerName::parse("db");
+  const protocol::AttachContainer attach{db, false, true, false, true, true, {}};
+  for (const protocol::Request& request :
+       {protocol::Request(protocol::WaitContainer{db}), protocol::Request(attach),
+        protocol::Request(protocol::ReadLogs{.container = db, .use_stdout = true})}) {
+    KeeperUnderTest keeper;
+    ASSERT_TRUE(keeper.open()) << keeper.refusal();
+    keeper.expect<protocol::Created>(keeper.create_request("db"));
+    keeper.dockerd().behave(with_streams(speaks(44, 45)));
+    const protocol::Reply reply = keeper.ask(request);
+    const auto* failed = std::get_if<protocol::Failed>(&reply);
+    EXPECT_EQ(failed, nullptr) << failed->message.value;
+    EXPECT_EQ(asked_in(keeper, "1.45"), 1U);
+  }
+}
+
+// dockerd says 400 to a stream for other reasons as well, and a client can have it say so as often as it likes.
+TEST(DockerdsVersion, IsNotAskedAgainForAnotherRefusalOfAStream) {
+  KeeperUnderTest keeper;
+  ASSERT_TRUE(keeper.open()) << keeper.refusal();
+  keeper.expect<protocol::Created>(keeper.create_request("db"));
+  keeper.dockerd().behave([](const std::string& request) -> FakeDockerd::Answer {
+    if (request.find("/attach?") == std::string::npos) return {};
+    return {FakeDockerd::reply(400, R"({"message":"Invalid escape keys (abc) provided"})")};
+  });
+  const std::size_t before = keeper.dockerd().times("GET /version ");
+  for (int i = 0; i < 3; ++i) {
+    protocol::AttachContainer attach{*ContainerName::parse("db"), false, true, false, true, true, {}};
+    attach.detach_keys = "abc";
+    keeper.expect<protocol::Failed>(attach);
+    keeper.expect<protocol::Inspected>(protocol::InspectContainer{*ContainerName::parse("db")});
+  }
+  EXPECT_EQ(keeper.dockerd().times("GET /version "), before);
+}
+
 TEST(DockerdsVersion, OutsideOfOursInTheMidstOfASessionIsSaidToItsClients) {
   KeeperUnderTest keeper;
   ASSERT_TRUE(keeper.open()) << keeper.refusal();
