@@ -54,7 +54,7 @@ net::awaitable<Result<>> wait_until_uids_are_free(Services& services, std::uint3
     co_await async::sleep_for(std::chrono::milliseconds(50));
   if (const LeftSession* left = left_in_the_way(services, uid_base))
     co_return fail("session " + left->session.text() + ", which an earlier broker left, still has uid range " +
-                   (left->uid_base == 0 ? "(not known)" : std::to_string(left->uid_base)) + ": " + left->why +
+                   std::to_string(left->uid_base) + ": " + left->why +
                    "; it is tried until it is done, and the broker's log says what became of it");
   co_return Result<>{};
 }
@@ -112,10 +112,23 @@ net::awaitable<Result<>> prepare(Services& services, Session& session, const Hel
   co_return record_open(services, session, hello);
 }
 
+// Written before anything runs under it: what a crash leaves is known by its uids.
+net::awaitable<Result<>> take_range(Services& services, Session& session) {
+  const spawner::TakeRange take{session.id};
+  const auto answer = CO_TRY(co_await services.spawner.ask(take));
+  if (const auto* failed = std::get_if<spawner::SpawnFailed>(&answer.message)) co_return fail(failed->reason.value);
+  const auto* taken = std::get_if<spawner::RangeTaken>(&answer.message);
+  if (taken == nullptr) co_return fail("take a uid range: the spawner answered something else");
+  if (session.is_ending) co_return ended_meanwhile(session);
+  session.uid_base = taken->uid_base;
+  co_return session.ledger_file.uid_base(session.uid_base);
+}
+
 net::awaitable<Result<>> start_processes(Services& services, Session& session, const SessionFds& fds) {
   spawner::StartSession start;
   start.session = session.id;
   start.uid_base = session.uid_base;
+  if (session.uid_base == 0) CO_TRY(co_await take_range(services, session));
   start.has_docker = session.profile.docker.has_value();
   start.forward_listeners = static_cast<std::uint8_t>(fds.forward_listeners.size());
   std::vector<int> passed{fds.init.get()};
@@ -124,14 +137,9 @@ net::awaitable<Result<>> start_processes(Services& services, Session& session, c
   for (const UniqueFd& listener : fds.forward_listeners) passed.push_back(listener.get());
   auto answer = CO_TRY(co_await services.spawner.ask(start, std::move(passed)));
   if (const auto* failed = std::get_if<spawner::SpawnFailed>(&answer.message)) co_return fail(failed->reason.value);
-  const auto* started = std::get_if<spawner::Started>(&answer.message);
   const std::size_t channels = (start.has_docker ? 1U : 0U) + (start.forward_listeners > 0 ? 1U : 0U);
-  if (started == nullptr || answer.fds.size() != channels)
+  if (!std::holds_alternative<spawner::Started>(answer.message) || answer.fds.size() != channels)
     co_return fail("start the session: the spawner answered something else");
-  if (session.uid_base == 0) {
-    session.uid_base = started->uid_base;
-    CO_TRY(session.ledger_file.uid_base(session.uid_base));
-  }
   auto next = answer.fds.begin();
   const auto channel = [&](std::size_t most) {
     return std::make_unique<async::Channel>(services.executor, std::move(*next++), most, async::Sending::WithSendmsg);

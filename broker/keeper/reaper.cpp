@@ -93,7 +93,7 @@ void know_what_is_left(Services& services, const std::vector<LeftLedger>& left) 
 
 const LeftSession* left_in_the_way(const Services& services, std::uint32_t uid_base) {
   for (const auto& [id, left] : services.left)
-    if (left.uid_base == 0 || (uid_base != 0 && uid_ranges_overlap(left.uid_base, uid_base))) return &left;
+    if (left.uid_base != 0 && uid_base != 0 && uid_ranges_overlap(left.uid_base, uid_base)) return &left;
   return nullptr;
 }
 

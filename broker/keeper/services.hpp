@@ -22,7 +22,7 @@ class Session;
 // A session of an earlier broker of which containers or processes may be left.
 struct LeftSession {
   SessionId session;
-  std::uint32_t uid_base = 0;  // 0: not known
+  std::uint32_t uid_base = 0;  // 0: it had none yet, so nothing of it was started
   std::string why;             // it has not been removed yet: for people
 };
 

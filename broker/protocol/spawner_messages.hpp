@@ -12,12 +12,18 @@
 
 namespace sallyport::protocol::spawner {
 
+// For a peer without a uid range of its own, before its StartSession: takes a free range for the session. So the keeper
+// knows, and has written, under which uids anything may run before anything does.
+struct TakeRange {
+  SessionId session;
+  auto fields() { return std::tie(session); }
+};
 // Descriptors: init pidfd, uid lock (unless uid_base is 0), [docker listener, fd-3 stream] (if has_docker), forward
 // listeners. Verified by the spawner: the range lies in the span, is locked by the passed lock file and is init's uid
 // map; each listener listens, has the right domain and type and lives in init's network namespace.
 struct StartSession {
   SessionId session;
-  std::uint32_t uid_base = 0;  // 0: the spawner takes a free range and says which (peers that are not root)
+  std::uint32_t uid_base = 0;  // 0: that of its TakeRange (peers that are not root)
   bool has_docker = false;
   std::uint8_t forward_listeners = 0;
   auto fields() { return std::tie(session, uid_base, has_docker, forward_listeners); }
@@ -42,10 +48,10 @@ struct KillProcesses {
 // held until its RemoveCgroup has succeeded.
 struct TakeOver {
   SessionId session;
-  std::uint32_t uid_base = 0;  // 0: not known, and no container of it was ever made
+  std::uint32_t uid_base = 0;  // 0: it had none yet, so nothing of it was ever started
   auto fields() { return std::tie(session, uid_base); }
 };
-// Removes the session's cgroup in every hierarchy, or its slice; the uid lock is released. Last request of a session,
+// Removes the session's cgroup in every hierarchy, or its slice; the uid range is released. Last request of a session,
 // asked again where the answer is SpawnFailed: tried once then, where the first was tried for its whole deadline. Also
 // asked for sessions of an earlier broker, which the spawner does not know.
 struct RemoveCgroup {
@@ -53,7 +59,7 @@ struct RemoveCgroup {
   bool systemd_driver = false;
   auto fields() { return std::tie(session, systemd_driver); }
 };
-using ToSpawner = std::variant<StartSession, Dial, KillProcesses, TakeOver, RemoveCgroup>;
+using ToSpawner = std::variant<StartSession, Dial, KillProcesses, TakeOver, RemoveCgroup, TakeRange>;
 struct ToSpawnerEnvelope {
   std::uint32_t number = 0;  // the keeper's, for the answer
   ToSpawner message;
@@ -62,6 +68,9 @@ struct ToSpawnerEnvelope {
 
 // Answer to StartSession. Descriptors: gate channel (if has_docker), relay channel (if forwards).
 struct Started {
+  auto fields() { return std::tie(); }
+};
+struct RangeTaken {
   std::uint32_t uid_base = 0;
   auto fields() { return std::tie(uid_base); }
 };
@@ -90,7 +99,7 @@ struct DialDone {  // with one descriptor if error_code is 0
   std::int32_t error_code = 0;
   auto fields() { return std::tie(session, connection, error_code); }
 };
-using FromSpawner = std::variant<Started, SpawnFailed, ProcessesDead, CgroupRemoved, ChildEnded, DialDone>;
+using FromSpawner = std::variant<Started, SpawnFailed, ProcessesDead, CgroupRemoved, ChildEnded, DialDone, RangeTaken>;
 struct FromSpawnerEnvelope {
   std::uint32_t number = 0;
   FromSpawner message;

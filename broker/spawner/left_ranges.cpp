@@ -1,6 +1,7 @@
 #include "broker/spawner/left_ranges.hpp"
 
 #include <cerrno>
+#include <utility>
 
 #include "sallyport/limits.hpp"
 #include "sallyport/log.hpp"
@@ -23,9 +24,14 @@ bool LeftRanges::take_locks() {
     for (Lock& lock : locks) {
       if (lock.file) continue;
       auto taken = lock_uid_range(directory_, lock.base);
-      if (taken) lock.file = std::move(*taken);
-      else if (taken.error().code != EWOULDBLOCK) log::error(taken.error().text());
-      has_all = has_all && (lock.file || taken.error().code != EWOULDBLOCK);
+      if (taken) {
+        lock.file = std::move(*taken);
+        continue;
+      }
+      has_all = false;
+      const std::string why = taken.error().text();
+      if (taken.error().code != EWOULDBLOCK && std::exchange(lock.said, why) != why)
+        log::error("the uids of session " + session.text() + ", which is left, cannot be kept from others yet: " + why);
     }
   return has_all;
 }

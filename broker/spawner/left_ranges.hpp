@@ -18,7 +18,7 @@ class LeftRanges {
  public:
   LeftRanges(std::string runtime_directory, UidSpan span) : directory_(std::move(runtime_directory)), span_(span) {}
 
-  void add(const SessionId& session, std::uint32_t uid_base);  // 0: not known
+  void add(const SessionId& session, std::uint32_t uid_base);  // 0: it had none
   void release(const SessionId& session) { ranges_.erase(session); }
   // Takes what is free. True once all are held: to be called until it says so.
   bool take_locks();
@@ -26,7 +26,8 @@ class LeftRanges {
  private:
   struct Lock {
     std::uint32_t base = 0;
-    UniqueFd file;  // none: somebody else still has it
+    UniqueFd file;     // none: somebody else still has it, or
+    std::string said;  // why it cannot be taken, to the log
   };
   std::string directory_;
   UidSpan span_;

@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <map>
 #include <memory>
@@ -33,6 +34,7 @@ using namespace std::chrono_literals;
 
 constexpr auto kRetrySoon = 1ms;  // most processes are dead within a few of these
 constexpr auto kRetryLater = 10ms;
+constexpr auto kRetryLocksAtLast = 250ms;
 
 class Spawner {
  public:
@@ -42,6 +44,7 @@ class Spawner {
  private:
   void handle(Incoming incoming);
   using Number = std::uint32_t;  // of a request
+  void answer(Number number, const messages::TakeRange& request, std::vector<UniqueFd> fds);
   void answer(Number number, const messages::StartSession& request, std::vector<UniqueFd> fds);
   void answer(Number, const messages::Dial& request, std::vector<UniqueFd> fds) { dialing_.take(request, fds); }
   void answer(Number number, const messages::KillProcesses& request, std::vector<UniqueFd> fds);
@@ -54,7 +57,7 @@ class Spawner {
   Result<bool> kill_once(const SessionId& id);
   std::string who_is_left(const SessionId& id) const;
   void kill_until(const SessionId& id, Number number, Poller::Clock::time_point deadline);
-  void take_left_locks();
+  void take_left_locks(Poller::Clock::duration pause);
   struct Removal;
   void remove_until(const std::shared_ptr<Removal>& removal);
   Result<bool> remove_once(Removal& removal);
@@ -71,7 +74,8 @@ class Spawner {
   ContainerCgroups containers_;
   KeeperLink keeper_;
   std::map<SessionId, std::unique_ptr<Session>> sessions_;
-  std::set<SessionId> stuck_;  // whose cgroup could not be removed yet
+  std::map<SessionId, UidRange> taken_ranges_;  // of sessions that are not started yet
+  std::set<SessionId> stuck_;                   // whose cgroup could not be removed yet
   LeftRanges left_ranges_;
   bool taking_left_locks_ = false;
   Dialing dialing_;
@@ -110,9 +114,21 @@ void Spawner::handle(Incoming incoming) {
   std::visit([&](const auto& request) { answer(incoming.number, request, std::move(incoming.fds)); }, incoming.message);
 }
 
-// --- StartSession ---
+// --- TakeRange, StartSession ---
+
+void Spawner::answer(Number number, const messages::TakeRange& request, std::vector<UniqueFd>) {
+  const UidSpan& span = inputs_.config.uid_span;
+  auto range = take_uid_range(inputs_.config.runtime_directory, span.first, span.last);
+  if (!range)
+    return keeper_.answer(number, {messages::SpawnFailed{range.error().text().substr(0, limits::kMaxReasonBytes)}, {}});
+  const std::uint32_t base = range->base;
+  taken_ranges_.insert_or_assign(request.session, std::move(*range));
+  keeper_.answer(number, {messages::RangeTaken{base}, {}});
+}
 
 void Spawner::answer(Number number, const messages::StartSession& request, std::vector<UniqueFd> fds) {
+  std::optional<UidRange> taken;  // let go of with whatever refuses the session
+  if (auto found = taken_ranges_.extract(request.session)) taken = std::move(found.mapped());
   const auto refuse = [&](const Error& error) {
     log::warning("session " + request.session.text() + " refused: " + error.text());
     keeper_.answer(number, {messages::SpawnFailed{error.text().substr(0, limits::kMaxReasonBytes)}, {}});
@@ -126,16 +142,15 @@ void Spawner::answer(Number number, const messages::StartSession& request, std::
 
   const StartTools tools{inputs_.config, inputs_.programs, cgroup_root_ ? &*cgroup_root_ : nullptr,
                          inputs_.root_mount_point.c_str()};
-  auto started = start_session(tools, request, std::move(fds));
+  auto started = start_session(tools, request, std::move(fds), std::move(taken));
   if (!started) {
     if (cgroup_root_) (void)cgroup_root_->remove(request.session);
     return refuse(started.error());
   }
   Session& session = *started->session;
   if (auto watched = watch_processes(session); !watched) return refuse(watched.error());
-  const std::uint32_t uid_base = session.uid_base;
   sessions_.emplace(request.session, std::move(started->session));
-  keeper_.answer(number, {messages::Started{uid_base}, std::move(started->channels)});
+  keeper_.answer(number, {messages::Started{}, std::move(started->channels)});
 }
 
 Result<> Spawner::watch_processes(Session& session) {
@@ -212,13 +227,16 @@ void Spawner::answer(Number number, const messages::KillProcesses& request, std:
 void Spawner::answer(Number number, const messages::TakeOver& request, std::vector<UniqueFd>) {
   left_ranges_.add(request.session, request.uid_base);
   kill_until(request.session, number, Poller::Clock::now() + limits::kKillDeadline);
-  if (!std::exchange(taking_left_locks_, true)) take_left_locks();
+  if (taking_left_locks_) (void)left_ranges_.take_locks();
+  else take_left_locks(kRetryLater);
 }
 
 // A launcher that is on its way out, or that has been quicker than we, may still hold one.
-void Spawner::take_left_locks() {
+void Spawner::take_left_locks(Poller::Clock::duration pause) {
   taking_left_locks_ = !left_ranges_.take_locks();
-  if (taking_left_locks_) poller_.after(kRetryLater, [this] { take_left_locks(); });
+  if (!taking_left_locks_) return;
+  poller_.after(pause,
+                [this, pause] { take_left_locks(std::min<Poller::Clock::duration>(2 * pause, kRetryLocksAtLast)); });
 }
 
 // --- RemoveCgroup ---
@@ -255,6 +273,7 @@ void Spawner::remove_until(const std::shared_ptr<Removal>& removal) {
   const Result<bool> done = remove_once(*removal);
   if (done && *done) {
     sessions_.erase(removal->id);  // with it goes our hold on the uid range
+    taken_ranges_.erase(removal->id);
     stuck_.erase(removal->id);
     left_ranges_.release(removal->id);
     return keeper_.answer(removal->number, {messages::CgroupRemoved{}, {}});

@@ -8,7 +8,6 @@
 #include "sallyport/limits.hpp"
 #include "sallyport/log.hpp"
 #include "sallyport/seqpacket.hpp"
-#include "sallyport/uid_range.hpp"
 
 namespace sallyport::spawner {
 
@@ -91,7 +90,7 @@ void make_cgroup(const StartTools& tools, Session& session) {
 }  // namespace
 
 Result<StartedSession> start_session(const StartTools& tools, const protocol::spawner::StartSession& request,
-                                     std::vector<UniqueFd> fds) {
+                                     std::vector<UniqueFd> fds, std::optional<UidRange> taken) {
   SessionInputs inputs = TRY(sort_descriptors(request, std::move(fds)));
   StartedSession started;
   started.session = std::make_unique<Session>();
@@ -102,10 +101,9 @@ Result<StartedSession> start_session(const StartTools& tools, const protocol::sp
     session.uid_base = request.uid_base;
     session.uid_lock = std::move(inputs.uid_lock);
   } else {
-    const UidSpan& span = tools.config.uid_span;
-    UidRange range = TRY(take_uid_range(tools.config.runtime_directory, span.first, span.last));
-    session.uid_base = range.base;
-    session.uid_lock = std::move(range.lock);
+    if (!taken) return fail("no uid range was taken for the session");
+    session.uid_base = taken->base;
+    session.uid_lock = std::move(taken->lock);
   }
   TRY(verify_sandbox(request.uid_base, inputs));
   session.init = ProcessHandle(std::move(inputs.init));

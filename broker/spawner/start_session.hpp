@@ -10,6 +10,7 @@
 #include "broker/spawner/session.hpp"
 #include "sallyport/profile/config.hpp"
 #include "sallyport/result.hpp"
+#include "sallyport/uid_range.hpp"
 
 namespace sallyport::spawner {
 
@@ -25,7 +26,8 @@ struct StartedSession {
   std::vector<UniqueFd> channels;  // the keeper's ends: gate (if has_docker), relay (if there are forwards)
 };
 
+// `taken`: the range that was taken for a peer which has none of its own.
 Result<StartedSession> start_session(const StartTools& tools, const protocol::spawner::StartSession& request,
-                                     std::vector<UniqueFd> fds);
+                                     std::vector<UniqueFd> fds, std::optional<UidRange> taken);
 
 }  // namespace sallyport::spawner

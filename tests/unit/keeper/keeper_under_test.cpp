@@ -179,15 +179,18 @@ void KeeperUnderTest::run_spawner() {
       (void)send_datagram(spawner_end_.get(), encode_message(envelope), fds);
     };
     const std::lock_guard lock(mutex_);
-    if (const auto* start = std::get_if<spawner::StartSession>(&request->message)) {
+    if (std::holds_alternative<spawner::TakeRange>(request->message)) {
+      answer(spawner::RangeTaken{next_uid_base_});
+    } else if (const auto* start = std::get_if<spawner::StartSession>(&request->message)) {
       events_.push_back("start " + std::to_string(received->fds.size()));
+      events_.push_back("start with the ledger\n" + ledger_of(start->session.text()));
       auto [tests, keepers] = *seqpacket_pair();
       auto [tests_relay, keepers_relay] = *seqpacket_pair();
       next_gate_ = std::move(tests);
       next_relay_ = std::move(tests_relay);
       std::vector<int> fds = {keepers.get()};
       if (start->forward_listeners > 0) fds.push_back(keepers_relay.get());
-      answer(spawner::Started{next_uid_base_}, fds);
+      answer(spawner::Started{}, fds);
     } else if (const auto* dial = std::get_if<spawner::Dial>(&request->message)) {
       events_.emplace_back("dial");
       if (dials_end_with_ != 0) tell_keeper(spawner::DialDone{dial->session, dial->connection, dials_end_with_});

@@ -109,6 +109,26 @@ TEST(Reaper, KeepsOutOnlyTheSessionThatWouldHaveTheUidsOfWhatIsLeftAndSaysWhatTh
   EXPECT_TRUE(eventually([&] { return keeper.log().contains("reaped what session " + session_number(0)); }));
 }
 
+// A broker that died before it knew the uids of a session has started nothing of it.
+TEST(Reaper, KeepsNobodyOutForASessionThatHadNoUidsYet) {
+  auto options = after_a_broker_that_left("");
+  options.ledger_text = "session " + kLeftSession + " worker 0 cgroupfs\n";
+  KeeperUnderTest keeper(options);
+  keeper.let_cgroups_stay(1000);
+  keeper.let_take_over_of_never_be_answered(kLeftSession);
+  keeper.start();
+  EXPECT_TRUE(keeper.open()) << keeper.refusal();
+  if (::getuid() == 0) EXPECT_TRUE(keeper.open(300'000)) << keeper.refusal();
+}
+
+TEST(Session, HasItsUidsInTheLedgerBeforeAnythingOfItIsStarted) {
+  KeeperUnderTest keeper;
+  keeper.let_next_uid_base_be(500'000);
+  ASSERT_TRUE(keeper.open()) << keeper.refusal();
+  EXPECT_TRUE(
+      keeper.spawner_saw("start with the ledger\nsession " + keeper.session() + " worker 0 cgroupfs\nuid 500000\n"));
+}
+
 TEST(Reaper, WaitsForACgroupThatStaysAndSaysSo) {
   if (::getuid() != 0) GTEST_SKIP() << "only root brings a range of its own";
   KeeperUnderTest keeper(after_a_broker_that_left(""));

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "broker/spawner/left_ranges.hpp"
 #include "unit/spawner/harness.hpp"
 #include "unit/thorough.hpp"
 
@@ -287,6 +288,39 @@ TEST(TakeOver, KeepsTheUidRangeOfWhatIsLeftFromEverybodyUntilItIsGone) {
   harness.send(messages::RemoveCgroup{session, false});
   harness.hear_one<messages::CgroupRemoved>();
   EXPECT_EQ(first_free(), base);
+}
+
+// A directory stands where the file of its lock would be: an error, and not somebody who has it.
+TEST(TakeOver, TriesAgainForAUidRangeWhoseLockCannotBeTaken) {
+  Harness harness;
+  const std::uint32_t base = harness.take_range().base;
+  const std::string lock = uid_lock_path(harness.config().runtime_directory, base);
+  std::filesystem::remove(lock);
+  std::filesystem::create_directory(lock);
+  const SessionId session = harness.new_session();
+  harness.send(messages::TakeOver{session, base});
+  harness.hear_one<messages::ProcessesDead>();
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  std::filesystem::remove(lock);
+  EXPECT_TRUE(eventually([&] { return harness.take_range().base == base + limits::kUidsPerSession; }));
+  harness.send(messages::RemoveCgroup{session, false});
+  harness.hear_one<messages::CgroupRemoved>();
+}
+
+TEST(LeftRanges, SayOnceWhyALockCannotBeTakenAndKeepTryingForIt) {
+  const std::string directory = testing::TempDir() + "/left-ranges-" + std::to_string(::getpid());
+  std::filesystem::create_directories(directory + "/uids/1000");
+  spawner::LeftRanges ranges(directory, {1000, 1000 + 2 * limits::kUidsPerSession - 1});
+  ranges.add(*SessionId::parse("0123456789ab"), 1000);
+  testing::internal::CaptureStderr();
+  for (int i = 0; i < 50; ++i) EXPECT_FALSE(ranges.take_locks());
+  const std::string said = testing::internal::GetCapturedStderr();
+  EXPECT_THAT(said, HasSubstr("the uids of session 0123456789ab"));
+  EXPECT_EQ(std::ranges::count(said, '\n'), 1) << said;
+  std::filesystem::remove(directory + "/uids/1000");
+  EXPECT_TRUE(ranges.take_locks());
+  EXPECT_FALSE(lock_uid_range(directory, 1000)) << "and it is held";
+  std::filesystem::remove_all(directory);
 }
 
 }  // namespace

@@ -40,25 +40,60 @@ TEST_F(Verification, AnHonestSandboxIsTaken) {
   const FakeSandbox sandbox = make_sandbox(shape);
   harness.send(harness.request_for(session, sandbox, range.base), harness.fds_for(sandbox, range));
   std::vector<UniqueFd> channels;
-  EXPECT_EQ(harness.hear_one<messages::Started>(&channels).uid_base, range.base);
+  harness.hear_one<messages::Started>(&channels);
   EXPECT_EQ(channels.size(), 1U);
 }
 
 TEST_F(Verification, APeerWithoutARangeGetsOneOfTheSpawners) {
   shape.own_user_namespace = false;
   const FakeSandbox sandbox = make_sandbox(shape);
+  harness.send(messages::TakeRange{session});
+  const std::uint32_t base = harness.hear_one<messages::RangeTaken>().uid_base;
   harness.send(harness.request_for(session, sandbox, 0), harness.fds_for(sandbox, UidRange{}));
-  const std::uint32_t base = harness.hear_one<messages::Started>().uid_base;
+  std::vector<UniqueFd> channels;  // kept: a gate without its keeper ends
+  harness.hear_one<messages::Started>(&channels);
   EXPECT_NE(base, range.base) << "ours is locked";
   EXPECT_EQ((base - harness.config().uid_span.first) % limits::kUidsPerSession, 0U);
   EXPECT_GE(base, harness.config().uid_span.first);
+  const auto processes = harness.children();
+  ASSERT_FALSE(processes.empty());
+  EXPECT_THAT(read_file("/proc/" + std::to_string(processes.front()) + "/status"),
+              HasSubstr("\nUid:\t" + std::to_string(base + static_cast<std::uint32_t>(limits::UidPart::Gate))));
+}
+
+TEST_F(Verification, APeerWithoutARangeForWhomNoneWasTakenIsRefused) {
+  shape.own_user_namespace = false;
+  const FakeSandbox sandbox = make_sandbox(shape);
+  const auto request = harness.request_for(session, sandbox, 0);
+  EXPECT_THAT(refusal(request, harness.fds_for(sandbox, UidRange{})), HasSubstr("no uid range was taken"));
+}
+
+TEST_F(Verification, ARangeThatWasTakenIsLetGoOfWithTheSessionHoweverFarItCame) {
+  const std::uint32_t next = harness.take_range().base;
+  const auto take = [&] {
+    harness.send(messages::TakeRange{session});
+    EXPECT_EQ(harness.hear_one<messages::RangeTaken>().uid_base, next);
+    EXPECT_NE(harness.take_range().base, next) << "it is held";
+  };
+  take();
+  harness.send(messages::RemoveCgroup{session, false});
+  harness.hear_one<messages::CgroupRemoved>();
+  EXPECT_EQ(harness.take_range().base, next) << "it was never started";
+  take();
+  shape.own_user_namespace = false;
+  const FakeSandbox sandbox = make_sandbox(shape);
+  (void)refusal(harness.request_for(session, sandbox, 0), {});
+  EXPECT_EQ(harness.take_range().base, next) << "its start was refused";
 }
 
 TEST_F(Verification, APeerWithoutARangeCannotHaveItsInitKilled) {
   shape.own_user_namespace = false;
   const FakeSandbox anybody = make_sandbox(shape);  // could be any process of the host, by pidfd
+  harness.send(messages::TakeRange{session});
+  harness.hear_one<messages::RangeTaken>();
   harness.send(harness.request_for(session, anybody, 0), harness.fds_for(anybody, UidRange{}));
-  harness.hear_one<messages::Started>();
+  std::vector<UniqueFd> channels;  // kept: a gate without its keeper ends
+  harness.hear_one<messages::Started>(&channels);
   harness.send(messages::KillProcesses{session});
   harness.hear_one<messages::ProcessesDead>();
   EXPECT_FALSE(anybody.init.handle().has_ended(100));
@@ -125,7 +160,8 @@ TEST_F(Verification, ALockFileOfAnotherRangeIsRefused) {
 TEST_F(Verification, ARangeThatASessionHasIsRefusedASecondTime) {
   const FakeSandbox sandbox = make_sandbox(shape);
   harness.send(harness.request_for(session, sandbox, range.base), harness.fds_for(sandbox, range));
-  harness.hear_one<messages::Started>();
+  std::vector<UniqueFd> channels;  // kept: a gate without its keeper ends
+  harness.hear_one<messages::Started>(&channels);
   harness.send(harness.request_for(harness.new_session(), sandbox, range.base), harness.fds_for(sandbox, range));
   EXPECT_THAT(harness.hear_one<messages::SpawnFailed>().reason.value, HasSubstr("belongs to session"));
 }
