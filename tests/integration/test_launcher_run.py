@@ -292,7 +292,7 @@ def test_uid_ranges_that_are_all_taken_are_told(own):
             lock = open(own.runtime / "uids" / str(base), "w")
             fcntl.flock(lock, fcntl.LOCK_EX)
             locks.append(lock)
-        refused(own, "uid_span", "in use")
+        refused(own, "every range of uid_span", "is in use; end a session or widen uid_span in broker.toml")
     finally:
         for lock in locks:
             lock.close()

@@ -129,7 +129,7 @@ TEST_F(Trail, ShowsTheLongestLineThatIsReadAsARecordAndOneByteMoreAsNone) {
   EXPECT_EQ(printed().first.find("not a record"), std::string::npos);
   write("audit.jsonl", of_size(limits::kMaxAuditLineBytes + 1));
   EXPECT_NE(printed().first.find("not a record | "), std::string::npos);
-  EXPECT_NE(printed().first.find("aaa... (262145 bytes)\n"), std::string::npos) << printed().first;
+  EXPECT_NE(printed().first.find("aaa (262145 bytes)\n"), std::string::npos) << printed().first;
 }
 
 TEST_F(Trail, ShowsARecordAsDeepAsIsReadAndADeeperLineAsNone) {

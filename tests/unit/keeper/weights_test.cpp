@@ -34,6 +34,18 @@ TEST(Requests, AreCountedByTheirWeightAndOnlyTheFirstStartIsNot) {
   EXPECT_EQ(keeper.dockerd().times("POST /v1.41/containers/" + FakeDockerd::id('c') + "/start"), 1U);
 }
 
+TEST(Requests, MayBeATenthOfAMinutesAtOnce) {
+  KeeperUnderTest::Options options;
+  options.profile.replace(options.profile.find("20000/min"), 9, "250/min");
+  KeeperUnderTest keeper(options);
+  ASSERT_TRUE(keeper.open()) << keeper.refusal();
+  keeper.expect<protocol::Created>(keeper.create_request("db"));
+  for (std::uint32_t used = api::row_of(api::Verb::Create).weight; used < 250 / limits::kRequestBurstPart; ++used)
+    keeper.expect<protocol::Inspected>(protocol::InspectContainer{named("db")});
+  EXPECT_THAT(keeper.expect<Failed>(protocol::InspectContainer{named("db")}).message.value,
+              testing::HasSubstr("more than 250 requests in a minute, by their weight; try again in 1 s"));
+}
+
 // The image's texts are shown as often as the client's: labels of control characters, at six bytes each.
 TEST(Requests, WeighWhatTheImageBringsAsWell) {
   KeeperUnderTest::Options options;
