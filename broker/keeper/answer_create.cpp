@@ -151,7 +151,9 @@ AnswerTask create(const Call& call, const CreateContainer& ask, const Planned& p
     const engine::Subject subject{image, owned->program, owned->directory};
     co_return explain(call, engine::Operation::Create, reply->status, text, subject);
   }
-  session.tasks.spawn("clear up after a create", clear_up(call.services, call.session, owned));
+  // Its ending looks for it itself, and has perhaps cancelled all that it waits for: nothing new begins then.
+  if (!session.is_ending)
+    session.tasks.spawn("clear up after a create", clear_up(call.services, call.session, owned));
   co_return engine::explain_transport(reply ? EPROTO : reply.error().code);
 }
 

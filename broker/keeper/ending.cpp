@@ -183,8 +183,11 @@ net::awaitable<void> run_ending(Services& services, SessionPtr session) {
   const auto killed = co_await services.spawner.ask(spawner::KillProcesses{session->id});
   if (!killed) log::error("session " + session->id.text() + ": " + killed.error().text());
   session->end_step = "its " + std::to_string(session->ledger.count()) + " containers are being removed";
-  // What is known already does not wait for a create that dockerd is slow to answer.
-  (void)co_await remove_once(services, session, Which::OnlyKnown);  // what of it fails is tried again below
+  // What is known already does not wait for a create that dockerd is slow to answer. What of it fails is tried again
+  // below; the launcher does not wait for that where dockerd was slow to fail, as one that answers nothing is.
+  const auto slow = Clock::now() + limits::kSessionEndDeadline;
+  const auto known = co_await remove_once(services, session, Which::OnlyKnown);
+  if (!known && Clock::now() > slow) let_launcher_go(*session, known.error().text());
   session->end_step = "dockerd has not answered all its creates";
   co_await settle_creates(session);
   session->end_step = "its last containers are being removed";
@@ -212,6 +215,8 @@ net::awaitable<void> say_if_it_takes_long(SessionPtr session) {
   if (co_await session->ended.wait(limits::kSessionEndDeadline)) co_return;
   log::warning("session " + session->id.text() + " has not ended after " +
                std::to_string(limits::kSessionEndDeadline.count()) + " s: " + session->end_step);
+  if (co_await session->ended.wait(limits::kLauncherIsHeld - limits::kSessionEndDeadline)) co_return;
+  let_launcher_go(*session, session->end_step);
 }
 
 }  // namespace

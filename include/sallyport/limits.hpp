@@ -160,8 +160,11 @@ static_assert(kLastWordsWithin + kKillDeadline < kSessionEndDeadline && kSession
               kKilledWithin < kEndPatience);
 inline constexpr std::chrono::seconds kPlaceFreeWithin = kSessionEndDeadline;  // an opener's patience with an ending
 inline constexpr std::chrono::seconds kLauncherSaysItWaits{1};  // for the end of its session; most take 0.1 s
-// Then it leaves, with words. By then every create is settled, and the keeper has said what it cannot remove.
+// By then every create is settled, and dockerd has had its time for what came of it: the keeper lets the launcher go,
+// and says what it is at. A launcher that hears nothing leaves by itself soon after, with words.
+inline constexpr std::chrono::seconds kLauncherIsHeld = kCreatesSettle + kSessionEndDeadline;
 inline constexpr std::chrono::seconds kLauncherWaits = kCreatesSettle + kEndPatience;
+static_assert(kLauncherIsHeld < kLauncherWaits);
 inline constexpr std::chrono::seconds kTermGrace{5};  // the launcher's, between TERM and KILL when the time is up
 inline constexpr std::chrono::seconds kTimeGrace{8};  // the keeper's beyond the time: a launcher reports better
 static_assert(kTimeGrace > kTermGrace);
