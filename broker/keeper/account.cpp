@@ -274,21 +274,28 @@ ProfileAccounts& Accounts::of(const ProfileName& profile) {
   auto& known = profiles_[profile.text()];
   if (known) return *known;
   known = std::make_unique<ProfileAccounts>(profile.text(), directory_ + "/" + profile.text());
-  // What all of them may write grows with their number; the trail does not.
-  if (profiles_.size() > limits::kAuditFullProfiles) {
-    const std::size_t hours = limits::kAuditKeptHours * limits::kAuditFullProfiles / profiles_.size();
-    log::info(std::to_string(profiles_.size()) +
-              " profiles are in use: if all wrote as much as they may, the trail would keep " + std::to_string(hours) +
-              " hours");
-  }
   return *known;
+}
+
+// What all of them may write grows with their number; the trail does not.
+void Accounts::tell_how_long_the_trail_lasts() {
+  std::size_t workers = 0;
+  for (const auto& [name, accounts] : profiles_) workers += accounts->made();
+  const std::size_t hours = limits::audit_hours_kept(profiles_.size(), workers);
+  if (hours >= told_hours_) return;
+  told_hours_ = hours;
+  log::info(std::to_string(profiles_.size()) + " profiles are in use, by " + std::to_string(workers) +
+            " workers: if all wrote as much as they may, the trail would keep " +
+            (hours == 0 ? "less than an hour" : std::to_string(hours) + " hours"));
 }
 
 AccountLease Accounts::open(const Profile& profile) {
   const bool has_docker = profile.docker.has_value();
-  return of(profile.name)
-      .take(has_docker ? profile.docker->budget.requests_per_minute : 1,
-            has_docker ? profile.docker->budget.creates_per_minute : 1);
+  AccountLease lease = of(profile.name)
+                           .take(has_docker ? profile.docker->budget.requests_per_minute : 1,
+                                 has_docker ? profile.docker->budget.creates_per_minute : 1);
+  tell_how_long_the_trail_lasts();
+  return lease;
 }
 
 }  // namespace sallyport::keeper

@@ -143,8 +143,10 @@ class Accounts {
   std::map<std::string, std::unique_ptr<ProfileAccounts>>& all() { return profiles_; }
 
  private:
+  void tell_how_long_the_trail_lasts();
   std::string directory_;
   std::map<std::string, std::unique_ptr<ProfileAccounts>> profiles_;
+  std::size_t told_hours_ = limits::kAuditKeptHours;
 };
 
 }  // namespace sallyport::keeper

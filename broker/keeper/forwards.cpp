@@ -95,7 +95,7 @@ net::awaitable<void> hold_back(Services& services, SessionPtr session) {
                           " connections a minute: what is beyond is held back";
   if (notice(*session, "forward.rate", why)) {
     const ForwardSection& first = session->profile.forwards.front();
-    // Once a session, and not on the share that such a flood has used up.
+    // As seldom as the notice, and not on the share that such a flood has used up.
     if (const auto written = record(services, *session, first, Decision::Allow, "forward.rate", why, Weight::Closing);
         !written)
       log::error(written.error().text());

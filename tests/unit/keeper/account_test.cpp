@@ -217,18 +217,52 @@ TEST_F(AccountOfAProfile, IsReadableByItsOwnerOnly) {
   EXPECT_EQ(status.st_mode & 0777, 0600U);
 }
 
-TEST_F(AccountOfAProfile, OfMoreThanTheTrailIsMadeForIsSaidInTheLog) {
-  ASSERT_TRUE(Accounts::make_directory(directory_));
-  Accounts accounts(directory_);
-  const auto said_of = [&](const char* name) {
+// Accounts of so many workers of so many profiles, side by side, and what the log says of them.
+class AccountsOfMany : public AccountOfAProfile {
+ protected:
+  AccountsOfMany() { (void)Accounts::make_directory(directory_); }
+  void open_one_more_of(const char* name) {
+    Profile profile;
+    profile.name = *ProfileName::parse(name);
     testing::internal::CaptureStderr();
-    (void)accounts.of(*ProfileName::parse(name));
-    return testing::internal::GetCapturedStderr();
-  };
-  for (const char* name : {"a", "b", "c", "d"}) EXPECT_EQ(said_of(name), "");
-  EXPECT_THAT(said_of("e"),
-              testing::HasSubstr("5 profiles are in use: if all wrote as much as they may, the trail would "
-                                 "keep 8 hours"));
+    leases_.push_back(accounts_.open(profile));
+    log_ = testing::internal::GetCapturedStderr();
+  }
+  const std::string& log() const { return log_; }  // of the last
+  Accounts accounts_{directory_};
+  std::vector<AccountLease> leases_;
+  std::string log_;
+};
+
+TEST_F(AccountsOfMany, ProfilesBeyondWhatTheTrailIsMadeForAreSaidInTheLog) {
+  for (const char* name : {"a", "b", "c", "d"}) {
+    open_one_more_of(name);
+    EXPECT_EQ(log(), "");
+  }
+  open_one_more_of("e");
+  EXPECT_THAT(log(), testing::HasSubstr("5 profiles are in use, by 5 workers: if all wrote as much as they may, the "
+                                        "trail would keep 6 hours"));
+}
+
+TEST_F(AccountsOfMany, WorkersOfOneProfileAreSaidInTheLogAsWellAndOnce) {
+  std::size_t enough = 1;
+  while (limits::audit_hours_kept(1, enough + 1) >= limits::kAuditKeptHours) ++enough;
+  while (leases_.size() < enough) {
+    open_one_more_of("worker");
+    EXPECT_EQ(log(), "");
+  }
+  open_one_more_of("worker");
+  EXPECT_THAT(log(),
+              testing::HasSubstr("1 profiles are in use, by " + std::to_string(enough + 1) + " workers: if all"));
+  leases_.clear();
+  open_one_more_of("worker");
+  EXPECT_EQ(log(), "") << "as many as before";
+  std::string said;
+  while (leases_.size() < limits::kMaxSessions) {
+    open_one_more_of("worker");
+    said += log();
+  }
+  EXPECT_THAT(said, testing::HasSubstr("the trail would keep less than an hour"));
 }
 
 TEST(AccountsFile, IsReadAsItWasWritten) {

@@ -123,6 +123,19 @@ TEST(Notice, OfAForwardThatIsHeldBackSaysFromWhichRateOnAndIsInTheTrail) {
   EXPECT_TRUE(is_in_log(keeper, said));
   EXPECT_TRUE(keeper.audit_has(
       R"("rule":"forward.rate","reason":"its forwards open and close more than 6000 connections a minute: what is beyond is held back")"));
+  // And so all is there that is written of one opening and its end whatever share is used up.
+  keeper.tally()->denied = keeper.tally()->allowed = 4'000'000'000;
+  keeper.close_gate();
+  ASSERT_TRUE(keeper.audit_has(R"("event":"session-end")"));
+  std::size_t bytes = 0, records = 0;
+  for (const std::string& line : keeper.audit()) {
+    if (!line.contains("session-") && !line.contains("gate.undescribed") && !line.contains("forward.rate")) continue;
+    bytes += line.size() + 1;
+    ++records;
+  }
+  EXPECT_EQ(records, 5U);
+  EXPECT_GT(bytes, limits::kAuditRestartBytes / 2);
+  EXPECT_LE(bytes, limits::kAuditRestartBytes);
 }
 
 TEST(Notice, OfAGateThatIsHeldBackSaysSo) {
