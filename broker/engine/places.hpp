@@ -54,7 +54,6 @@ class Place {
   Place& operator=(Place&& other) noexcept;
   ~Place() { give_back(); }
   explicit operator bool() const { return share_ != nullptr; }
-  bool is_keepers() const { return share_ && share_->is_keepers; }
 
  private:
   friend class Places;

@@ -25,7 +25,6 @@ class Request {
     return *this;
   }
   std::string in(const ApiVersion& version) const;
-  bool is_get() const { return text_.starts_with("GET "); }  // changes nothing, so that it may be asked again
 
  private:
   std::string text_;

@@ -58,10 +58,10 @@ struct CreateContainer {
   std::optional<ImageRef> image_as_written;                         // to be shown again; absent: in normal form
   std::optional<List<Argument, limits::kMaxArguments>> command;     // absent: the image's
   std::optional<List<Argument, limits::kMaxArguments>> entrypoint;  // absent: the image's
-  List<Argument, limits::kMaxEnvironmentEntries> environment;       // KEY=VALUE
+  List<Argument, limits::kMaxEnvironmentEntries> environment;       // KEY=VALUE or KEY: api::is_environment_entry
   List<Label, limits::kMaxLabels> labels;                           // kept in the ledger, never given to dockerd
   Text<limits::kMaxPathBytes> working_directory;                    // "" or an absolute clean path
-  Text<limits::kMaxHostnameBytes> hostname;                         // "" or [A-Za-z0-9-]
+  Text<limits::kMaxHostnameBytes> hostname;                         // "" or api::is_hostname
   bool tty = false;
   bool open_stdin = false;
   bool stdin_once = false;
@@ -71,7 +71,7 @@ struct CreateContainer {
   bool auto_remove = false;
   bool init = false;  // dockerd's own init (tini)
   bool read_only = false;
-  std::uint8_t stop_signal = 0;               // 0: the image's
+  std::uint8_t stop_signal = 0;               // 0: the image's; else api::is_signal
   std::optional<std::uint32_t> stop_timeout;  // seconds
   std::int64_t memory = 0;                    // bytes; 0: the profile's
   std::int64_t nano_cpus = 0;
@@ -122,7 +122,7 @@ struct ReadLogs {
 };
 struct KillContainer {
   ContainerName container;
-  std::uint8_t signal = 9;  // 1..64
+  std::uint8_t signal = 9;  // api::is_signal: libc keeps 32 and 33
   auto fields() { return std::tie(container, signal); }
 };
 struct StopContainer {
