@@ -152,8 +152,7 @@ AnswerTask create(const Call& call, const CreateContainer& ask, const Planned& p
     co_return explain(call, engine::Operation::Create, reply->status, text, subject);
   }
   // Its ending looks for it itself, and has perhaps cancelled all that it waits for: nothing new begins then.
-  if (!session.is_ending)
-    session.tasks.spawn("clear up after a create", clear_up(call.services, call.session, owned));
+  if (!session.is_ending) session.tasks.spawn("clear up after a create", clear_up(call.services, call.session, owned));
   co_return engine::explain_transport(reply ? EPROTO : reply.error().code);
 }
 
