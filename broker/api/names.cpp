@@ -225,7 +225,7 @@ bool is_environment_entry(std::string_view entry) {
 bool steers_runtime(std::string_view entry) {
   std::string key;
   for (char c : entry.substr(0, entry.find('='))) key += upper(c);
-  if (key.starts_with("NVIDIA_") || key.starts_with("ASCEND_")) return true;
+  if (key.starts_with("NVIDIA_") || key.starts_with("ASCEND_") || key.starts_with("SYSBOX_")) return true;
   // Of an image without NVIDIA_REQUIRE_CUDA it makes NVIDIA's hook give all devices.
   if (key == "CUDA_VERSION") return true;
   return key == "AMD_VISIBLE_DEVICES" || key == "HABANA_VISIBLE_DEVICES" || key == "MTHREADS_VISIBLE_DEVICES";

@@ -69,15 +69,14 @@ Connection::Glance Connection::glance() {
   return bytes < 0 && errno == EAGAIN ? Glance::Nothing : Glance::Ended;
 }
 
-void Connection::watch(std::shared_ptr<Waker> waker, std::shared_ptr<bool> readable) {
-  *readable = false;
-  descriptor_.async_wait(
-      net::posix::stream_descriptor::wait_read,
-      [waker = std::move(waker), readable = std::move(readable)](const boost::system::error_code& error) {
-        if (error) return;
-        *readable = true;
-        waker->wake();
-      });
+void Connection::watch_for(wait_type what, std::shared_ptr<Waker> waker, std::shared_ptr<bool> seen) {
+  *seen = false;
+  descriptor_.async_wait(what,
+                         [waker = std::move(waker), seen = std::move(seen)](const boost::system::error_code& error) {
+                           if (error) return;
+                           *seen = true;
+                           waker->wake();
+                         });
 }
 
 void Connection::stop_watching() {

@@ -34,7 +34,13 @@ class Connection {
   Glance glance();
   bool has_overflowed() const { return has_overflowed_; }  // ended by a glance for that
   // Sets `readable` and wakes, once, when the peer has sent something or is gone.
-  void watch(std::shared_ptr<Waker> waker, std::shared_ptr<bool> readable);
+  void watch(std::shared_ptr<Waker> waker, std::shared_ptr<bool> readable) {
+    watch_for(wait_type::wait_read, std::move(waker), std::move(readable));
+  }
+  // Of both directions: a client may shut down its own and still read.
+  void watch_hangup(std::shared_ptr<Waker> waker, std::shared_ptr<bool> hung_up) {
+    watch_for(wait_type::wait_error, std::move(waker), std::move(hung_up));
+  }
   void stop_watching();
 
   // Writes both, one after the other. False: the peer is gone, or reads nothing.
@@ -59,6 +65,9 @@ class Connection {
  private:
   char* room_for(std::size_t bytes);
   bool check_deadline(Clock::time_point now);  // true where there is still one to come
+
+  using wait_type = net::posix::stream_descriptor::wait_type;
+  void watch_for(wait_type what, std::shared_ptr<Waker> waker, std::shared_ptr<bool> seen);
 
   net::posix::stream_descriptor descriptor_;
   Ticker& ticker_;

@@ -272,6 +272,18 @@ net::awaitable<ReceivedPtr> HttpSession::next_or_gone(KeeperClient::Exchange& ex
   co_return exchange.take();
 }
 
+// What a stream sends early stays in its socket, and its client may end its own direction: only both ends are its end.
+net::awaitable<ReceivedPtr> HttpSession::next_or_hung_up(KeeperClient::Exchange& exchange) {
+  const auto hung_up = std::make_shared<bool>(false);
+  connection_.watch_hangup(waker_, hung_up);
+  while (!exchange.has_reply()) {
+    co_await waker_->wait();
+    if (*hung_up) co_return nullptr;
+  }
+  connection_.stop_watching();
+  co_return exchange.take();
+}
+
 net::awaitable<HttpSession::Next> HttpSession::wait(KeeperClient::Exchange& exchange) {
   auto received = co_await next_or_gone(exchange);
   if (!received) co_return Next::Close;
@@ -315,12 +327,20 @@ net::awaitable<HttpSession::Next> HttpSession::attach(KeeperClient::Exchange& ex
   if (connection_.input().size() > limits::kMaxEarlyStreamBytes)
     co_return co_await refuse_request({413, "attach", "more input came before the answer than is held"}, Next::Close);
   auto received = co_await exchange.next();
+  const bool head_is_written = std::holds_alternative<protocol::Registered>(received->reply());
+  if (const auto* registered = std::get_if<protocol::Registered>(&received->reply())) {
+    // At once: the client starts the container only when it has this head.
+    if (!co_await connection_.write(hijack_head(stream_type(route_, registered->tty), head_.upgrade)))
+      co_return Next::Close;
+    received = co_await next_or_hung_up(exchange);
+    if (!received || !std::holds_alternative<protocol::Hijacked>(received->reply())) co_return Next::Close;
+  }
   auto* hijacked = std::get_if<protocol::Hijacked>(&received->reply());
   if (hijacked == nullptr || received->fds.size() != 1) {
     head_.close = true;
     co_return co_await answer_reply(std::move(received));
   }
-  std::string first = hijack_head(stream_type(route_, hijacked->tty), head_.upgrade);
+  std::string first = head_is_written ? "" : hijack_head(stream_type(route_, hijacked->tty), head_.upgrade);
   first += hijacked->early.value;
   if (co_await connection_.write(first)) co_await relay_attach(connection_, std::move(received->fds.front()));
   co_return Next::Close;

@@ -69,6 +69,7 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
 
   // The next reply, or nothing where the client goes away first (while nothing has been hijacked, its FIN means that).
   net::awaitable<ReceivedPtr> next_or_gone(KeeperClient::Exchange& exchange);
+  net::awaitable<ReceivedPtr> next_or_hung_up(KeeperClient::Exchange& exchange);
   After after() const { return head_.close ? After::Close : After::KeepAlive; }
   Next next() const { return head_.close ? Next::Close : Next::Request; }
   WithBody with_body() const { return head_.method == "HEAD" ? WithBody::No : WithBody::Yes; }

@@ -7,9 +7,10 @@ namespace sallyport::gate {
 
 namespace {
 
-// The last reply to a request; Waiting and ListItem announce more.
+// The last reply to a request; these announce more.
 bool is_final(const protocol::Reply& reply) {
-  return !std::holds_alternative<protocol::Waiting>(reply) && !std::holds_alternative<protocol::ListItem>(reply);
+  return !std::holds_alternative<protocol::Waiting>(reply) && !std::holds_alternative<protocol::Registered>(reply) &&
+         !std::holds_alternative<protocol::ListItem>(reply);
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include "broker/keeper/answers.hpp"
 #include "broker/keeper/streams.hpp"
+#include "broker/keeper/waiting_attaches.hpp"
 #include "sallyport/log.hpp"
 
 namespace sallyport::keeper {
@@ -102,6 +103,18 @@ protocol::ReadLogs logs_so_far(const protocol::AttachContainer& ask) {
   return logs;
 }
 
+// Asked each time: a container ends without a word to us. Where dockerd does not say, it is asked for the attach, and
+// says then.
+net::awaitable<bool> runs(const Call& call, const Owned& owned) {
+  if (owned->starting > 0) co_return true;
+  const auto reply = co_await call.services.docker.ask(engine::render_inspect(owned->id), call.in_flight->exchange);
+  const auto inspected = reply && reply->status == 200 ? engine::read_inspect(reply->body) : fail("");
+  if (!inspected || owned->starting > 0) co_return true;
+  const protocol::ContainerStatus status = inspected->container.status;
+  co_return status != protocol::ContainerStatus::Created&& status != protocol::ContainerStatus::Exited&& status !=
+      protocol::ContainerStatus::Dead;
+}
+
 }  // namespace
 
 AnswerTask answer(Call call, protocol::WaitContainer ask) {
@@ -131,7 +144,9 @@ AnswerTask answer(Call call, protocol::WaitContainer ask) {
 
 AnswerTask answer(Call call, protocol::AttachContainer ask) {
   Load load{call.endpoint->weight, engine::Holding::Stream};
-  if (ask.logs || !ask.stream) load.weight = weigh_log_read(call.session->ledger.find(ask.container), docker_of(call));
+  const Owned known = call.session->ledger.find(ask.container);
+  if (ask.logs || !ask.stream) load.weight = weigh_log_read(known, docker_of(call));
+  if (ask.stream) load.weight += weigh_inspect(known, docker_of(call)) - api::row_of(api::Verb::Inspect).weight;
   if (const Refused refused = admit(call, ask.container.text(), load)) co_return *refused;
   const auto owned = find_owned(call, ask.container);
   if (!owned) co_return owned.error();
@@ -139,7 +154,7 @@ AnswerTask answer(Call call, protocol::AttachContainer ask) {
     if (!detail::is_printable_ascii(c))
       co_return *deny(call, ask.container.text(), {400, "detachKeys", "sallyport: detachKeys is malformed", 0});
   if (const Refused refused = too_many_streams(call, ask.container)) co_return *refused;
-  const bool follows = ask.stream && ask.logs;
+  const bool follows = ask.stream && (ask.use_stdout || ask.use_stderr);
   if (follows)
     if (const Refused refused = too_many_followers(call, ask.container)) co_return *refused;
   const Opening opening(call.session);
@@ -150,6 +165,14 @@ AnswerTask answer(Call call, protocol::AttachContainer ask) {
     co_return Answer(protocol::Hijacked{(*owned)->tty, {}}, std::move(*logs));
   }
   engine::Exchange& exchange = call.in_flight->exchange;
+  if (!(*owned)->attaches) (*owned)->attaches = std::make_shared<WaitingAttaches>();
+  // From before dockerd is asked: a start meanwhile counts.
+  WaitingAttaches::Listed waiting((*owned)->attaches, std::make_shared<WaitingAttaches::One>(call.services.executor));
+  if (!co_await runs(call, *owned)) {
+    const protocol::Reply told = protocol::Registered{(*owned)->tty};
+    co_await send_reply(call.services, call.session, call.id, told, UniqueFd());
+    if (!co_await waiting.wait_for_start(exchange)) co_return engine::explain_transport(ECANCELED);
+  }
   StreamHolds holds;
   if (follows) holds.follower = Counted(call.session->followers);
   const auto stream = co_await call.services.docker.open_stream(engine::render_attach((*owned)->id, ask), exchange);

@@ -14,6 +14,8 @@
 
 namespace sallyport::keeper {
 
+class WaitingAttaches;
+
 struct OwnedContainer {
   ContainerName name;  // the client's, or made up for it
   ContainerId id;      // empty while its create is in flight
@@ -29,8 +31,10 @@ struct OwnedContainer {
   bool tty = false;
   bool first_start_asked = false;
   bool first_log_read_asked = false;
-  bool has_lifetime = false;  // the timer that kills it runs
-  bool is_gone = false;       // removed; holders of this object see it
+  std::shared_ptr<WaitingAttaches> attaches;  // none until there are some
+  std::size_t starting = 0;                   // starts that dockerd has not answered
+  bool has_lifetime = false;                  // the timer that kills it runs
+  bool is_gone = false;                       // removed; holders of this object see it
 };
 using Owned = std::shared_ptr<OwnedContainer>;
 

@@ -215,6 +215,11 @@ struct Hijacked {
   Text<limits::kMaxUpstreamHeadBytes> early;
   auto fields() { return std::tie(tty, early); }
 };
+// attach: the container does not run; Hijacked follows when it is started.
+struct Registered {
+  bool tty = false;
+  auto fields() { return std::tie(tty); }
+};
 // logs: comes with one descriptor that yields the log bytes (stdcopy frames unless tty) and ends with them.
 struct Streaming {
   bool tty = false;
@@ -289,8 +294,8 @@ struct Inspected {
   }
 };
 
-using Reply =
-    std::variant<Welcome, Failed, Succeeded, Created, Waiting, Exited, Hijacked, Streaming, ListItem, Inspected>;
+using Reply = std::variant<Welcome, Failed, Succeeded, Created, Waiting, Exited, Hijacked, Streaming, ListItem,
+                           Inspected, Registered>;
 struct ReplyEnvelope {
   RequestId id = 0;
   Reply reply;

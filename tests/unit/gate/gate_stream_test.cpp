@@ -84,6 +84,60 @@ TEST(GateAttach, SendsEarlyInputFirstAndCarriesHalfCloseBothWays) {
   EXPECT_EQ(read_to_end(client), "");
 }
 
+// To a container that does not run: the client has its head at once, and starts it then.
+TEST(GateAttach, ThatIsRegisteredAnswersAtOnceAndCarriesWhatCameEarlyWhenTheStreamFollows) {
+  GateHarness gate(silent);
+  const UniqueFd client = gate.connect();
+  send_all(client, attach(kUpgrade) + "EARLY");
+  ASSERT_TRUE(gate.wait_for_requests(1));
+  const protocol::RequestId id = gate.requests()[0].id;
+  gate.reply(id, KeeperReply{protocol::Registered{}, {}});
+  EXPECT_TRUE(head_of(client).starts_with("HTTP/1.1 101 UPGRADED\r\n"));
+  const std::string more(100'000, 'x');  // more than is held of input before an answer: it stays in the socket
+  std::thread sender([&] {
+    send_all(client, more);
+    ::shutdown(client.get(), SHUT_WR);  // the end of its input, and not of the client
+  });
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  EXPECT_EQ(gate.requests().size(), 1U) << "it is there still";
+  Pair pair = stream_pair();
+  KeeperReply follows{protocol::Hijacked{false, "said"}, {}};
+  follows.fds.push_back(std::move(pair.theirs));
+  gate.reply(id, std::move(follows));
+  EXPECT_EQ(read_to_end(pair.ours), "EARLY" + more);
+  sender.join();
+  send_all(pair.ours, " more");
+  EXPECT_EQ(read_until(client, [](const std::string& bytes) { return bytes.size() == 9; }), "said more");
+}
+
+TEST(GateAttach, ThatIsRegisteredIsCancelledWhenTheClientGoes) {
+  GateHarness gate(silent);
+  UniqueFd client = gate.connect();
+  send_all(client, attach(kUpgrade) + "EARLY");
+  ASSERT_TRUE(gate.wait_for_requests(1));
+  const protocol::RequestId id = gate.requests()[0].id;
+  gate.reply(id, KeeperReply{protocol::Registered{}, {}});
+  (void)head_of(client);
+  ::shutdown(client.get(), SHUT_WR);
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  EXPECT_EQ(gate.requests().size(), 1U);
+  client.reset();
+  ASSERT_TRUE(gate.wait_for_requests(2));
+  EXPECT_EQ(std::get<protocol::CancelRequest>(gate.requests()[1].request).request, id);
+}
+
+TEST(GateAttach, ThatIsRegisteredEndsWhereNoStreamFollows) {
+  GateHarness gate(silent);
+  const UniqueFd client = gate.connect();
+  send_all(client, attach(kUpgrade));
+  ASSERT_TRUE(gate.wait_for_requests(1));
+  const protocol::RequestId id = gate.requests()[0].id;
+  gate.reply(id, KeeperReply{protocol::Registered{}, {}});
+  (void)head_of(client);
+  gate.reply(id, KeeperReply{protocol::Failed{404, "gone", 0}, {}});
+  EXPECT_EQ(read_to_end(client), "");
+}
+
 TEST(GateAttach, DropsTheBodyThatDockerodeSendsAndNeverGivesItToTheContainer) {
   GateHarness gate(silent);
   const UniqueFd client = gate.connect();
