@@ -193,7 +193,8 @@ TEST_F(Audit, SaysInTheLogOnceThatAShareIsUsedUp) {
   for (int i = 0; i < 3; ++i) ASSERT_TRUE(trail->write(weighing(Weight::Change), quota));
   const std::string said = testing::internal::GetCapturedStderr();
   const std::string words =
-      "profile worker: its share of the audit trail for changes is used up: until the hour is over they are counted only";
+      "profile worker: its share of the audit trail for changes is used up: until the hour is over they are counted "
+      "only";
   EXPECT_THAT(said, testing::HasSubstr(words));
   EXPECT_EQ(said.find(words, said.find(words) + 1), std::string::npos) << said;
 }

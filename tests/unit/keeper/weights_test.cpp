@@ -1,4 +1,4 @@
-// What a request weighs in its session's budget, through the whole keeper.
+// What requests take of their session's budgets, and what is said where one is used up, through the whole keeper.
 #include "broker/api/endpoints.hpp"
 #include "keeper_under_test.hpp"
 
@@ -8,6 +8,73 @@ namespace {
 using protocol::Failed;
 
 ContainerName named(const std::string& text) { return *ContainerName::parse(text); }
+
+// So that what was made counts: of a list without it the keeper learns that it has gone.
+FakeDockerd::Answer lists_the_container(const std::string& request) {
+  if (request.find("/containers/json") == std::string::npos) return {};
+  return {.bytes = FakeDockerd::reply(
+              200, R"([{"Id":")" + FakeDockerd::id('c') + R"(","Names":["/x"],"State":"running"}])")};
+}
+
+TEST(Requests, BeyondTheBudgetsAreRefusedAndSayWhy) {
+  KeeperUnderTest::Options options;
+  options.profile = R"([worker]
+command = ["/bin/true"]
+[sandbox]
+root = "host"
+[docker]
+allow = ["run", "observe"]
+images = ["busybox:*"]
+[docker.budget]
+containers = 1
+creates = "2/min"
+requests = "3000/min"
+)";
+  KeeperUnderTest keeper(options);
+  ASSERT_TRUE(keeper.open()) << keeper.refusal();
+  keeper.expect<protocol::Created>(keeper.create_request("db"));
+  keeper.dockerd().behave(lists_the_container);
+  EXPECT_THAT(keeper.expect<Failed>(keeper.create_request("d2")).message.value, testing::HasSubstr("its budget is 1"));
+  EXPECT_TRUE(keeper.audit_has(
+      R"("rule":"docker.budget.containers","reason":"sallyport: the session has 1 containers, and its budget is 1)"));
+  EXPECT_EQ(keeper.expect<Failed>(keeper.create_request("db")).http_status, 409);
+  EXPECT_EQ(keeper.expect<Failed>(protocol::KillContainer{named("db")}).http_status, 403) << "group stop is off";
+}
+
+TEST(Requests, BeyondTheCreatesOfAMinuteAreRefusedAndSayWhenToComeBack) {
+  KeeperUnderTest::Options options;
+  options.profile.replace(options.profile.find("200/min"), 7, "2/min");
+  KeeperUnderTest keeper(options);
+  ASSERT_TRUE(keeper.open()) << keeper.refusal();
+  for (const char* name : {"d1", "d2"}) keeper.expect<protocol::Created>(keeper.create_request(name));
+  const auto third = keeper.expect<Failed>(keeper.create_request("d3"));
+  EXPECT_EQ(third.http_status, 429);
+  EXPECT_THAT(third.message.value, testing::HasSubstr("more than 2 creates in a minute; try again in "));
+  EXPECT_THAT(third.retry_after_seconds, testing::AllOf(testing::Ge(1U), testing::Le(30U)));
+  EXPECT_TRUE(keeper.audit_has(
+      R"("rule":"docker.budget.creates","reason":"sallyport: more than 2 creates in a minute; try again in )"));
+}
+
+TEST(Requests, BeyondTheMemoryOfAllContainersAreRefusedAndSayWhy) {
+  KeeperUnderTest::Options options;
+  options.profile = std::string(kProfileText) + "memory = \"100MiB\"\n[docker.container]\nmemory = \"60MiB\"\n";
+  KeeperUnderTest keeper(options);
+  ASSERT_TRUE(keeper.open()) << keeper.refusal();
+  keeper.expect<protocol::Created>(keeper.create_request("db"));
+  keeper.dockerd().behave(lists_the_container);
+  auto ask = keeper.create_request("d2");
+  ask.memory = (40 << 20) + 1;
+  const auto failed = keeper.expect<Failed>(ask);
+  EXPECT_EQ(failed.http_status, 403);
+  EXPECT_THAT(
+      failed.message.value,
+      testing::HasSubstr("the session's containers have 62914560 bytes of memory, this one asks for 41943041, and "
+                         "their budget is 104857600"));
+  EXPECT_TRUE(keeper.audit_has(
+      R"("rule":"docker.budget.memory","reason":"sallyport: the session's containers have 62914560 bytes)"));
+  ask.memory = 40 << 20;
+  keeper.expect<protocol::Created>(ask);
+}
 
 TEST(Requests, AreCountedByTheirWeightAndOnlyTheFirstStartIsNot) {
   KeeperUnderTest::Options options;
