@@ -1,4 +1,5 @@
 """When `sallyport run` has returned, nothing of its worker is left: whatever the worker did to outlive it."""
+import os
 import time
 
 import pytest
@@ -50,6 +51,23 @@ def test_an_attach_without_stream_cannot_make_dockerd_hang_with_the_container(br
             assert attached.socket.recv(200).startswith(b"HTTP/1.1 101 ")
         time.sleep(2)  # more than a pipe holds
     leaks.wait_until_clean(broker, dockerd)
+
+
+def test_attaches_to_a_container_that_is_never_started_leave_nothing_in_dockerd(broker, dockerd):
+    """dockerd would hold each for ever, after the removal of the container too: a connection and five goroutines."""
+    broker.profile("leaving", docker={})
+    descriptors = f"/proc/{dockerd.daemon.pid}/fd"
+    with sandbox.Worker(broker, "leaving") as worker, raw_http.Connection(worker.docker_socket) as api:
+        assert api.request("POST", "/v1.41/containers/create?name=idle", {"Image": "busybox", "Cmd": ["true"]}).status == 201
+        before = len(os.listdir(descriptors))
+        for _ in range(60):
+            with raw_http.Connection(worker.docker_socket, timeout=5) as attached:
+                attached.send_request("POST", "/v1.41/containers/idle/attach?stream=1&stdout=1&stderr=1",
+                                      headers={"Connection": "Upgrade", "Upgrade": "tcp"})
+                assert attached.socket.recv(200).startswith(b"HTTP/1.1 101 ")
+        assert api.request("DELETE", "/v1.41/containers/idle?force=1").status == 204
+    leaks.wait_until_clean(broker, dockerd)
+    assert len(os.listdir(descriptors)) < before + 30  # pooled connections, and what removes takes meanwhile
 
 
 def test_a_session_with_the_smallest_share_of_the_cpu_ends_as_quickly_as_any(broker, dockerd):
