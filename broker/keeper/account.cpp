@@ -158,6 +158,7 @@ Result<SavedAccounts> parse_accounts(std::string_view text) {
 
 ProfileAccounts::ProfileAccounts(std::string name, std::string path) : name_(std::move(name)), path_(std::move(path)) {
   load();
+  quota_.profile = name_;
   quota_.save = [this] { save(); };
   quota_.save_ahead = [this] { write(Shares::Ahead); };
 }

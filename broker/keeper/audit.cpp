@@ -128,12 +128,10 @@ Result<> AuditTrail::append(std::string line, Weight weight, AuditQuota* quota) 
   return {};
 }
 
-Result<> AuditTrail::write(const AuditRecord& record) { return append(line_of(record), record.weight, nullptr); }
-
-void AuditTrail::begin_hour(std::string_view profile, AuditQuota& quota) {
+void AuditTrail::begin_hour(AuditQuota& quota) {
   const std::int64_t hour = now_in_milliseconds() / kMillisecondsPerHour;
   if (quota.hour == hour) return;
-  (void)write_counted(profile, quota);  // what cannot be told now is told later
+  (void)write_counted(quota);  // what cannot be told now is told later
   quota.hour = hour;
   for (AuditQuota::Use& use : quota.uses) {
     use.bytes = use.saved_bytes = 0;
@@ -145,39 +143,47 @@ Result<> AuditTrail::count_only(const AuditRecord& record, Share share, AuditQuo
   // Nothing is granted on a count that could not be told.
   if (!changes_.has_reserve()) return fail_errno("write the audit trail", ENOSPC);
   AuditQuota::Use& use = quota.use(share);
+  if (use.swallowed >= kCountedPerRecord) TRY(write_counted(share, quota));
   if (!std::exchange(use.is_spent, true))
-    log::warning("profile " + std::string(record.profile) + ": its share of the audit trail for " +
-                 std::string(name_of(share)) + " is used up: until the hour is over they are counted only");
+    log::warning((quota.profile.empty() ? "refused openings" : "profile " + quota.profile) +
+                 ": its share of the audit trail for " + std::string(name_of(share)) +
+                 " is used up: until the hour is over they are counted only");
   use.counted += record.count;
   if (share == Share::Refusal) count_rule(record, quota);
-  if (++use.swallowed % kCountedPerRecord == 0) return write_counted(record.profile, share, quota);
+  ++use.swallowed;
   return {};
 }
 
 Result<> AuditTrail::write(const AuditRecord& record, AuditQuota& quota) {
-  begin_hour(record.profile, quota);
+  begin_hour(quota);
+  const Result<> written = write_or_count(record, quota);
+  if (!written) quota.unwritten += record.count;
+  else if (quota.unwritten > 0 && changes_.has_reserve()) (void)write_counted_now_and_then(quota);
+  return written;
+}
+
+Result<> AuditTrail::write_or_count(const AuditRecord& record, AuditQuota& quota) {
   const std::optional<Share> share = share_of(record.weight);
   if (share && quota.use(*share).is_spent) return count_only(record, *share, quota);
   std::string line = line_of(record);
   const std::size_t bytes = line.size();
   if (share && quota.use(*share).bytes + bytes > bounds_.share_bytes[static_cast<std::size_t>(*share)])
     return count_only(record, *share, quota);
-  const Result<> written = append(std::move(line), record.weight, &quota);
-  if (!written) quota.unwritten += record.count;
-  if (!written || !share) return written;
+  TRY(append(std::move(line), record.weight, &quota));
+  if (!share) return {};
   AuditQuota::Use& use = quota.use(*share);
   use.bytes += bytes;
   if (use.bytes > use.saved_bytes && quota.save_ahead) quota.save_ahead();
   return {};
 }
 
-Result<> AuditTrail::write_counted(std::string_view profile, Share share, AuditQuota& quota) {
+Result<> AuditTrail::write_counted(Share share, AuditQuota& quota) {
   AuditQuota::Use& use = quota.use(share);
   if (use.swallowed == 0) return {};
   AuditRecord record;
   record.weight = Weight::Closing;
   record.decision = share == Share::Refusal ? Decision::Deny : Decision::Allow;
-  record.profile = profile;
+  record.profile = quota.profile;
   record.rule = "audit.quota";
   record.reason =
       std::string(name_of(share)) + " beyond the profile's share of the audit trail in an hour, counted only";
@@ -190,16 +196,18 @@ Result<> AuditTrail::write_counted(std::string_view profile, Share share, AuditQ
   return {};
 }
 
-Result<> AuditTrail::write_counted(std::string_view profile, AuditQuota& quota) {
-  if (!quota.has_untold()) return {};
-  for (std::size_t share = 0; share < kShares; ++share) TRY(write_counted(profile, static_cast<Share>(share), quota));
+Result<> AuditTrail::write_counted(AuditQuota& quota) {
+  if (quota.untold() == 0) return {};
+  for (std::size_t share = 0; share < kShares; ++share) TRY(write_counted(static_cast<Share>(share), quota));
   if (quota.unwritten > 0) {
     AuditRecord record;
     record.weight = Weight::Closing;
     record.decision = Decision::Deny;
-    record.profile = profile;
+    record.profile = quota.profile;
     record.rule = "audit.unwritten";
-    record.reason = "the trail could not be written: requests refused for that, and what gates and relays said then";
+    record.reason =
+        "the trail could not be written: requests and openings refused for that, what gates and relays said then, and "
+        "endings";
     record.count = quota.unwritten;
     TRY(append(line_of(record), record.weight, nullptr));
     quota.unwritten = 0;
@@ -210,9 +218,9 @@ Result<> AuditTrail::write_counted(std::string_view profile, AuditQuota& quota) 
   return {};
 }
 
-Result<> AuditTrail::write_counted_now_and_then(std::string_view profile, AuditQuota& quota) {
+Result<> AuditTrail::write_counted_now_and_then(AuditQuota& quota) {
   if (quota.was_told && std::chrono::steady_clock::now() - quota.told < limits::kAuditCountedEvery) return {};
-  return write_counted(profile, quota);
+  return write_counted(quota);
 }
 
 }  // namespace sallyport::keeper

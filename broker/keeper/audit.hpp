@@ -1,5 +1,6 @@
 // TRUSTED SIDE. The audit trail: typed records, one JSON line each, appended before what they tell of takes effect.
-// write() has returned means write(2) has. A record that cannot be written is an error, and then nothing is granted.
+// write() has returned means write(2) has. A record that cannot be written is an error, and then nothing is granted;
+// what it stands for is counted in its quota, on whatever path it failed, and told when the trail can be written again.
 #pragma once
 
 #include <cstdint>
@@ -51,20 +52,20 @@ class AuditTrail {
     return open(directory, std::move(broker), Bounds{});
   }
 
-  Result<> write(const AuditRecord& record);  // on no profile's account
   Result<> write(const AuditRecord& record, AuditQuota& quota);
-  // What the quota has counted since the last call, for this profile: at once, or as often as one that ends again and
-  // again may have it told.
-  Result<> write_counted(std::string_view profile, AuditQuota& quota);
-  Result<> write_counted_now_and_then(std::string_view profile, AuditQuota& quota);
+  // What the quota has counted since the last call: at once, or as often as one that ends again and again may have it
+  // told.
+  Result<> write_counted(AuditQuota& quota);
+  Result<> write_counted_now_and_then(AuditQuota& quota);
 
  private:
   AuditTrail(TrailFile changes, TrailFile reads, std::string broker, const Bounds& bounds)
       : changes_(std::move(changes)), reads_(std::move(reads)), broker_(std::move(broker)), bounds_(bounds) {}
   std::string line_of(const AuditRecord& record) const;
+  Result<> write_or_count(const AuditRecord& record, AuditQuota& quota);
   Result<> count_only(const AuditRecord& record, Share share, AuditQuota& quota);
-  Result<> write_counted(std::string_view profile, Share share, AuditQuota& quota);
-  void begin_hour(std::string_view profile, AuditQuota& quota);
+  Result<> write_counted(Share share, AuditQuota& quota);
+  void begin_hour(AuditQuota& quota);
   Result<> append(std::string line, Weight weight, AuditQuota* quota);
   bool may_use_reserve(std::size_t bytes, Weight weight, AuditQuota* quota) const;
 

@@ -28,10 +28,11 @@ struct AuditQuota {
     std::uint64_t swallowed = 0;    // those records: a claim's own count must not decide how often we write
     std::uint64_t saved_bytes = 0;  // what a broker that starts after a crash would find
   };
+  std::string profile;    // whose it is; empty: of no profile
   std::int64_t hour = 0;  // since the epoch, that the bytes are of
   std::array<Use, kShares> uses{};
   std::map<std::string, std::uint64_t> counted_rules;  // refusals among the counted, by their rule
-  std::uint64_t unwritten = 0;  // requests refused, and claims, that the trail could not take: told when it can
+  std::uint64_t unwritten = 0;  // what the records stand for that the trail could not take: told when it can
   std::chrono::steady_clock::time_point told{};
   bool was_told = false;
   // Of the reserve of a full disk, in the shortage of that number.
@@ -44,10 +45,10 @@ struct AuditQuota {
   std::function<void()> save_ahead;
 
   Use& use(Share share) { return uses[static_cast<std::size_t>(share)]; }
-  bool has_untold() const {
-    for (const Use& one : uses)
-      if (one.swallowed > 0) return true;
-    return unwritten > 0;
+  std::uint64_t untold() const {
+    std::uint64_t sum = unwritten;
+    for (const Use& one : uses) sum += one.counted;
+    return sum;
   }
 };
 

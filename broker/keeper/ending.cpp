@@ -144,7 +144,7 @@ std::uint64_t record_undescribed(Services& services, Session& session, Decision 
   record.rule = "gate.undescribed";
   record.reason = "answered by the gate alone, which ended before it had said what they were";
   record.count = std::min<std::uint64_t>(counted - described, std::numeric_limits<std::uint32_t>::max());
-  log_unwritten(services.audit.write(record));
+  log_unwritten(services.audit.write(record, session.audit_quota));
   return record.count;
 }
 
@@ -162,7 +162,7 @@ std::string what_is_missing(Services& services, Session& session) {
 }
 
 void write_closing_records(Services& services, Session& session) {
-  log_unwritten(services.audit.write_counted_now_and_then(session.profile.name.text(), session.audit_quota));
+  log_unwritten(services.audit.write_counted_now_and_then(session.audit_quota));
   AuditRecord record;
   record.event = Event::SessionEnd;
   record.weight = Weight::Closing;
@@ -171,7 +171,7 @@ void write_closing_records(Services& services, Session& session) {
   record.object = session.worker_status;
   record.rule = session.end_rule;
   record.reason = session.end_reason + what_is_missing(services, session);
-  log_unwritten(services.audit.write(record));
+  log_unwritten(services.audit.write(record, session.audit_quota));
   session.audit_quota.save();  // exact again, where no other session of the profile works
 }
 

@@ -119,12 +119,16 @@ class Keeper {
   }
   // What no session will tell any more.
   void tell_counted() {
-    const auto tell = [this](std::string_view profile, AuditQuota& quota) {
-      if (const auto written = services_.audit.write_counted(profile, quota); !written)
-        log::error(written.error().text());
+    const auto tell = [this](AuditQuota& quota) {
+      const auto written = services_.audit.write_counted(quota);
+      if (written) return;
+      log::error(written.error().text() + ": " + std::to_string(quota.untold()) + " records of " +
+                 (quota.profile.empty() ? "refused openings are told here only"
+                                        : "profile " + quota.profile + " wait for the next broker"));
+      if (quota.save) quota.save();
     };
-    for (const auto& [name, accounts] : services_.accounts.all()) tell(name, accounts->quota());
-    tell("", services_.knocks);
+    for (const auto& [name, accounts] : services_.accounts.all()) tell(accounts->quota());
+    tell(services_.knocks);
   }
   void stop() {
     services_.stopping = true;

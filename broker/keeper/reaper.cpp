@@ -65,7 +65,8 @@ net::awaitable<Result<>> finish_ending(Services& services, const LedgerRecord& r
   entry.rule = "broker.restart";
   entry.reason = "left by an earlier broker; " + std::to_string(record.containers.size()) +
                  " containers were on its ledger; what its gate and relay had not told yet is missing";
-  if (const auto written = services.audit.write(entry); !written) log::error(written.error().text());
+  AuditQuota& quota = services.accounts.of(record.profile).quota();
+  if (const auto written = services.audit.write(entry, quota); !written) log::error(written.error().text());
   log::info("reaped what session " + record.session.text() + " of an earlier broker left");
   co_return Result<>{};
 }

@@ -180,6 +180,44 @@ def test_on_a_full_disk_what_is_granted_is_recorded_and_no_profile_spends_what_i
     leaks.wait_until_clean(broker, dockerd)
 
 
+KINDS = {  # what answers, where dockerd is not asked: the keeper, or the gate alone
+    "keeper": ("/containers/" + "n" * 120 + "/kill", {}),
+    "gate": ("/containers/create", {"Image": "busybox", "HostConfig": {"Privileged": True}}),
+}
+
+
+def refusals(api, who, count):
+    path, body = KINDS[who]
+    refused = set()
+    for _ in range(count // 50):
+        for _ in range(50):
+            api.send_request("POST", "/v1.41" + path, body)
+        refused |= {api.read_reply().status for _ in range(50)}
+    return refused
+
+
+@pytest.mark.parametrize("who", KINDS)
+def test_refusals_on_a_full_disk_are_all_told_when_there_is_space_again(small_disk, who):
+    broker = small_disk
+    for name in ("neighbour", "hostile"):
+        broker.profile(name, docker={}, budget={"requests": "1000000/min"})
+    with sandbox.Worker(broker, "neighbour") as neighbour, raw_http.Connection(neighbour.docker_socket, 60) as api:
+        fill(broker)
+        refusals(api, "keeper", 3500)  # half of the reserve is used before it shows that the disk is full; a share is less
+    sent = 0
+    with sandbox.Worker(broker, "hostile") as worker, raw_http.Connection(worker.docker_socket, 60) as api:
+        while sent < 3500:
+            sent += 50
+            if 503 in refusals(api, "keeper", 50):
+                break
+        sent += 1000
+        refusals(api, who, 1000)
+        (broker.logs / "hog").unlink()
+    denied = broker.audit(decision="DENY", profile="hostile")
+    assert sum(r["count"] for r in denied) == sent
+    assert [r for r in denied if r["rule"] == "audit.unwritten"], "the disk was full"
+
+
 def test_trail_accounts_and_their_directories_are_the_keepers_alone(broker):
     broker.profile("modes", docker={})
     assert sandbox.run_python(broker, "modes", "pass").code == 0

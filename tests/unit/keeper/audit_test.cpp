@@ -42,6 +42,7 @@ class Audit : public testing::Test {
     return out;
   }
   std::string directory_;
+  AuditQuota quota_;
 };
 
 TEST_F(Audit, WritesOneEscapedLineARecord) {
@@ -51,7 +52,7 @@ TEST_F(Audit, WritesOneEscapedLineARecord) {
   hostile.decision = Decision::Deny;
   hostile.rule = "Env";
   hostile.reason = "\x1b]0;owned\x07\n{\"decision\":\"ALLOW\"}\xff";
-  ASSERT_TRUE(trail->write(hostile));
+  ASSERT_TRUE(trail->write(hostile, quota_));
   const auto written = lines();
   ASSERT_EQ(written.size(), 1U);
   EXPECT_THAT(
@@ -76,7 +77,7 @@ AuditTrail::Bounds three_small_files() {
 TEST_F(Audit, RotatesBySizeAndKeepsSoManyFiles) {
   auto trail = AuditTrail::open(directory_, "bb", three_small_files());
   ASSERT_TRUE(trail);
-  for (int i = 0; i < 40; ++i) ASSERT_TRUE(trail->write(record()));
+  for (int i = 0; i < 40; ++i) ASSERT_TRUE(trail->write(record(), quota_));
   std::size_t files = 0;
   for (const auto& entry : fs::directory_iterator(directory_)) {
     if (entry.path().filename().string().find("reads") == std::string::npos) ++files;
@@ -89,7 +90,7 @@ TEST_F(Audit, RotatesBySizeAndKeepsSoManyFiles) {
 TEST_F(Audit, LosesNoOlderFileWhereNoNewOneCanBeMade) {
   auto trail = AuditTrail::open(directory_, "bb", three_small_files());
   ASSERT_TRUE(trail);
-  for (int i = 0; i < 20; ++i) ASSERT_TRUE(trail->write(record()));
+  for (int i = 0; i < 20; ++i) ASSERT_TRUE(trail->write(record(), quota_));
   const auto whole = [this] {
     std::map<std::string, std::string> files;
     for (const char* name : {"audit.jsonl", "audit.jsonl.1", "audit.jsonl.2"}) {
@@ -100,14 +101,14 @@ TEST_F(Audit, LosesNoOlderFileWhereNoNewOneCanBeMade) {
   };
   fs::create_directory(fs::path(directory_) / "audit.jsonl.next");
   int written = 0;
-  while (written < 100 && trail->write(record())) ++written;
+  while (written < 100 && trail->write(record(), quota_)) ++written;
   ASSERT_LT(written, 100) << "a file holds no more than a few";
   const auto before = whole();
-  for (int i = 0; i < 5; ++i) EXPECT_FALSE(trail->write(record()));
+  for (int i = 0; i < 5; ++i) EXPECT_FALSE(trail->write(record(), quota_));
   EXPECT_EQ(whole(), before);
   EXPECT_FALSE(before.at("audit.jsonl.2").empty());
   fs::remove(fs::path(directory_) / "audit.jsonl.next");
-  EXPECT_TRUE(trail->write(record())) << "and goes on as soon as it can";
+  EXPECT_TRUE(trail->write(record(), quota_)) << "and goes on as soon as it can";
 }
 
 AuditTrail::Bounds with_shares_of(std::size_t bytes) {
@@ -126,15 +127,15 @@ TEST_F(Audit, KeepsReadsInFilesOfTheirOwnSoThatNoneOfThemPushesOutAnythingElse) 
   ASSERT_TRUE(trail);
   AuditRecord ending = weighing(Weight::Closing);
   ending.object = "the ending";
-  ASSERT_TRUE(trail->write(ending));
-  for (int i = 0; i < 200; ++i) ASSERT_TRUE(trail->write(weighing(Weight::Read)));
+  ASSERT_TRUE(trail->write(ending, quota_));
+  for (int i = 0; i < 200; ++i) ASSERT_TRUE(trail->write(weighing(Weight::Read), quota_));
   EXPECT_THAT(lines(), testing::ElementsAre(testing::HasSubstr("the ending")));
   EXPECT_THAT(lines("audit.jsonl.reads").back(), testing::HasSubstr("\"seq\":201,")) << "one count over both";
   EXPECT_TRUE(fs::exists(directory_ + "/audit.jsonl.reads.1"));
   for (const Weight weight :
        {Weight::Refusal, Weight::Forward, Weight::Change, Weight::Removal, Weight::Opening, Weight::Closing}) {
     const std::size_t before = lines().size();
-    ASSERT_TRUE(trail->write(weighing(weight)));
+    ASSERT_TRUE(trail->write(weighing(weight), quota_));
     EXPECT_NE(lines().size(), before) << static_cast<int>(weight);
   }
 }
@@ -142,8 +143,8 @@ TEST_F(Audit, KeepsReadsInFilesOfTheirOwnSoThatNoneOfThemPushesOutAnythingElse) 
 TEST_F(Audit, IsReadableByItsOwnerOnly) {
   ::umask(0);
   auto trail = AuditTrail::open(directory_, "bb", three_small_files());
-  for (int i = 0; i < 10; ++i) ASSERT_TRUE(trail->write(record()));
-  ASSERT_TRUE(trail->write(weighing(Weight::Closing)));
+  for (int i = 0; i < 10; ++i) ASSERT_TRUE(trail->write(record(), quota_));
+  ASSERT_TRUE(trail->write(weighing(Weight::Closing), quota_));
   std::size_t seen = 0;
   for (const auto& entry : fs::directory_iterator(directory_)) {
     ++seen;
@@ -174,11 +175,11 @@ TEST_F(Audit, CountsWhatIsBeyondAShareAndLeavesTheOthersAlone) {
     const Weight other = weight == Weight::Change || weight == Weight::Removal ? Weight::Read : Weight::Change;
     ASSERT_TRUE(trail->write(weighing(other), quota));
     EXPECT_EQ(lines().size() + lines("audit.jsonl.reads").size(), before + 4);
-    ASSERT_TRUE(trail->write_counted("worker", quota));
+    ASSERT_TRUE(trail->write_counted(quota));
     EXPECT_THAT(lines().back(), testing::HasSubstr("\"rule\":\"audit.quota\"")) << "where no read pushes it out";
     EXPECT_THAT(lines().back(), testing::HasSubstr("\"count\":" + std::to_string(100 - before) + "}"));
     const std::size_t told = lines().size();
-    ASSERT_TRUE(trail->write_counted("worker", quota));
+    ASSERT_TRUE(trail->write_counted(quota));
     EXPECT_EQ(lines().size(), told) << "nothing more to tell";
     quota.hour -= 1;  // an hour passes
     ASSERT_TRUE(trail->write(weighing(weight), quota));
@@ -189,6 +190,7 @@ TEST_F(Audit, CountsWhatIsBeyondAShareAndLeavesTheOthersAlone) {
 TEST_F(Audit, SaysInTheLogOnceThatAShareIsUsedUp) {
   auto trail = AuditTrail::open(directory_, "bb", with_shares_of(0));
   AuditQuota quota;
+  quota.profile = "worker";
   testing::internal::CaptureStderr();
   for (int i = 0; i < 3; ++i) ASSERT_TRUE(trail->write(weighing(Weight::Change), quota));
   const std::string said = testing::internal::GetCapturedStderr();
@@ -207,7 +209,7 @@ TEST_F(Audit, NamesTheRulesOfRefusalsThatItOnlyCounts) {
     refused.rule = "flood." + std::to_string(i < 20 ? 0 : i);
     ASSERT_TRUE(trail->write(refused, quota));
   }
-  ASSERT_TRUE(trail->write_counted("worker", quota));
+  ASSERT_TRUE(trail->write_counted(quota));
   EXPECT_THAT(lines().back(), testing::HasSubstr("; flood.0 20; "));
   EXPECT_THAT(lines().back(), testing::HasSubstr("; others 5"));
   EXPECT_THAT(lines().back(), testing::HasSubstr("\"count\":40}"));
@@ -217,6 +219,8 @@ TEST_F(Audit, TellsOfAFloodWhileItGoesOn) {
   auto trail = AuditTrail::open(directory_, "bb", with_shares_of(0));
   AuditQuota quota;
   for (int i = 0; i < 10'000; ++i) ASSERT_TRUE(trail->write(record(), quota));
+  ASSERT_EQ(lines().size(), 0U);
+  ASSERT_TRUE(trail->write(record(), quota));
   ASSERT_EQ(lines().size(), 1U);
   EXPECT_THAT(lines()[0], testing::HasSubstr("\"count\":10000}"));
 }
@@ -226,26 +230,26 @@ TEST_F(Audit, TellsSessionsThatEndAgainAndAgainOnceAMinute) {
   AuditQuota quota;
   for (int ending = 0; ending < 50; ++ending) {
     ASSERT_TRUE(trail->write(record(), quota));
-    ASSERT_TRUE(trail->write_counted_now_and_then("worker", quota));
+    ASSERT_TRUE(trail->write_counted_now_and_then(quota));
   }
   EXPECT_EQ(lines().size(), 1U);
   quota.told -= limits::kAuditCountedEvery;
-  ASSERT_TRUE(trail->write_counted_now_and_then("worker", quota));
+  ASSERT_TRUE(trail->write_counted_now_and_then(quota));
   EXPECT_THAT(lines().back(), testing::HasSubstr("\"rule\":\"audit.quota\""));
   EXPECT_THAT(lines().back(), testing::HasSubstr("\"count\":49}"));
 }
 
 TEST_F(Audit, FailsWhereTheFileCannotGrowAndRecovers) {
   auto trail = AuditTrail::open(directory_, "bb");
-  ASSERT_TRUE(trail->write(record()));
+  ASSERT_TRUE(trail->write(record(), quota_));
   rlimit old{};
   ::getrlimit(RLIMIT_FSIZE, &old);
   ::signal(SIGXFSZ, SIG_IGN);
   const rlimit full{fs::file_size(directory_ + "/audit.jsonl") + 100, old.rlim_max};
   ::setrlimit(RLIMIT_FSIZE, &full);
-  EXPECT_FALSE(trail->write(record())) << "a line that did not fit is an error";
+  EXPECT_FALSE(trail->write(record(), quota_)) << "a line that did not fit is an error";
   ::setrlimit(RLIMIT_FSIZE, &old);
-  ASSERT_TRUE(trail->write(record()));
+  ASSERT_TRUE(trail->write(record(), quota_));
   const auto written = lines();
   EXPECT_THAT(written.back(), testing::StartsWith("{\"time\""));
   EXPECT_THAT(written.back(), testing::EndsWith("}"));
@@ -255,7 +259,7 @@ TEST_F(Audit, FailsWhereTheFileCannotGrowAndRecovers) {
 TEST_F(Audit, BeginsANewLineAfterABrokerThatDied) {
   std::ofstream(directory_ + "/audit.jsonl") << "{\"time\":\"half";
   auto trail = AuditTrail::open(directory_, "bb");
-  ASSERT_TRUE(trail->write(record()));
+  ASSERT_TRUE(trail->write(record(), quota_));
   EXPECT_THAT(lines(), testing::SizeIs(2));
 }
 
@@ -263,6 +267,105 @@ TEST_F(Audit, DoesNotFollowALink) {
   std::ofstream(directory_ + "/elsewhere") << "";
   fs::create_symlink("elsewhere", directory_ + "/audit.jsonl");
   EXPECT_FALSE(AuditTrail::open(directory_, "bb"));
+}
+
+constexpr Weight kWeights[] = {Weight::Read,    Weight::Refusal, Weight::Forward, Weight::Change,
+                               Weight::Removal, Weight::Opening, Weight::Closing};
+
+AuditRecord of_many(Weight weight, std::uint64_t count) {
+  AuditRecord made = weighing(weight);
+  made.count = count;
+  return made;
+}
+
+// No file of this process grows while it lives.
+class NoFileGrows {
+ public:
+  NoFileGrows() {
+    ::getrlimit(RLIMIT_FSIZE, &old_);
+    ::signal(SIGXFSZ, SIG_IGN);
+    const rlimit none{0, old_.rlim_max};
+    ::setrlimit(RLIMIT_FSIZE, &none);
+  }
+  ~NoFileGrows() {
+    ::setrlimit(RLIMIT_FSIZE, &old_);
+    ::signal(SIGXFSZ, SIG_DFL);
+  }
+
+ private:
+  rlimit old_{};
+};
+
+// What a profile has in the trail, as written and as counted: each record says of how many it tells.
+std::uint64_t told_in(const std::vector<std::string>& lines, std::string_view part) {
+  std::uint64_t sum = 0;
+  for (const std::string& line : lines)
+    if (line.contains(part)) sum += std::stoull(line.substr(line.rfind(':') + 1));
+  return sum;
+}
+
+TEST_F(Audit, CountsWhatItCannotWriteOfEveryKindAndTellsItWithTheFirstRecordThatItCan) {
+  for (const Weight weight : kWeights) {
+    for (const bool spent : {false, true}) {
+      for (const auto& entry : fs::directory_iterator(directory_)) fs::remove(entry);
+      auto trail = AuditTrail::open(directory_, "bb", with_shares_of(spent ? 0 : 1000));
+      ASSERT_TRUE(trail);
+      AuditQuota quota;
+      quota.profile = "worker";
+      int failed = 0;
+      {
+        const NoFileGrows full;
+        for (int i = 0; i < 3; ++i) failed += trail->write(of_many(weight, 7), quota) ? 0 : 1;
+      }
+      EXPECT_EQ(quota.untold(), 21U) << static_cast<int>(weight);
+      ASSERT_TRUE(trail->write(weighing(Weight::Closing), quota));
+      ASSERT_TRUE(trail->write_counted(quota));
+      EXPECT_EQ(quota.untold(), 0U);
+      EXPECT_EQ(told_in(lines(), R"("rule":"audit.)"), 21U) << static_cast<int>(weight) << " spent " << spent;
+      EXPECT_EQ(told_in(lines(), R"("rule":"audit.unwritten")"), failed * 7U) << static_cast<int>(weight);
+    }
+  }
+}
+
+TEST_F(Audit, CountsOnceWhatIsCountedWhileWhatWasCountedCannotBeTold) {
+  auto trail = AuditTrail::open(directory_, "bb", with_shares_of(0));
+  AuditQuota quota;
+  for (int i = 0; i < 10'000; ++i) ASSERT_TRUE(trail->write(weighing(Weight::Refusal), quota));
+  {
+    const NoFileGrows full;
+    for (int i = 0; i < 5; ++i) EXPECT_FALSE(trail->write(weighing(Weight::Refusal), quota));
+  }
+  EXPECT_EQ(quota.untold(), 10'005U);
+  for (int i = 0; i < 5; ++i) ASSERT_TRUE(trail->write(weighing(Weight::Refusal), quota));
+  ASSERT_TRUE(trail->write_counted(quota));
+  EXPECT_EQ(told_in(lines(), "audit."), 10'010U);
+}
+
+TEST_F(Audit, TellsWhatItCouldNotWriteOnceAMinuteWhereTheDiskFillsAgainAndAgain) {
+  auto trail = AuditTrail::open(directory_, "bb");
+  AuditQuota quota;
+  for (int again = 0; again < 20; ++again) {
+    {
+      const NoFileGrows full;
+      EXPECT_FALSE(trail->write(weighing(Weight::Read), quota));
+    }
+    ASSERT_TRUE(trail->write(weighing(Weight::Read), quota));
+  }
+  EXPECT_EQ(told_in(lines(), "audit.unwritten"), 1U);
+  quota.told -= limits::kAuditCountedEvery;
+  ASSERT_TRUE(trail->write(weighing(Weight::Read), quota));
+  EXPECT_EQ(told_in(lines(), "audit.unwritten"), 20U);
+}
+
+TEST_F(Audit, SaysOfNoProfileWhatWasCountedOfRefusedOpenings) {
+  auto trail = AuditTrail::open(directory_, "bb", with_shares_of(0));
+  AuditQuota knocks;
+  testing::internal::CaptureStderr();
+  ASSERT_TRUE(trail->write(weighing(Weight::Refusal), knocks));  // of whichever profile was asked for
+  EXPECT_THAT(testing::internal::GetCapturedStderr(), testing::HasSubstr("refused openings: its share"));
+  knocks.hour -= 1;
+  ASSERT_TRUE(trail->write(weighing(Weight::Refusal), knocks));
+  EXPECT_THAT(lines().back(), testing::HasSubstr(R"("profile":"","event")"));
 }
 
 // A full disk, made of a small tmpfs; needs root.
@@ -274,12 +377,13 @@ class FullDisk : public Audit {
     AuditTrail::Bounds bounds;
     bounds.reserve_bytes = 256 * 1024;
     auto opened = AuditTrail::open(directory_, "bb", bounds);
-    ASSERT_TRUE(opened && opened->write(weighing(Weight::Closing)));
+    AuditQuota others;
+    ASSERT_TRUE(opened && opened->write(weighing(Weight::Closing), others));
     trail_.emplace(std::move(*opened));
     std::ofstream hog(directory_ + "/hog");
     for (int i = 0; i < 1000 && hog; ++i) hog << std::string(1024, 'x') << std::flush;
     // The first half of the reserve is what makes it known that the disk is full.
-    ASSERT_TRUE(ends_soon([this] { return trail_->write(weighing(Weight::Change)); }));
+    ASSERT_TRUE(ends_soon([&] { return trail_->write(weighing(Weight::Forward), others); }));
   }
   void TearDown() override {
     trail_.reset();
@@ -320,7 +424,7 @@ TEST_F(FullDisk, LeavesTheLastPartToClosings) {
   for (AuditQuota& quota : many) granted_at_last = granted(Weight::Change, quota) + granted(Weight::Removal, quota);
   EXPECT_EQ(granted_at_last, 0) << "so many use up what is not for closings";
   int closings = 0;
-  while (closings < 100 && trail_->write(weighing(Weight::Closing))) ++closings;
+  while (closings < 100 && trail_->write(weighing(Weight::Closing), quota_)) ++closings;
   EXPECT_EQ(closings, 100);
 }
 
@@ -330,6 +434,26 @@ TEST_F(FullDisk, GrantsNothingOnACountThatItCouldNotTell) {
   spent.hour = std::time(nullptr) / 3600;
   EXPECT_FALSE(trail_->write(weighing(Weight::Change), spent));
   EXPECT_FALSE(trail_->write(weighing(Weight::Read), spent));
+  EXPECT_EQ(spent.untold(), 2U) << "and what it refuses for that is counted";
+}
+
+TEST_F(FullDisk, CountsWhatItRefusesOfEveryKindAndTellsItAsSoonAsThereIsSpace) {
+  for (const bool is_spent : {false, true}) {
+    for (const Weight weight : kWeights) {
+      TearDown();
+      SetUp();
+      AuditQuota quota;
+      quota.hour = std::time(nullptr) / 3600;
+      for (AuditQuota::Use& use : quota.uses) use.is_spent = is_spent;
+      std::uint64_t refused = 0;
+      for (int i = 0; i < 100; ++i) refused += trail_->write(of_many(weight, 3), quota) ? 0 : 3;
+      EXPECT_EQ(quota.untold(), refused) << static_cast<int>(weight);
+      EXPECT_EQ(refused > 0, weight != Weight::Closing) << static_cast<int>(weight);
+      fs::remove(directory_ + "/hog");
+      ASSERT_TRUE(trail_->write(weighing(Weight::Change), quota));
+      EXPECT_EQ(told_in(lines(), "audit.unwritten"), refused) << static_cast<int>(weight);
+    }
+  }
 }
 
 TEST_F(FullDisk, RecoversByItselfAndTheSharesOfTheReserveWithIt) {

@@ -85,6 +85,36 @@ TEST(TrailThatCannotBeWritten, CountsWhatItCouldNotTakeAndSaysSoWhenItCan) {
   EXPECT_TRUE(keeper.audit_has(R"("count":13})"));
 }
 
+TEST(TrailThatCannotBeWritten, CountsTheEndingAndWhatTheGateHadNotDescribedOfASessionThatEndsThen) {
+  KeeperUnderTest keeper;
+  ASSERT_TRUE(keeper.open());
+  keeper.tally()->denied = 4000;
+  keeper.tally()->allowed = 20;
+  keeper.let_files_grow(false);
+  keeper.close_control();
+  keeper.close_gate();
+  ASSERT_TRUE(eventually([&] { return keeper.ledger_of(keeper.session()).empty(); }));
+  EXPECT_FALSE(keeper.audit_has(R"("event":"session-end")"));
+  keeper.let_files_grow(true);
+  ASSERT_TRUE(keeper.open()) << keeper.refusal();
+  EXPECT_TRUE(keeper.audit_has(R"("rule":"audit.unwritten")")) << "with the next record of the profile";
+  EXPECT_TRUE(keeper.audit_has(R"("count":4021})")) << "the ending is one of them";
+}
+
+TEST(TrailThatCannotBeWritten, CountsWhatAnEarlierBrokerLeftAndIsReapedThen) {
+  KeeperUnderTest keeper(after_a_broker_that_left(""));
+  keeper.let_cgroups_stay(1'000'000);
+  keeper.start();
+  ASSERT_TRUE(keeper.open()) << keeper.refusal();
+  keeper.let_files_grow(false);
+  keeper.let_cgroups_stay(0);
+  ASSERT_TRUE(eventually([&] { return keeper.ledger_of(kLeftSession).empty(); }));
+  EXPECT_FALSE(keeper.audit_has(R"("event":"reap")"));
+  keeper.let_files_grow(true);
+  (void)keeper.ask(protocol::ListContainers{true});
+  EXPECT_TRUE(keeper.audit_has(R"("rule":"audit.unwritten")"));
+}
+
 TEST(TrailThatCannotBeWritten, OpensNoSession) {
   KeeperUnderTest keeper;
   ASSERT_TRUE(keeper.open());
