@@ -155,12 +155,13 @@ Outcome<> take_cpu_period(Draft& draft, const Taking& field) {
   draft.cpu_period = TRY(integer(field, 0));
   if (draft.cpu_period != 0 && (draft.cpu_period < 1000 || draft.cpu_period > 1'000'000))
     return wrong(field, "between 1000 and 1000000");
+  draft.request.wishes.cpu_period = draft.cpu_period;
   return {};
 }
 Outcome<> take_cpu_quota(Draft& draft, const Taking& field) {
   const std::int64_t quota = TRY(integer(field, -1));
   draft.cpu_quota = std::max<std::int64_t>(0, quota);
-  draft.request.wishes.unlimited_cpus = quota < 0;
+  draft.request.wishes.cpu_quota = quota;
   if (draft.cpu_quota > 1'000'000'000) return wrong(field, "at most 1000000000");
   return {};
 }
@@ -244,7 +245,7 @@ Outcome<> force_log_config(Draft& draft, const Taking& field) {
     if (member.key != "max-size" && member.key != "max-file") return not_allowed(field);
     if (!member.value.is(Kind::String)) return wrong(field, "an object of texts");
     const auto number = bytes_in(member.value.text);
-    if (!number) return wrong(field, "an object of sizes");
+    if (!number || *number == 0) return wrong(field, "an object of sizes");
     (member.key == "max-size" ? draft.request.wishes.log_bytes : draft.request.wishes.log_files) = *number;
   }
   return {};
@@ -265,13 +266,16 @@ Outcome<> force_ulimits(Draft& draft, const Taking& field) {
     return beyond(field, "has more entries than are served", limits::kMaxOptions);
   for (const JsonValue& item : field.value.items) {
     if (!item.is(Kind::Object)) return wrong(field, "a list of limits");
+    bool is_named = false;
     for (const JsonMember& member : item.members) {
       const bool name = member.key == "Name" && member.value.is(Kind::String) &&
                         (member.value.text == "nofile" || member.value.text == "nproc" || member.value.text == "core");
       const bool amount =
           (member.key == "Soft" || member.key == "Hard") && member.value.is(Kind::Integer) && member.value.integer >= 0;
       if (!name && !amount) return not_allowed(field);
+      is_named |= name;
     }
+    if (!is_named) return wrong(field, "a list of limits with names");
     take_ulimit(draft.request.wishes, item);
   }
   return {};

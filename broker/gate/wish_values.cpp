@@ -33,13 +33,15 @@ bool take_tmpfs_option(Wishes& wishes, std::string_view option) {
   if (option == "noatime") return wishes.tmp_noatime = true;
   if (option.starts_with("size=")) {
     const auto bytes = bytes_in(option.substr(5));
-    wishes.tmp_bytes = bytes.value_or(0);
-    return bytes && *bytes >= 0;
+    if (!bytes || *bytes < 0) return false;
+    wishes.tmp_bytes = *bytes == 0 ? -1 : *bytes;  // of a tmpfs 0 is no limit
+    return true;
   }
   if (!option.starts_with("mode=") || option.size() > 10) return false;
   const std::string_view digits = option.substr(5);
-  return std::from_chars(digits.data(), digits.data() + digits.size(), wishes.tmp_mode, 8).ptr ==
-         digits.data() + digits.size();
+  const char* const last = digits.data() + digits.size();
+  const auto [end, error] = std::from_chars(digits.data(), last, wishes.tmp_mode.emplace(), 8);
+  return error == std::errc() && end == last;
 }
 
 }  // namespace

@@ -73,10 +73,14 @@ void warn_of_memory(Warnings& warnings, const CreateContainer& ask, const Contai
 void warn_of_cpus(Warnings& warnings, const CreateContainer& ask, const ContainerPlan& plan) {
   constexpr std::int64_t kUsualShares = 1024;  // the kernel's default, which holds
   const std::string in_force = cpus_text(plan.cpu_quota * engine::kNanoCpusPerQuota);
-  if (ask.wishes.unlimited_cpus)
-    warnings.add("HostConfig.CpuQuota", "without a limit", "this profile allows " + in_force + " CPUs");
-  else if (ask.nano_cpus != 0 && ask.nano_cpus / engine::kNanoCpusPerQuota != plan.cpu_quota)
-    warnings.add("HostConfig.NanoCpus", cpus_text(ask.nano_cpus), in_force + " CPUs are in force");
+  const std::int64_t quota = ask.wishes.cpu_quota;
+  const bool differs = ask.nano_cpus != 0 && ask.nano_cpus / engine::kNanoCpusPerQuota != plan.cpu_quota;
+  if (quota < 0) warnings.number("HostConfig.CpuQuota", quota, "this profile allows " + in_force + " CPUs");
+  else if (differs && quota != 0) warnings.number("HostConfig.CpuQuota", quota, in_force + " CPUs are in force");
+  else if (differs) warnings.add("HostConfig.NanoCpus", cpus_text(ask.nano_cpus), in_force + " CPUs are in force");
+  if (ask.wishes.cpu_period != 0 && ask.wishes.cpu_period != engine::kCpuPeriod)
+    warnings.number("HostConfig.CpuPeriod", ask.wishes.cpu_period,
+                    "CPU time is given out in periods of " + std::to_string(engine::kCpuPeriod));
   if (ask.wishes.cpu_shares != 0 && ask.wishes.cpu_shares != kUsualShares)
     warnings.number("HostConfig.CpuShares", ask.wishes.cpu_shares, "CPU time is the profile's");
   if (ask.wishes.blkio_weight != 0)
@@ -103,8 +107,8 @@ void warn_of_files(Warnings& warnings, const CreateContainer& ask, const Contain
   if (wishes.tmp_bytes != 0 && wishes.tmp_bytes != static_cast<std::int64_t>(plan.tmpfs_bytes))
     warnings.number("HostConfig.Tmpfs /tmp size", wishes.tmp_bytes,
                     "this profile gives it " + std::to_string(plan.tmpfs_bytes));
-  if (wishes.tmp_mode != 0 && wishes.tmp_mode != limits::kTmpMode)
-    warnings.add("HostConfig.Tmpfs /tmp mode", octal(wishes.tmp_mode), "it is " + octal(limits::kTmpMode));
+  if (wishes.tmp_mode.value_or(limits::kTmpMode) != limits::kTmpMode)
+    warnings.add("HostConfig.Tmpfs /tmp mode", octal(*wishes.tmp_mode), "it is " + octal(limits::kTmpMode));
   if (wishes.tmp_noatime) warnings.add("HostConfig.Tmpfs /tmp", "noatime", "it is mounted without");
 }
 

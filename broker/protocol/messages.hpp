@@ -32,23 +32,24 @@ struct Wishes {
   std::int64_t memory_reservation = 0;
   std::int64_t memory_swappiness = 0;
   std::int64_t cpu_shares = 0;
+  std::int64_t cpu_period = 0;  // microseconds
+  std::int64_t cpu_quota = 0;   // microseconds, of which the request's nano_cpus are made; -1: without a limit
   std::int64_t blkio_weight = 0;
   std::int64_t oom_score = 0;
-  std::int64_t stop_timeout = 0;  // seconds, where it is more than is ever waited; -1: for ever
-  std::int64_t log_bytes = 0;     // max-size; -1: without a limit
-  std::int64_t log_files = 0;     // max-file
-  std::int64_t tmp_bytes = 0;     // size= of the tmpfs on /tmp
-  std::uint32_t tmp_mode = 0;     // mode= of it
+  std::int64_t stop_timeout = 0;          // seconds, where it is more than is ever waited; -1: for ever
+  std::int64_t log_bytes = 0;             // max-size; -1: without a limit
+  std::int64_t log_files = 0;             // max-file
+  std::int64_t tmp_bytes = 0;             // size= of the tmpfs on /tmp; -1: without a limit
+  std::optional<std::uint32_t> tmp_mode;  // mode= of it
   bool tmp_noatime = false;
   bool unlimited_pids = false;
-  bool unlimited_cpus = false;
   bool ulimit_nofile = false;
   bool ulimit_nproc = false;
   bool ulimit_core = false;  // another than 0, which always holds
   auto fields() {
-    return std::tie(user, memory_swap, memory_reservation, memory_swappiness, cpu_shares, blkio_weight, oom_score,
-                    stop_timeout, log_bytes, log_files, tmp_bytes, tmp_mode, tmp_noatime, unlimited_pids,
-                    unlimited_cpus, ulimit_nofile, ulimit_nproc, ulimit_core);
+    return std::tie(user, memory_swap, memory_reservation, memory_swappiness, cpu_shares, cpu_period, cpu_quota,
+                    blkio_weight, oom_score, stop_timeout, log_bytes, log_files, tmp_bytes, tmp_mode, tmp_noatime,
+                    unlimited_pids, ulimit_nofile, ulimit_nproc, ulimit_core);
   }
 };
 // What a client may choose about a container. Everything else is imposed by the profile.

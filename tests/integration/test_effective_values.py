@@ -130,7 +130,7 @@ result = client.containers.run('busybox', ['echo', 'ok'], remove=True, runtime='
 
 FLAGS = [("--user", "root", "User"), ("--memory", "1g", "HostConfig.Memory "), ("--memory-swap", "2g", "HostConfig.MemorySwap"),
          ("--memory-reservation", "10m", "HostConfig.MemoryReservation"), ("--memory-swappiness", "50", "HostConfig.MemorySwappiness"),
-         ("--cpus", "2", "HostConfig.NanoCpus"), ("--cpu-shares", "2048", "HostConfig.CpuShares"),
+         ("--cpus", "2", "HostConfig.NanoCpus"), ("--cpu-period", "50000", "HostConfig.CpuPeriod"), ("--cpu-shares", "2048", "HostConfig.CpuShares"),
          ("--blkio-weight", "300", "HostConfig.BlkioWeight"), ("--pids-limit", "1000", "HostConfig.PidsLimit"),
          ("--shm-size", "1g", "HostConfig.ShmSize"), ("--ulimit", "nofile=100:200", "HostConfig.Ulimits nofile"),
          ("--stop-timeout", "600", "StopTimeout"), ("--oom-score-adj", "10", "HostConfig.OomScoreAdj"),

@@ -221,7 +221,9 @@ TEST(Create, CarriesAsWishesWhatTheProfileImposes) {
   EXPECT_EQ(wishes(R"("BlkioWeight":10)").blkio_weight, 10);
   EXPECT_EQ(wishes(R"("OomScoreAdj":9)").oom_score, 9);
   EXPECT_TRUE(wishes(R"("PidsLimit":-1)").unlimited_pids);
-  EXPECT_TRUE(wishes(R"("CpuQuota":-1)").unlimited_cpus);
+  EXPECT_EQ(wishes(R"("CpuQuota":-1)").cpu_quota, -1);
+  EXPECT_EQ(wishes(R"("CpuQuota":50000)").cpu_quota, 50000);
+  EXPECT_EQ(wishes(R"("CpuPeriod":50000)").cpu_period, 50000);
   EXPECT_EQ(create(with(R"("StopTimeout":-1)"))->wishes.stop_timeout, -1);
   EXPECT_EQ(create(with(R"("StopTimeout":31)"))->wishes.stop_timeout, 31);
   EXPECT_EQ(create(with(R"("StopTimeout":30)"))->wishes.stop_timeout, 0);
@@ -242,11 +244,21 @@ TEST(Create, CarriesAsWishesWhatTheProfileImposes) {
   EXPECT_EQ(tmp.tmp_bytes, 64 << 10);
   EXPECT_EQ(tmp.tmp_mode, 0755U);
   EXPECT_TRUE(tmp.tmp_noatime);
+  EXPECT_EQ(wishes(R"("Tmpfs":{"/tmp":"size=0,mode=0"})").tmp_bytes, -1) << "no limit";
+  EXPECT_EQ(wishes(R"("Tmpfs":{"/tmp":"size=0,mode=0"})").tmp_mode, 0U);
+  EXPECT_FALSE(wishes(R"("Tmpfs":{"/tmp":""})").tmp_mode);
   const auto limits =
       wishes(R"("Ulimits":[{"Name":"nofile","Soft":1,"Hard":2},{"Name":"core","Soft":0,"Hard":0},{"Name":"nproc"}])");
   EXPECT_TRUE(limits.ulimit_nofile && limits.ulimit_nproc);
   EXPECT_FALSE(limits.ulimit_core) << "that is in force";
   EXPECT_TRUE(wishes(R"("Ulimits":[{"Soft":1,"Hard":1,"Name":"core"}])").ulimit_core);
+}
+
+TEST(Create, RefusesWhatCouldOnlyBeDroppedInSilence) {
+  for (const char* members :
+       {R"("Ulimits":[{"Soft":1,"Hard":1}])", R"("Ulimits":[{}])", R"("Tmpfs":{"/tmp":"mode="})",
+        R"("LogConfig":{"Config":{"max-size":"0"}})", R"("LogConfig":{"Config":{"max-file":"0"}})"})
+    EXPECT_FALSE(create(with_host(members))) << members;
 }
 
 TEST(Create, OfTheWholeStructureOfZerosOfAClientWishesNothing) {
