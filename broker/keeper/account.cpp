@@ -16,7 +16,7 @@ namespace sallyport::keeper {
 
 namespace {
 
-constexpr std::string_view kFirstLine = "sallyport-accounts 1";
+constexpr std::string_view kFirstLine = "sallyport-accounts 2";
 // How far the file is ahead of an account in use: so often, at most, is it written anew.
 constexpr std::chrono::seconds kSavedAhead{1};
 constexpr double kPartAhead = 10;                  // of what a minute gives
@@ -280,13 +280,11 @@ ProfileAccounts& Accounts::of(const ProfileName& profile) {
 
 // What all of them may write grows with their number; the trail does not.
 void Accounts::tell_how_long_the_trail_lasts() {
-  std::size_t workers = 0;
-  for (const auto& [name, accounts] : profiles_) workers += accounts->made();
-  const std::size_t hours = limits::audit_hours_kept(profiles_.size(), workers);
+  const std::size_t hours = limits::audit_hours_kept(profiles_.size());
   if (hours >= told_hours_) return;
   told_hours_ = hours;
-  log::info(std::to_string(profiles_.size()) + " profiles are in use, by " + std::to_string(workers) +
-            " workers: if all wrote as much as they may, the trail would keep " +
+  log::info(std::to_string(profiles_.size()) +
+            " profiles are in use: if all wrote as much as they may, the trail would keep " +
             (hours == 0 ? "less than an hour" : std::to_string(hours) + " hours"));
 }
 

@@ -32,7 +32,7 @@ std::int64_t now_in_milliseconds() {
   return std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
 }
 
-std::optional<Share> share_of(Weight weight) {
+Share share_of(Weight weight) {
   switch (weight) {
     case Weight::Read: return Share::Read;
     case Weight::Refusal: return Share::Refusal;
@@ -40,13 +40,15 @@ std::optional<Share> share_of(Weight weight) {
     case Weight::Change:
     case Weight::Removal: return Share::Change;
     case Weight::Opening:
-    case Weight::Closing: return {};
+    case Weight::Ending:
+    case Weight::Closing: return Share::Restart;
   }
-  return {};
+  return Share::Restart;
 }
 
 std::string_view name_of(Share share) {
-  constexpr std::string_view kNames[kShares] = {"reads", "changes", "refused changes", "forwards"};
+  constexpr std::string_view kNames[kShares] = {"reads", "changes", "refused changes", "forwards",
+                                                "openings and endings"};
   return kNames[static_cast<std::size_t>(share)];
 }
 
@@ -105,7 +107,7 @@ std::string AuditTrail::line_of(const AuditRecord& record) const {
 bool AuditTrail::may_use_reserve(std::size_t bytes, Weight weight, AuditQuota* quota) const {
   const std::uint64_t half = bounds_.reserve_bytes / 2;
   const std::uint64_t left = changes_.reserve_left();
-  if (weight == Weight::Closing) return true;
+  if (weight == Weight::Ending || weight == Weight::Closing) return true;
   if (quota == nullptr) return false;
   if (std::exchange(quota->shortage, changes_.shortage()) != changes_.shortage())
     quota->reserve_changes = quota->reserve_removals = 0;
@@ -139,6 +141,12 @@ void AuditTrail::begin_hour(AuditQuota& quota) {
   }
 }
 
+std::uint64_t AuditTrail::most_bytes(Weight weight) const {
+  const std::uint64_t share = bounds_.share_bytes[static_cast<std::size_t>(share_of(weight))];
+  const bool is_plain = weight == Weight::Opening || weight == Weight::Ending;
+  return is_plain ? share - share / limits::kAuditEndingsPart : share;
+}
+
 Result<> AuditTrail::count_only(const AuditRecord& record, Share share, AuditQuota& quota) {
   // Nothing is granted on a count that could not be told.
   if (!changes_.has_reserve()) return fail_errno("write the audit trail", ENOSPC);
@@ -163,15 +171,13 @@ Result<> AuditTrail::write(const AuditRecord& record, AuditQuota& quota) {
 }
 
 Result<> AuditTrail::write_or_count(const AuditRecord& record, AuditQuota& quota) {
-  const std::optional<Share> share = share_of(record.weight);
-  if (share && quota.use(*share).is_spent) return count_only(record, *share, quota);
+  const Share share = share_of(record.weight);
+  AuditQuota::Use& use = quota.use(share);
+  if (use.is_spent && record.weight != Weight::Closing) return count_only(record, share, quota);
   std::string line = line_of(record);
   const std::size_t bytes = line.size();
-  if (share && quota.use(*share).bytes + bytes > bounds_.share_bytes[static_cast<std::size_t>(*share)])
-    return count_only(record, *share, quota);
+  if (use.bytes + bytes > most_bytes(record.weight)) return count_only(record, share, quota);
   TRY(append(std::move(line), record.weight, &quota));
-  if (!share) return {};
-  AuditQuota::Use& use = quota.use(*share);
   use.bytes += bytes;
   if (use.bytes > use.saved_bytes && quota.save_ahead) quota.save_ahead();
   return {};

@@ -19,9 +19,10 @@ enum class Event : std::uint8_t { Request, SessionOpen, SessionEnd, Forward, Rea
 enum class Decision : std::uint8_t { Allow, Deny };
 enum class Source : std::uint8_t { Keeper, Gate };
 // What a record is worth when space is short. Reads have files of their own. Reads, changes, removals (stop and remove,
-// which only take away), refused changes and forwards have a share of each hour (audit_quota.hpp). On a full disk
-// openings, changes and removals go on from the reserve; the last of it is for closings, which are always written.
-enum class Weight : std::uint8_t { Read, Refusal, Forward, Change, Removal, Opening, Closing };
+// which only take away), refused changes, forwards, and openings with endings have a share of each hour
+// (audit_quota.hpp). On a full disk openings, changes and removals go on from the reserve; the last of it is for
+// endings and closings. A closing tells more than that a session ended, and has the last part of the share as well.
+enum class Weight : std::uint8_t { Read, Refusal, Forward, Change, Removal, Opening, Ending, Closing };
 
 struct AuditRecord {
   Event event = Event::Request;
@@ -63,6 +64,7 @@ class AuditTrail {
       : changes_(std::move(changes)), reads_(std::move(reads)), broker_(std::move(broker)), bounds_(bounds) {}
   std::string line_of(const AuditRecord& record) const;
   Result<> write_or_count(const AuditRecord& record, AuditQuota& quota);
+  std::uint64_t most_bytes(Weight weight) const;
   Result<> count_only(const AuditRecord& record, Share share, AuditQuota& quota);
   Result<> write_counted(Share share, AuditQuota& quota);
   void begin_hour(AuditQuota& quota);

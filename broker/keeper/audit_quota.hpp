@@ -14,11 +14,11 @@
 
 namespace sallyport::keeper {
 
-enum class Share : std::uint8_t { Read, Change, Refusal, Forward };
-inline constexpr std::size_t kShares = 4;
+enum class Share : std::uint8_t { Read, Change, Refusal, Forward, Restart };
+inline constexpr std::size_t kShares = 5;
 inline constexpr std::array<std::size_t, kShares> kShareBytesPerHour = {
     limits::kAuditReadBytesPerHour, limits::kAuditChangeBytesPerHour, limits::kAuditRefusalBytesPerHour,
-    limits::kAuditForwardBytesPerHour};
+    limits::kAuditForwardBytesPerHour, limits::kAuditRestartBytesPerHour};
 
 struct AuditQuota {
   struct Use {

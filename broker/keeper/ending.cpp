@@ -161,16 +161,25 @@ std::string what_is_missing(Services& services, Session& session) {
   return missing;
 }
 
+// It tells no more than that a worker ended: what is beyond the share of its profile is counted first.
+bool is_plain(const Session& session, const std::string& missing) {
+  constexpr std::string_view kPlain[] = {"worker.ended", "launcher.closed", "limits.time", "operator",
+                                         "broker.stopped"};
+  return missing.empty() && session.described_denied == 0 &&
+         std::ranges::find(kPlain, session.end_rule) != std::end(kPlain);
+}
+
 void write_closing_records(Services& services, Session& session) {
   log_unwritten(services.audit.write_counted_now_and_then(session.audit_quota));
+  const std::string missing = what_is_missing(services, session);
   AuditRecord record;
   record.event = Event::SessionEnd;
-  record.weight = Weight::Closing;
+  record.weight = is_plain(session, missing) ? Weight::Ending : Weight::Closing;
   record.session = session.id.text();
   record.profile = session.profile.name.text();
   record.object = session.worker_status;
   record.rule = session.end_rule;
-  record.reason = session.end_reason + what_is_missing(services, session);
+  record.reason = session.end_reason + missing;
   log_unwritten(services.audit.write(record, session.audit_quota));
   session.audit_quota.save();  // exact again, where no other session of the profile works
 }

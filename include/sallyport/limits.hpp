@@ -180,28 +180,36 @@ inline constexpr std::size_t kAuditChangeBytesPerHour = 4 * 1024 * 1024;
 inline constexpr std::size_t kAuditRefusalBytesPerHour = 1024 * 1024;
 inline constexpr std::size_t kAuditForwardBytesPerHour = 4 * 1024 * 1024;
 static_assert(kAuditForwardBytesPerHour >= kMaxUntoldPerMinute * 280);
-// Openings and endings are always written, and with them what the gate had counted and not described (a record of what
-// it allowed, one of what it refused) and that forwards were held back: so many bytes each time that a worker is
-// started again, which it can be every 2 s. And a record of what was counted (1.5 KiB, once a minute at most).
+// Openings and endings, and with them what the gate had counted and not described (a record of what it allowed, one of
+// what it refused) and that forwards were held back: so many bytes at most each time that a worker is started again,
+// and as many as that is every 2 s, or 4,600 times an hour with nothing but an opening and a plain end (450 bytes
+// each). The last part of it is for endings that tell more than that a worker ended.
 inline constexpr std::size_t kAuditRestartBytes = 2304;
-inline constexpr std::size_t kAuditRestartBytesPerHour = 1800 * kAuditRestartBytes + 60 * 1536;
+inline constexpr std::size_t kAuditRestartBytesPerHour = 1800 * kAuditRestartBytes;
+inline constexpr std::size_t kAuditEndingsPart = 4;
+// What was counted is told in records of their own, so often and of so many bytes: one of each share, one of what could
+// not be written. Of refusals they name kMaxCountedRules rules, which a gate may have filled with what is escaped.
 inline constexpr std::chrono::seconds kAuditCountedEvery{60};
+inline constexpr std::size_t kAuditCountedBytes = 8192;
 inline constexpr std::size_t kMaxCountedRules = 16;  // named in one record of what was counted; the rest is "others"
 inline constexpr std::size_t kMaxAuditFileBytes = 64 * 1024 * 1024;  // then it is rotated
 inline constexpr int kMaxAuditFiles = 8;
 inline constexpr int kMaxAuditReadFiles = 4;
-// What that keeps: so many profiles of one worker each that write all they may, without a pause, need so many hours to
-// push out one ending. Of more profiles, or workers of them, than that the log says how long it lasts.
+// What that keeps: so many profiles that write all they may, without a pause, need so many hours to push out one
+// ending, and refused openings with them. Of more profiles than that the log says how long it lasts.
 inline constexpr std::size_t kAuditFullProfiles = 4;
 inline constexpr std::size_t kAuditKeptHours = 8;
-inline constexpr std::size_t kAuditShareBytesPerHour =
-    kAuditChangeBytesPerHour + kAuditRefusalBytesPerHour + kAuditForwardBytesPerHour;
+inline constexpr std::size_t kAuditCountedBytesPerHour =
+    std::chrono::hours(1) / kAuditCountedEvery * kAuditCountedBytes;
+inline constexpr std::size_t kAuditBytesPerHour = kAuditChangeBytesPerHour + kAuditRefusalBytesPerHour +
+                                                  kAuditForwardBytesPerHour + kAuditRestartBytesPerHour +
+                                                  kAuditCountedBytesPerHour;
 // The newest file may just have begun: the others keep what is promised.
 inline constexpr std::size_t kAuditKeptBytes = (kMaxAuditFiles - 1) * kMaxAuditFileBytes;
-constexpr std::size_t audit_hours_kept(std::size_t profiles, std::size_t workers) {
-  return kAuditKeptBytes / (profiles * kAuditShareBytesPerHour + workers * kAuditRestartBytesPerHour);
+constexpr std::size_t audit_hours_kept(std::size_t profiles) {
+  return kAuditKeptBytes / (profiles * kAuditBytesPerHour + kAuditRefusalBytesPerHour + kAuditCountedBytesPerHour);
 }
-static_assert(audit_hours_kept(kAuditFullProfiles, kAuditFullProfiles) >= kAuditKeptHours);
+static_assert(audit_hours_kept(kAuditFullProfiles) >= kAuditKeptHours);
 // Space taken ahead of the end of audit.jsonl; at least half of it is there when the disk is full. Of that half one
 // part in kAuditReserveShares is the most that one profile takes for changes, and again for stops and removals.
 inline constexpr std::size_t kAuditReserveBytes = 2 * 1024 * 1024;

@@ -112,6 +112,39 @@ def test_workers_side_by_side_have_a_rate_each(broker):
         assert creates_of_a_run(broker) == 5
 
 
+def trail_bytes(broker):
+    return sum(path.stat().st_size for path in broker.logs.glob("audit.jsonl*"))
+
+
+def spend_all_but(broker, profile, left):
+    """As if this hour's openings and endings of the profile had used their share up to so many bytes."""
+    (broker.state / "accounts").mkdir(parents=True, exist_ok=True)
+    share = 1800 * 2304
+    shares = "share 0 0 0\n" * 4 + f"share {share - share // 4 - left} 0 0\n"
+    (broker.state / "accounts" / profile).write_text(f"sallyport-accounts 2\nhour {int(time.time()) // 3600}\n{shares}unwritten 0\n")
+
+
+def test_a_worker_that_is_started_again_and_again_writes_no_more_than_its_share(dockerd):
+    broker = Broker(dockerd.socket, start=False)
+    try:
+        if time.time() % 3600 > 3570:
+            time.sleep(35)
+        spend_all_but(broker, "again", 3000)
+        broker.start()
+        broker.profile("again", docker={})
+        for _ in range(30):
+            assert sandbox.run(broker, "again", ["/bin/true"]).code == 0
+        assert trail_bytes(broker) < 3000 + 2000, "and what was counted, once"
+        assert broker.end() == 0
+        written = broker.audit(profile="again", event="session-open") + broker.audit(profile="again", event="session-end")
+        counted = [r for r in broker.audit(profile="again") if r["rule"] == "audit.quota"]
+        assert all("openings and endings beyond the profile's share" in r["reason"] for r in counted), counted
+        assert len(written) + sum(r["count"] for r in counted) == 60
+        assert "its share of the audit trail for openings and endings is used up" in broker.log_file.read_text()
+    finally:
+        broker.remove()
+
+
 @pytest.fixture
 def small_disk(dockerd):
     """A broker whose trail is on a small filesystem of its own."""

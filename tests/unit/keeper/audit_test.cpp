@@ -122,6 +122,23 @@ AuditRecord weighing(Weight weight) {
   return made;
 }
 
+constexpr Weight kWeights[] = {Weight::Read,    Weight::Refusal, Weight::Forward, Weight::Change,
+                               Weight::Removal, Weight::Opening, Weight::Ending,  Weight::Closing};
+
+AuditRecord of_many(Weight weight, std::uint64_t count) {
+  AuditRecord made = weighing(weight);
+  made.count = count;
+  return made;
+}
+
+// What a profile has in the trail, as written and as counted: each record says of how many it tells.
+std::uint64_t told_in(const std::vector<std::string>& lines, std::string_view part) {
+  std::uint64_t sum = 0;
+  for (const std::string& line : lines)
+    if (line.contains(part)) sum += std::stoull(line.substr(line.rfind(':') + 1));
+  return sum;
+}
+
 TEST_F(Audit, KeepsReadsInFilesOfTheirOwnSoThatNoneOfThemPushesOutAnythingElse) {
   auto trail = AuditTrail::open(directory_, "bb", three_small_files());
   ASSERT_TRUE(trail);
@@ -132,8 +149,8 @@ TEST_F(Audit, KeepsReadsInFilesOfTheirOwnSoThatNoneOfThemPushesOutAnythingElse) 
   EXPECT_THAT(lines(), testing::ElementsAre(testing::HasSubstr("the ending")));
   EXPECT_THAT(lines("audit.jsonl.reads").back(), testing::HasSubstr("\"seq\":201,")) << "one count over both";
   EXPECT_TRUE(fs::exists(directory_ + "/audit.jsonl.reads.1"));
-  for (const Weight weight :
-       {Weight::Refusal, Weight::Forward, Weight::Change, Weight::Removal, Weight::Opening, Weight::Closing}) {
+  for (const Weight weight : {Weight::Refusal, Weight::Forward, Weight::Change, Weight::Removal, Weight::Opening,
+                              Weight::Ending, Weight::Closing}) {
     const std::size_t before = lines().size();
     ASSERT_TRUE(trail->write(weighing(weight), quota_));
     EXPECT_NE(lines().size(), before) << static_cast<int>(weight);
@@ -154,14 +171,26 @@ TEST_F(Audit, IsReadableByItsOwnerOnly) {
   ::umask(0022);
 }
 
+Weight of_the_same_share(Weight weight) {
+  switch (weight) {
+    case Weight::Change: return Weight::Removal;
+    case Weight::Opening:
+    case Weight::Closing: return Weight::Ending;
+    default: return weight;
+  }
+}
+
 TEST_F(Audit, CountsWhatIsBeyondAShareAndLeavesTheOthersAlone) {
   for (const auto& [weight, name] : {std::pair{Weight::Read, "audit.jsonl.reads"},
                                      {Weight::Refusal, "audit.jsonl"},
                                      {Weight::Forward, "audit.jsonl"},
                                      {Weight::Change, "audit.jsonl"},
-                                     {Weight::Removal, "audit.jsonl"}}) {
+                                     {Weight::Removal, "audit.jsonl"},
+                                     {Weight::Opening, "audit.jsonl"},
+                                     {Weight::Ending, "audit.jsonl"},
+                                     {Weight::Closing, "audit.jsonl"}}) {
     for (const auto& entry : fs::directory_iterator(directory_)) fs::remove(entry);
-    auto trail = AuditTrail::open(directory_, "bb", with_shares_of(1000));
+    auto trail = AuditTrail::open(directory_, "bb", with_shares_of(1200));
     ASSERT_TRUE(trail);
     AuditQuota quota;
     AuditQuota neighbour;
@@ -170,11 +199,9 @@ TEST_F(Audit, CountsWhatIsBeyondAShareAndLeavesTheOthersAlone) {
     EXPECT_GT(before, 2U);
     EXPECT_LT(before, 5U);
     ASSERT_TRUE(trail->write(weighing(weight), neighbour));
-    ASSERT_TRUE(trail->write(weighing(Weight::Closing), quota));
-    ASSERT_TRUE(trail->write(weighing(Weight::Opening), quota));
-    const Weight other = weight == Weight::Change || weight == Weight::Removal ? Weight::Read : Weight::Change;
-    ASSERT_TRUE(trail->write(weighing(other), quota));
-    EXPECT_EQ(lines().size() + lines("audit.jsonl.reads").size(), before + 4);
+    for (const Weight other : {Weight::Read, Weight::Refusal, Weight::Forward, Weight::Removal, Weight::Ending})
+      if (other != of_the_same_share(weight)) ASSERT_TRUE(trail->write(weighing(other), quota));
+    EXPECT_EQ(lines().size() + lines("audit.jsonl.reads").size(), before + 5);
     ASSERT_TRUE(trail->write_counted(quota));
     EXPECT_THAT(lines().back(), testing::HasSubstr("\"rule\":\"audit.quota\"")) << "where no read pushes it out";
     EXPECT_THAT(lines().back(), testing::HasSubstr("\"count\":" + std::to_string(100 - before) + "}"));
@@ -185,6 +212,47 @@ TEST_F(Audit, CountsWhatIsBeyondAShareAndLeavesTheOthersAlone) {
     ASSERT_TRUE(trail->write(weighing(weight), quota));
     EXPECT_GT(lines(name).size(), before);
   }
+}
+
+TEST_F(Audit, HoldsOpeningsAndEndingsToAShareOfWhichTheLastPartIsForThoseThatTellMore) {
+  auto trail = AuditTrail::open(directory_, "bb", with_shares_of(100'000));
+  AuditQuota quota;
+  quota.profile = "worker";
+  const auto bytes_after = [&](std::initializer_list<Weight> weights) {
+    for (int i = 0; i < 1000; ++i)
+      for (const Weight weight : weights) EXPECT_TRUE(trail->write(weighing(weight), quota));
+    return fs::file_size(directory_ + "/audit.jsonl");
+  };
+  const std::size_t plain = bytes_after({Weight::Opening, Weight::Ending});
+  EXPECT_LE(plain, 75'000U);
+  EXPECT_GT(plain, 74'000U);
+  const std::size_t whole = bytes_after({Weight::Closing});
+  EXPECT_LE(whole, 100'000U);
+  EXPECT_GT(whole, 99'000U);
+  EXPECT_EQ(bytes_after({Weight::Opening, Weight::Ending, Weight::Closing}), whole);
+  const std::size_t written = lines().size();
+  ASSERT_TRUE(trail->write_counted(quota));
+  EXPECT_THAT(lines().back(), testing::HasSubstr("openings and endings beyond the profile's share of the audit trail "
+                                                 "in an hour, counted only"));
+  EXPECT_EQ(written + told_in(lines(), "audit.quota"), 6000U) << "each is written or counted";
+}
+
+TEST_F(Audit, TellsWhatWasCountedInSoManyBytes) {
+  auto trail = AuditTrail::open(directory_, "bb", with_shares_of(0));
+  AuditQuota quota;
+  quota.profile = std::string(32, 'p');
+  for (std::size_t rule = 0; rule <= limits::kMaxCountedRules; ++rule) {
+    AuditRecord hostile = of_many(Weight::Refusal, std::numeric_limits<std::uint32_t>::max());
+    hostile.rule = std::string(100, '\x01');
+    hostile.rule[0] = static_cast<char>(2 + rule);
+    ASSERT_TRUE(trail->write(hostile, quota));
+  }
+  for (const Weight weight : kWeights) ASSERT_TRUE(trail->write(of_many(weight, UINT32_MAX), quota));
+  quota.unwritten = UINT32_MAX;
+  ASSERT_TRUE(trail->write_counted(quota));
+  EXPECT_EQ(lines().size(), kShares + 1);
+  EXPECT_LE(fs::file_size(directory_ + "/audit.jsonl"), limits::kAuditCountedBytes);
+  EXPECT_GT(fs::file_size(directory_ + "/audit.jsonl"), limits::kAuditCountedBytes / 2);
 }
 
 TEST_F(Audit, SaysInTheLogOnceThatAShareIsUsedUp) {
@@ -269,15 +337,6 @@ TEST_F(Audit, DoesNotFollowALink) {
   EXPECT_FALSE(AuditTrail::open(directory_, "bb"));
 }
 
-constexpr Weight kWeights[] = {Weight::Read,    Weight::Refusal, Weight::Forward, Weight::Change,
-                               Weight::Removal, Weight::Opening, Weight::Closing};
-
-AuditRecord of_many(Weight weight, std::uint64_t count) {
-  AuditRecord made = weighing(weight);
-  made.count = count;
-  return made;
-}
-
 // No file of this process grows while it lives.
 class NoFileGrows {
  public:
@@ -296,14 +355,6 @@ class NoFileGrows {
   rlimit old_{};
 };
 
-// What a profile has in the trail, as written and as counted: each record says of how many it tells.
-std::uint64_t told_in(const std::vector<std::string>& lines, std::string_view part) {
-  std::uint64_t sum = 0;
-  for (const std::string& line : lines)
-    if (line.contains(part)) sum += std::stoull(line.substr(line.rfind(':') + 1));
-  return sum;
-}
-
 TEST_F(Audit, CountsWhatItCannotWriteOfEveryKindAndTellsItWithTheFirstRecordThatItCan) {
   for (const Weight weight : kWeights) {
     for (const bool spent : {false, true}) {
@@ -318,10 +369,10 @@ TEST_F(Audit, CountsWhatItCannotWriteOfEveryKindAndTellsItWithTheFirstRecordThat
         for (int i = 0; i < 3; ++i) failed += trail->write(of_many(weight, 7), quota) ? 0 : 1;
       }
       EXPECT_EQ(quota.untold(), 21U) << static_cast<int>(weight);
-      ASSERT_TRUE(trail->write(weighing(Weight::Closing), quota));
+      ASSERT_TRUE(trail->write(weighing(weight == Weight::Closing ? Weight::Read : Weight::Closing), quota));
       ASSERT_TRUE(trail->write_counted(quota));
       EXPECT_EQ(quota.untold(), 0U);
-      EXPECT_EQ(told_in(lines(), R"("rule":"audit.)"), 21U) << static_cast<int>(weight) << " spent " << spent;
+      EXPECT_EQ(told_in(lines(), R"("rule":"audit.)"), spent ? 22U : 21U) << static_cast<int>(weight);
       EXPECT_EQ(told_in(lines(), R"("rule":"audit.unwritten")"), failed * 7U) << static_cast<int>(weight);
     }
   }
@@ -448,7 +499,8 @@ TEST_F(FullDisk, CountsWhatItRefusesOfEveryKindAndTellsItAsSoonAsThereIsSpace) {
       std::uint64_t refused = 0;
       for (int i = 0; i < 100; ++i) refused += trail_->write(of_many(weight, 3), quota) ? 0 : 3;
       EXPECT_EQ(quota.untold(), refused) << static_cast<int>(weight);
-      EXPECT_EQ(refused > 0, weight != Weight::Closing) << static_cast<int>(weight);
+      const bool is_written = weight == Weight::Closing || (weight == Weight::Ending && !is_spent);
+      EXPECT_EQ(refused > 0, !is_written) << static_cast<int>(weight);
       fs::remove(directory_ + "/hog");
       ASSERT_TRUE(trail_->write(weighing(Weight::Change), quota));
       EXPECT_EQ(told_in(lines(), "audit.unwritten"), refused) << static_cast<int>(weight);
