@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <climits>
 #include <cstdio>
 #include <cstring>
 #include <memory>
@@ -60,10 +61,28 @@ struct DirectoryOwner {
   gid_t gid = 0;
 };
 
+// A link is followed where it is root's: the directory above may be the keeper's, as a private broker's is, and what is
+// opened here is given to the keeper.
+Result<UniqueFd> open_directory(const std::string& path) {
+  constexpr int kFlags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
+  UniqueFd directory = UniqueFd::adopt(::open(path.c_str(), kFlags | O_NOFOLLOW));
+  if (directory || (errno != ELOOP && errno != ENOTDIR)) return directory;
+  const UniqueFd link = UniqueFd::adopt(::open(path.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+  struct stat info{};
+  std::string target(PATH_MAX, '\0');
+  if (!link || ::fstat(link.get(), &info) != 0) return fail_errno("open the directory " + path);
+  const ssize_t size = ::readlinkat(link.get(), "", target.data(), target.size());
+  if (size < 0) return fail("open the directory " + path + ": it is none");
+  if (info.st_uid != 0) return fail("the directory " + path + " is a link of uid " + std::to_string(info.st_uid));
+  target.resize(static_cast<std::size_t>(size));
+  if (!target.starts_with('/')) target = path.substr(0, path.rfind('/') + 1) + target;
+  return UniqueFd::adopt(::open(target.c_str(), kFlags));
+}
+
 Result<> make_directory(const std::string& path, mode_t mode, DirectoryOwner owner) {
   TRY(make_parents(path));
   if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) return fail_errno("make the directory " + path);
-  const UniqueFd directory = UniqueFd::adopt(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const UniqueFd directory = TRY(open_directory(path));
   if (!directory) return fail_errno("open the directory " + path);
   struct stat info;
   if (::fstat(directory.get(), &info) != 0) return fail_errno("stat " + path);

@@ -2,7 +2,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
-#include <stdlib.h>
+#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -29,11 +29,41 @@ std::vector<char*> pointers(const std::vector<std::string>& strings) {
   return result;
 }
 
-Result<std::string> make_directory(const std::string& parent) {
-  if (::mkdir(parent.c_str(), 0711) != 0 && errno != EEXIST) return fail_errno("make " + parent);
-  std::string path = parent + "/private-XXXXXX";
-  if (::mkdtemp(path.data()) == nullptr) return fail_errno("make a directory of the private broker in " + parent);
-  return path;
+Result<> make_parent(const std::string& path) {
+  if (::mkdir(path.c_str(), 0711) != 0 && errno != EEXIST) return fail_errno("make " + path);
+  return {};
+}
+
+// Held for as long as it is open; empty: another run holds it. A link is not followed, for the directory above may be
+// the keeper's.
+Result<UniqueFd> hold_directory(const std::string& path) {
+  if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) return fail_errno("make " + path);
+  UniqueFd held = UniqueFd::adopt(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!held) return fail_errno("open the private broker's directory " + path);
+  if (::flock(held.get(), LOCK_EX | LOCK_NB) == 0) return held;
+  if (errno != EWOULDBLOCK) return fail_errno("lock " + path);
+  return UniqueFd();
+}
+
+struct Place {
+  std::string state, log;
+  UniqueFd state_lock, log_lock;
+};
+
+// The first that is free.
+Result<Place> take_place(const std::string& profile, const BrokerConfig& config) {
+  TRY(make_parent(config.state_directory));
+  TRY(make_parent(config.log_directory));
+  for (std::uint32_t number = 0; number < config.max_sessions; ++number) {
+    const std::string name = "/private-" + profile + "." + std::to_string(number);
+    Place place{config.state_directory + name, config.log_directory + name, {}, {}};
+    place.state_lock = TRY(hold_directory(place.state));
+    if (!place.state_lock) continue;
+    place.log_lock = TRY(hold_directory(place.log));
+    if (place.log_lock) return place;
+  }
+  return fail("profile " + profile + " has " + std::to_string(config.max_sessions) +
+              " runs with private brokers already: max_sessions in broker.toml allows no more");
 }
 
 // No PDEATHSIG: if we are killed, the broker sees its connection close and cleans up after us.
@@ -72,9 +102,11 @@ std::vector<std::string> broker_arguments(const Options& options, const BrokerCo
 Result<PrivateBroker> PrivateBroker::start(const Options& options, const BrokerConfig& config) {
   PrivateBroker broker;
   broker.program_ = TRY(find_program("sallyport-broker"));
-  broker.state_directory_ = TRY(make_directory(config.state_directory));
-  const std::string log = TRY(make_directory(config.log_directory));
-  broker.arguments_ = broker_arguments(options, config, broker.state_directory_, log);
+  Place place = TRY(take_place(options.subject, config));
+  broker.arguments_ = broker_arguments(options, config, place.state, place.log);
+  broker.state_directory_ = std::move(place.state);
+  broker.state_lock_ = std::move(place.state_lock);
+  broker.log_lock_ = std::move(place.log_lock);
   auto [ours, theirs] = TRY(seqpacket_pair());
   auto arguments = broker.arguments_;
   arguments.insert(arguments.end(), {"--private-fd", std::to_string(kPrivateFd)});
@@ -109,11 +141,9 @@ void PrivateBroker::finish() {
   // A ledger that outlives its session tells of creates whose outcome is unknown (broker/keeper/late_creates.hpp).
   if (!std::filesystem::is_empty(state_directory_ + "/sessions", error) && !error)
     return complain(
-        "dockerd may still make a container that this run asked for; in some minutes `sallyport-broker "
-        "--reap-only --state-dir " +
-        state_directory_ + "` removes it");
-  std::filesystem::remove_all(state_directory_, error);
-  if (error) complain("remove " + state_directory_ + ": " + error.message());
+        "dockerd may still make a container that this run, or one before it, asked for; in some minutes "
+        "`sallyport-broker --reap-only --state-dir " +
+        state_directory_ + "` removes it, or the next run");
 }
 
 }  // namespace sallyport::launcher

@@ -1,5 +1,7 @@
-// TRUSTED SIDE. `--private-broker`: a broker for one run, connected by a socket pair instead of a path. It has state
-// and log directories of its own; when it dies early, it is started once more to remove what it left.
+// TRUSTED SIDE. `--private-broker`: a broker for one run, connected by a socket pair instead of a path. When it dies
+// early, it is started once more to remove what it left. It has state and log directories of its profile's that outlive
+// it: the next one finds rates, shares of the trail and the trail as they were. A further pair is made only where more
+// runs of the profile are under way at once than ever before.
 #pragma once
 
 #include <string>
@@ -20,7 +22,7 @@ class PrivateBroker {
 
  private:
   PrivateBroker() = default;
-  void finish();  // waits for it, reaps after it where it failed, removes its state directory
+  void finish();  // waits for it, reaps after it where it failed
   bool ended_well();
   bool reap();
   UniqueFd connection_;
@@ -28,6 +30,8 @@ class PrivateBroker {
   std::string program_;
   std::vector<std::string> arguments_;  // without --private-fd
   std::string state_directory_;
+  UniqueFd state_lock_;
+  UniqueFd log_lock_;
 };
 
 }  // namespace sallyport::launcher

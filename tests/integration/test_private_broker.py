@@ -1,7 +1,9 @@
-"""`sallyport run --private-broker`: a broker for one run, by root only, that leaves nothing; never without being asked for."""
+"""`sallyport run --private-broker`: a broker for one run, by root only, that leaves nothing but its profile's accounts and trail; never without being asked for."""
+import fcntl
 import os
 import signal
 import subprocess
+import time
 
 import pytest
 from support import leaks, places, sandbox
@@ -28,7 +30,9 @@ def test_a_container_runs_and_nothing_is_left(places_only, dockerd):
     done = sandbox.run_python(places_only, "worker", RUN_ONE, options=["--private-broker"])
     assert (done.code, done.out) == (0, "private\n"), done
     leaks.wait_until_clean(places_only, dockerd)
-    assert not list(places_only.state.glob("private-*")), "its state directory is removed"
+    [state] = places_only.state.iterdir()
+    assert sorted(path.name for path in state.iterdir()) == ["accounts", "broker-id", "lock", "sessions"]
+    assert [path.name for path in (state / "accounts").iterdir()] == ["worker"] and not list((state / "sessions").iterdir())
     assert [r["endpoint"] for r in places_only.audit(event="request", method="POST") if r["decision"] == "ALLOW"], "the audit trail stays"
 
 
@@ -72,6 +76,87 @@ def test_what_dockerd_may_still_make_is_left_on_the_ledger_and_said(places_only,
         assert not list((state / "sessions").iterdir())
     finally:
         recorder.end()
+
+
+CREATES = """
+import http.client, json, socket
+class Api(http.client.HTTPConnection):
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.connect('/run/sallyport/docker.sock')
+statuses = []
+for _ in range(8):
+    api = Api('d')
+    api.request('POST', '/v1.41/containers/create', json.dumps({'Image': 'busybox', 'Cmd': ['true']}), {'Content-Type': 'application/json'})
+    statuses.append(api.getresponse().status)
+print(*statuses, flush=True)
+"""
+
+
+def creates_of_a_run(broker):
+    done = sandbox.run_python(broker, "worker", CREATES, options=["--private-broker"])
+    assert done.code == 0, done
+    return done.out.split().count("201")
+
+
+def test_the_next_run_finds_its_rates_as_they_were_and_goes_on_with_the_same_trail(places_only):
+    places_only.profile("worker", docker={}, budget={"creates": "5/min", "containers": 20})
+    began = time.monotonic()
+    made = [creates_of_a_run(places_only) for _ in range(3)]
+    assert made[0] == 5 and sum(made) <= 5 + (time.monotonic() - began) * 5 / 60, made
+    for directory in (places_only.state, places_only.logs):
+        assert [path.name for path in directory.iterdir()] == ["private-worker.0"], "however often it runs"
+    assert len(places_only.audit(event="session-end")) == 3
+
+
+def test_runs_side_by_side_have_a_place_each_and_no_further_one_is_made(places_only):
+    places_only.profile("worker", docker={}, budget={"creates": "5/min", "containers": 20})
+    places_only.profile("other", docker={}, budget={"creates": "5/min", "containers": 20})
+    with sandbox.Run(places_only, "worker", [places.PYTHON, "-u", "-c", CREATES + "import time; time.sleep(60)"],
+                     options=["--private-broker"]) as running:
+        assert running.process.stdout.readline().split().count(b"201") == 5
+        assert creates_of_a_run(places_only) == 5, "its own"
+        assert creates_of_a_run(places_only) < 5
+        assert sandbox.run_python(places_only, "other", "pass", options=["--private-broker"]).code == 0
+    assert creates_of_a_run(places_only) < 5
+    names = ["private-other.0", "private-worker.0", "private-worker.1"]
+    for directory in (places_only.state, places_only.logs):
+        assert sorted(path.name for path in directory.iterdir()) == names
+
+
+def test_more_runs_than_have_places_are_refused_with_words(places_only):
+    held = []
+    for number in range(64):
+        directory = places_only.state / f"private-worker.{number}"
+        directory.mkdir()
+        held.append(os.open(directory, os.O_RDONLY))
+        fcntl.flock(held[-1], fcntl.LOCK_EX)
+    done = sandbox.run_python(places_only, "worker", "pass", options=["--private-broker"])
+    assert done.code == 125, done
+    assert "profile worker has 64 runs with private brokers already: max_sessions in broker.toml allows no more" in done.stderr
+    os.close(held.pop())
+    assert sandbox.run_python(places_only, "worker", "pass", options=["--private-broker"]).code == 0
+    for descriptor in held:
+        os.close(descriptor)
+
+
+def test_a_link_that_the_keeper_has_put_in_a_places_stead_is_not_followed(places_only):
+    """The keeper's user may have the directory above, and what a broker opens there is given to the keeper."""
+    victim = places_only.directory / "victim"
+    victim.mkdir()
+    link = places_only.state / "private-worker.0"
+    link.symlink_to(victim)
+    os.lchown(link, places_only.user, places_only.user)
+    done = sandbox.run_python(places_only, "worker", "pass", options=["--private-broker"])
+    assert done.code == 125 and f"open the private broker's directory {link}" in done.stderr, done
+    places_only.state = link
+    started = [places.program("sallyport-broker"), *places_only.options, "--reap-only"]
+    refused = subprocess.run(started, capture_output=True, text=True, timeout=30)
+    assert refused.returncode == 1 and f"the directory {link} is a link of uid {places_only.user}" in refused.stderr, refused
+    assert victim.stat().st_uid == 0 and not list(victim.iterdir())
+    os.lchown(link, 0, 0)
+    assert subprocess.run(started, capture_output=True, text=True, timeout=30).returncode == 0, "root's own is"
+    assert victim.stat().st_uid == places_only.user
 
 
 def test_only_root_may_ask_for_it(places_only):
