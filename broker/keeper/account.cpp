@@ -84,6 +84,8 @@ std::vector<std::int64_t> numbers_after(std::string_view word, std::string_view 
 bool read_line(std::string_view line, SavedAccounts& into, std::size_t& shares) {
   const auto is_count = [](std::int64_t number) { return number >= 0; };
   if (const auto hour = numbers_after("hour", line); hour.size() == 1) return into.hour = hour[0], true;
+  if (const auto told = numbers_after("told", line); told.size() == 1 && is_count(told[0]))
+    return into.told = told[0], true;
   if (const auto unwritten = numbers_after("unwritten", line); unwritten.size() == 1 && is_count(unwritten[0]))
     return into.unwritten = static_cast<std::uint64_t>(unwritten[0]), true;
   if (const auto share = numbers_after("share", line);
@@ -135,6 +137,7 @@ std::string text_of(const SavedAccounts& saved) {
     line("share", {static_cast<std::int64_t>(use.bytes), static_cast<std::int64_t>(use.counted),
                    static_cast<std::int64_t>(use.swallowed)});
   line("unwritten", {static_cast<std::int64_t>(saved.unwritten)});
+  line("told", {saved.told});
   for (const SavedAccounts::Buckets& one : saved.accounts)
     line("account", {one.at, one.requests, one.creates, one.untold});
   return text + "\n";
@@ -184,6 +187,8 @@ void ProfileAccounts::load() {
   quota_.hour = saved->hour;
   quota_.uses = saved->uses;
   quota_.unwritten = saved->unwritten;
+  quota_.told =
+      std::chrono::system_clock::time_point(std::chrono::milliseconds(std::min(saved->told, now_in_milliseconds())));
   loaded_ = std::move(saved->accounts);
 }
 
@@ -193,6 +198,7 @@ void ProfileAccounts::write(Shares shares) {
   SavedAccounts saved;
   saved.hour = quota_.hour;
   saved.unwritten = quota_.unwritten;
+  saved.told = std::chrono::duration_cast<std::chrono::milliseconds>(quota_.told.time_since_epoch()).count();
   for (std::size_t share = 0; share < kShares; ++share) {
     AuditQuota::Use& use = quota_.uses[share];
     use.saved_bytes = use.bytes + (shares == Shares::Ahead ? kBytesAhead : 0);

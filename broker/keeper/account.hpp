@@ -96,6 +96,7 @@ struct SavedAccounts {
   std::array<AuditQuota::Use, kShares> uses{};
   std::uint64_t unwritten = 0;
   std::vector<Buckets> accounts;  // in the order in which they are to be taken
+  std::int64_t told = 0;          // milliseconds since the epoch: when counts were told last
 };
 std::string text_of(const SavedAccounts& saved);
 // Pure. Total: any bytes are read, or are an error.

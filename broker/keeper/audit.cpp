@@ -218,14 +218,14 @@ Result<> AuditTrail::write_counted(AuditQuota& quota) {
     TRY(append(line_of(record), record.weight, nullptr));
     quota.unwritten = 0;
   }
-  quota.told = std::chrono::steady_clock::now();
-  quota.was_told = true;
+  quota.told = std::chrono::system_clock::now();
   if (quota.save) quota.save();
   return {};
 }
 
 Result<> AuditTrail::write_counted_now_and_then(AuditQuota& quota) {
-  if (quota.was_told && std::chrono::steady_clock::now() - quota.told < limits::kAuditCountedEvery) return {};
+  const auto now = std::chrono::system_clock::now();
+  if (quota.told <= now && now - quota.told < limits::kAuditCountedEvery) return {};
   return write_counted(quota);
 }
 

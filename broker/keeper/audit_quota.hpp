@@ -33,8 +33,7 @@ struct AuditQuota {
   std::array<Use, kShares> uses{};
   std::map<std::string, std::uint64_t> counted_rules;  // refusals among the counted, by their rule
   std::uint64_t unwritten = 0;  // what the records stand for that the trail could not take: told when it can
-  std::chrono::steady_clock::time_point told{};
-  bool was_told = false;
+  std::chrono::system_clock::time_point told{};  // kept like the counts: a broker that starts anew tells no sooner
   // Of the reserve of a full disk, in the shortage of that number.
   std::uint64_t shortage = 0;
   std::uint64_t reserve_changes = 0;

@@ -87,6 +87,7 @@ class Keeper {
   }
 
   void start(KeeperInputs& inputs, std::vector<LeftLedger> left) {
+    is_private_ = static_cast<bool>(inputs.private_peer);
     services_.tasks.spawn("spawner", listen_to_spawner());
     services_.tasks.spawn("deadlines", services_.docker.watch_deadlines());
     services_.tasks.spawn("hangups", services_.hangups.run());
@@ -120,7 +121,10 @@ class Keeper {
   // What no session will tell any more.
   void tell_counted() {
     const auto tell = [this](AuditQuota& quota) {
-      const auto written = services_.audit.write_counted(quota);
+      // A private broker ends with each run; what it has kept, the next one tells.
+      const bool is_kept = is_private_ && quota.save;
+      const auto written =
+          is_kept ? services_.audit.write_counted_now_and_then(quota) : services_.audit.write_counted(quota);
       if (written) return;
       log::error(written.error().text() + ": " + std::to_string(quota.untold()) + " records of " +
                  (quota.profile.empty() ? "refused openings are told here only"
@@ -197,6 +201,7 @@ class Keeper {
   Services services_;
   net::signal_set signals_;
   int exit_code_ = 0;
+  bool is_private_ = false;
 };
 
 }  // namespace

@@ -109,6 +109,21 @@ def test_the_next_run_finds_its_rates_as_they_were_and_goes_on_with_the_same_tra
     assert len(places_only.audit(event="session-end")) == 3
 
 
+def test_runs_that_only_count_tell_it_once_a_minute_at_most(places_only):
+    run = lambda: sandbox.run_python(places_only, "worker", "pass", options=["--private-broker"])
+    assert run().code == 0
+    [accounts] = places_only.state.glob("private-*/accounts/worker")
+    shares = "share 0 0 0\n" * 4 + f"share {1800 * 2304} 0 0\n"
+    accounts.write_text(f"sallyport-accounts 2\nhour {int(time.time()) // 3600}\n{shares}unwritten 0\ntold 0\n")
+    written = len(places_only.audit())
+    for _ in range(5):
+        assert run().code == 0
+    counted = [r for r in places_only.audit() if r["rule"] == "audit.quota"]
+    assert len(counted) == 1 == len(places_only.audit()) - written, counted
+    kept = next(line.split() for line in accounts.read_text().splitlines() if line.startswith("share ") and line.split()[1] != "0")
+    assert counted[0]["count"] + int(kept[2]) == 10, "an opening and an end of each"
+
+
 def test_runs_side_by_side_have_a_place_each_and_no_further_one_is_made(places_only):
     places_only.profile("worker", docker={}, budget={"creates": "5/min", "containers": 20})
     places_only.profile("other", docker={}, budget={"creates": "5/min", "containers": 20})

@@ -4,6 +4,7 @@
 
 #include <sys/stat.h>
 
+#include <ctime>
 #include <filesystem>
 #include <fstream>
 
@@ -95,6 +96,28 @@ TEST_F(AccountOfAProfile, IsFoundAsItWasByTheNextBroker) {
   EXPECT_EQ(creates_at_once(next), 0);
   const AccountLease beside = take();
   EXPECT_EQ(creates_at_once(beside), 6);
+}
+
+TEST_F(AccountOfAProfile, HasWhatWasCountedToldNoSoonerForARestart) {
+  auto trail = *AuditTrail::open(directory_, "b0");
+  AuditRecord record;
+  record.weight = Weight::Change;
+  const auto count_and_tell = [&] {
+    AuditQuota& quota = profile_->quota();
+    quota.hour = std::time(nullptr) / 3600;
+    quota.use(Share::Change).is_spent = true;
+    ASSERT_TRUE(trail.write(record, quota));
+    ASSERT_TRUE(trail.write_counted_now_and_then(quota));
+    quota.save();
+  };
+  for (std::uint64_t again = 0; again < 5; ++again) {
+    count_and_tell();
+    EXPECT_EQ(profile_->quota().untold(), again) << "the first was told, the rest wait";
+    restart();
+  }
+  profile_->quota().told -= limits::kAuditCountedEvery;
+  count_and_tell();
+  EXPECT_EQ(profile_->quota().untold(), 0U);
 }
 
 // The accounts that a broker has loaded and nobody has taken yet wait as the file says they are.
@@ -268,6 +291,7 @@ TEST(AccountsFile, IsReadAsItWasWritten) {
   saved.uses[2].counted = 5;
   saved.uses[2].swallowed = 4;
   saved.unwritten = 3;
+  saved.told = 1'777'777'777'777;
   saved.accounts = {{1, 2000, -3000, 4}, {5, 6, 7, 8}};
   const auto read = parse_accounts(text_of(saved));
   ASSERT_TRUE(read);
