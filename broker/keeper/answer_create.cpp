@@ -16,19 +16,21 @@ using protocol::Failed;
 
 namespace {
 
-constexpr std::size_t kMostRemembered = 256;  // of a container's program and directory, for words about them
-
 std::string object_of(const CreateContainer& ask) {
   std::string object = api::familiar_image(ask.image.text());
   if (ask.name) object += " as " + ask.name->text();
   return object;
 }
 
+bool depends_on_ledger(const Refusal& refusal) {
+  return refusal.status == 409 || refusal.rule.starts_with("docker.budget.") || refusal.rule == kLedgerRule;
+}
+
 // Asks dockerd for its list only where it could change the verdict: containers with AutoRemove go without our doing.
 // That weighs like the client's own list, or a create that cannot be would be a cheap one.
 net::awaitable<Verdict> decide_with_current_ledger(const Call& call, const CreateContainer& ask) {
   Verdict verdict = decide_create(ask, call.session->profile, call.session->ledger);
-  if (!verdict || (verdict->status != 409 && !verdict->rule.starts_with("docker.budget."))) co_return verdict;
+  if (!verdict || !depends_on_ledger(*verdict)) co_return verdict;
   if (const auto retry_after =
           call.session->request_rate.take(Clock::now(), weigh_list(call.session->ledger, docker_of(call))))
     co_return decide_rate("requests", call.session->request_rate.per_minute(), *retry_after);
@@ -45,8 +47,8 @@ net::awaitable<Verdict> decide_with_current_ledger(const Call& call, const Creat
 
 Owned reserve(const Call& call, const CreateContainer& ask) {
   OwnedContainer container;
-  container.name = ask.name ? *ask.name : *ContainerName::parse(random_hex(6));
-  container.image = ask.image_as_written ? ask.image_as_written->text() : api::familiar_image(ask.image.text());
+  container.name = ask.name ? *ask.name : *ContainerName::parse(random_hex(kMadeUpNameBytes / 2));
+  container.image = image_as_shown(ask);
   container.labels = ask.labels.items;
   container.memory_bytes = memory_of(ask, docker_of(call).container);
   container.created =
@@ -89,8 +91,7 @@ net::awaitable<std::expected<Planned, Failed>> plan(const Call& call, const Crea
     co_return std::unexpected(*deny(call, object_of(ask), *refusal));
   const Effective effective = merge(ask, *image);
   call.session->ledger.describe(owned, described_bytes(effective, *image));
-  owned->program = effective.program().substr(0, kMostRemembered);
-  owned->directory = effective.working_directory.substr(0, kMostRemembered);
+  call.session->ledger.remember(owned, effective.program(), effective.working_directory);
   const PlanFacts plan_facts{call.session->id, call.services.broker,
                              call.session->uid_base + static_cast<std::uint32_t>(limits::UidPart::Container),
                              call.session->systemd_cgroups};

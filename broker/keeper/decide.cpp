@@ -68,6 +68,20 @@ Verdict decide_budget(const CreateContainer& ask, const Profile& profile, const 
   return {};
 }
 
+// What it keeps is the keeper's own memory, which all sessions share.
+Verdict decide_room(const CreateContainer& ask, const Ledger& ledger) {
+  const std::size_t name_bytes = ask.name ? ask.name->text().size() : kMadeUpNameBytes;
+  const std::size_t wanted =
+      with_room_to_remember(kept_bytes_of(name_bytes, image_as_shown(ask).size(), ask.labels.items));
+  if (ledger.kept_bytes() + wanted <= limits::kMaxLedgerTextBytes) return {};
+  return refuse(403, std::string(kLedgerRule),
+                "the labels, names and images of the session's " + std::to_string(ledger.count()) +
+                    " containers take " + std::to_string(ledger.kept_bytes()) + " bytes of the broker's memory, this " +
+                    "one's need " + std::to_string(wanted) + ", and a session may have " +
+                    std::to_string(limits::kMaxLedgerTextBytes) +
+                    ": remove a container first, or give it fewer and shorter labels");
+}
+
 Verdict decide_runtime(const CreateContainer& ask, const Profile& profile) {
   const std::string& in_force = profile.docker->container.runtime;
   if (ask.runtime.value.empty() || ask.runtime.value == in_force) return {};
@@ -77,6 +91,10 @@ Verdict decide_runtime(const CreateContainer& ask, const Profile& profile) {
 }
 
 }  // namespace
+
+std::string image_as_shown(const CreateContainer& ask) {
+  return ask.image_as_written ? ask.image_as_written->text() : api::familiar_image(ask.image.text());
+}
 
 const api::Endpoint* endpoint_of(const protocol::Request& request) {
   const api::Verb verb = protocol::verb_of(request);
@@ -110,7 +128,8 @@ Verdict decide_create(const CreateContainer& ask, const Profile& profile, const 
   }
   if (Verdict refusal = decide_runtime(ask, profile)) return refusal;
   if (Verdict refusal = decide_name(ask, ledger)) return refusal;
-  return decide_budget(ask, profile, ledger);
+  if (Verdict refusal = decide_budget(ask, profile, ledger)) return refusal;
+  return decide_room(ask, ledger);
 }
 
 Verdict decide_rate(std::string_view what, std::uint32_t per_minute, std::uint32_t retry_after) {

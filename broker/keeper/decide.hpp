@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "broker/api/endpoints.hpp"
 #include "broker/keeper/ownership.hpp"
@@ -22,6 +23,13 @@ struct Refusal {
   std::uint32_t retry_after = 0;
 };
 using Verdict = std::optional<Refusal>;  // empty: granted
+
+inline constexpr std::size_t kMadeUpNameBytes = 12;  // of a container whose client gives it none
+// The rule of a create for whose texts the ledger has no room: kMaxLedgerTextBytes.
+inline constexpr std::string_view kLedgerRule = "docker.ledger";
+
+// The image as it is shown again: as the client wrote it.
+std::string image_as_shown(const protocol::CreateContainer& ask);
 
 // The row of the endpoint table that a request is an instance of; null for those that have none (cancel, claim).
 const api::Endpoint* endpoint_of(const protocol::Request& request);

@@ -26,6 +26,7 @@ struct OwnedContainer {
   std::vector<protocol::Label> labels;
   std::uint64_t memory_bytes = 0;
   std::size_t described_bytes = 0;  // of texts that dockerd shows, of the request and its image
+  std::size_t kept_bytes = 0;       // of the texts above, as the ledger counts them
   std::int64_t created = 0;         // seconds since the epoch
   bool auto_remove = false;
   bool tty = false;
@@ -38,12 +39,20 @@ struct OwnedContainer {
 };
 using Owned = std::shared_ptr<OwnedContainer>;
 
+inline constexpr std::size_t kMostRemembered = 256;  // of a container's program and directory, for words about them
+
+// What these take of kMaxLedgerTextBytes.
+std::size_t kept_bytes_of(std::size_t name_bytes, std::size_t image_bytes, const std::vector<protocol::Label>& labels);
+// What a container takes of it while its create is in flight: program and directory are not known yet.
+constexpr std::size_t with_room_to_remember(std::size_t kept_bytes) { return kept_bytes + 2 * kMostRemembered; }
+
 class Ledger {
  public:
   // Reserves the name for a create in flight. The container that has it already, where one has.
   Owned conflict(const ContainerName& name) const;
   Owned reserve(OwnedContainer container);
   void describe(const Owned& container, std::size_t bytes);
+  void remember(const Owned& container, std::string_view program, std::string_view directory);  // their beginnings
   void made(const Owned& container, const ContainerId& id);
   void forget(const Owned& container);  // a failed create, or a removed container
 
@@ -53,6 +62,7 @@ class Ledger {
   std::size_t count() const { return by_name_.size(); }  // those in flight included
   std::uint64_t memory_bytes() const { return memory_bytes_; }
   std::size_t described_bytes() const { return described_bytes_; }
+  std::size_t kept_bytes() const { return kept_bytes_; }
   std::vector<Owned> all() const;  // by name
 
  private:
@@ -60,6 +70,7 @@ class Ledger {
   std::map<std::string, Owned, std::less<>> by_id_;
   std::uint64_t memory_bytes_ = 0;
   std::size_t described_bytes_ = 0;
+  std::size_t kept_bytes_ = 0;
 };
 
 }  // namespace sallyport::keeper

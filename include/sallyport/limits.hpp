@@ -106,10 +106,14 @@ inline constexpr std::size_t kDescriptorsPerSession = 16;  // 7 measured: channe
 inline constexpr std::size_t kKeeperDescriptors = 128;     // listeners, trail, peers that greet
 // The keeper's own memory. 17 KiB an idle session and 4 KiB a wait are measured; the rest is for answers under way.
 inline constexpr std::size_t kMemoryPerSession = 1024 * 1024;
+// Of it what the ledger keeps for as long as a container is there of what its client wrote: labels, names, the image.
+inline constexpr std::size_t kMaxLedgerTextBytes = kMemoryPerSession / 2;
+static_assert(kMaxLedgerTextBytes >= 3 * kMaxCreateBodyBytes, "labels may be as long as a create body, more than once");
 inline constexpr std::size_t kLeastMemoryCeiling = 64 * kMemoryPerSession;  // at the default of max_sessions, and below
 inline constexpr std::size_t kSmallReplyBytes = 8 * 1024;  // larger answers grow only below the ceiling
 // Small ones are not looked at: all that can be under way fit into the last quarter.
 static_assert((kCommonDockerdConnections + 64 * kDockerdShare) * kSmallReplyBytes <= kLeastMemoryCeiling / 4);
+static_assert(64 * kMaxLedgerTextBytes <= kLeastMemoryCeiling / 2, "full ledgers leave the rest to answers");
 inline constexpr std::chrono::milliseconds kMemoryIsRead{1};        // one pread, 2 us
 inline constexpr std::chrono::milliseconds kMemoryIsTrimmed{1000};  // some ms, and only near the ceiling
 inline constexpr std::chrono::seconds kUpstreamDeadline{60};

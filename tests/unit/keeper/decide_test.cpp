@@ -165,6 +165,34 @@ TEST(CreateBudget, SumsMemory) {
   EXPECT_TRUE(decide_create(small, with, ledger));
 }
 
+// The last byte that fits, and one more.
+TEST(CreateLabels, MayTakeWhatTheLedgerKeepsForASessionAndNotAByteMore) {
+  Profile with = profile();
+  with.docker->budget.containers = 4096;
+  Ledger ledger;
+  CreateContainer ask = honest();
+  ask.name = *ContainerName::parse("last");
+  ask.labels.items.push_back({{"k"}, {""}});
+  const std::size_t least = with_room_to_remember(kept_bytes_of(4, image_as_shown(ask).size(), ask.labels.items));
+  while (ledger.kept_bytes() + least + limits::kMaxLabelBytes + 1024 < limits::kMaxLedgerTextBytes) {
+    OwnedContainer other;
+    other.name = *ContainerName::parse("c" + std::to_string(ledger.count()));
+    other.labels.push_back({{"k"}, {std::string(limits::kMaxLabelBytes, 'x')}});
+    ledger.reserve(other);
+  }
+  std::string& value = ask.labels.items[0].value.value;
+  value.assign(limits::kMaxLedgerTextBytes - ledger.kept_bytes() - least, 'x');
+  EXPECT_FALSE(decide_create(ask, with, ledger));
+  value += 'x';
+  const Verdict verdict = decide_create(ask, with, ledger);
+  ASSERT_TRUE(verdict);
+  EXPECT_EQ(verdict->status, 403);
+  EXPECT_EQ(verdict->rule, kLedgerRule);
+  EXPECT_THAT(verdict->message, testing::HasSubstr("and a session may have 524288: remove a container first"));
+  ledger.forget(ledger.all().front());
+  EXPECT_FALSE(decide_create(ask, with, ledger));
+}
+
 TEST(CreateName, ThatIsTakenIsAConflictInDockersWords) {
   Ledger ledger;
   (void)ledger.reserve(named("db", 1));

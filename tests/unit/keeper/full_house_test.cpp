@@ -164,5 +164,31 @@ TEST(Budget, SaysSoWhereWhatHasGoneCannotBeKnown) {
   keeper.dockerd().behave(dockerd.behaviour());
 }
 
+// The budget would allow hundreds more: what they keep is memory of the broker's, which all sessions share.
+TEST(Budget, OfWhatTheLedgerKeepsOfLabelsIsMetByACreateThatIsRefusedAndSaysWhy) {
+  KeeperUnderTest::Options options;
+  const std::string forty = "containers = 40";
+  options.profile.replace(options.profile.find(forty), forty.size(), "containers = 700");
+  KeeperUnderTest keeper(options);
+  DockerdModel dockerd;
+  keeper.dockerd().behave(dockerd.behaviour());
+  ASSERT_TRUE(keeper.open()) << keeper.refusal();
+  const auto labelled = [&](std::size_t number) {
+    auto ask = keeper.create_request(("c" + std::to_string(number)).c_str());
+    for (int label = 0; label < 31; ++label)
+      ask.labels.items.push_back({{"k" + std::to_string(label)}, {std::string(4000, 'x')}});
+    return ask;
+  };
+  for (std::size_t made = 0; made < 4; ++made) keeper.expect<protocol::Created>(labelled(made));
+  const auto failed = keeper.expect<protocol::Failed>(labelled(4));
+  EXPECT_EQ(failed.http_status, 403);
+  EXPECT_THAT(failed.message.value, testing::AllOf(testing::HasSubstr("the labels, names and images of the session's 4"),
+                                                   testing::HasSubstr("and a session may have 524288")));
+  EXPECT_TRUE(keeper.audit_has(R"("rule":"docker.ledger")"));
+  keeper.expect<protocol::Created>(keeper.create_request("plain"));
+  dockerd.lose("sp-" + keeper.session() + "-c2");
+  keeper.expect<protocol::Created>(labelled(4));
+}
+
 }  // namespace
 }  // namespace sallyport::testing_support

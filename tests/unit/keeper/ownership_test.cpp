@@ -53,5 +53,28 @@ TEST(Ledger, ReservesANameWhileItsCreateIsInFlight) {
   EXPECT_NE(ledger.reserve(container), nullptr);
 }
 
+TEST(Ledger, CountsWhatItKeepsOfTextsUntilTheContainerIsForgotten) {
+  Ledger ledger;
+  OwnedContainer container;
+  container.name = name("db");
+  container.image = "busybox";
+  container.labels.push_back({{"role"}, {std::string(100, 'x')}});
+  const std::size_t texts = 2 + 7 + sizeof(protocol::Label) + 104;
+  const Owned owned = ledger.reserve(container);
+  EXPECT_EQ(ledger.kept_bytes(), texts + 2 * kMostRemembered) << "what it runs is not known yet";
+  ledger.remember(owned, std::string(1000, 'p'), "/srv");
+  EXPECT_EQ(owned->program.size(), kMostRemembered);
+  EXPECT_EQ(ledger.kept_bytes(), texts + kMostRemembered + 4);
+  container.name = name("no");
+  const Owned other = ledger.reserve(container);
+  ledger.forget(owned);
+  ledger.forget(owned);
+  EXPECT_EQ(ledger.kept_bytes(), texts + 2 * kMostRemembered);
+  ledger.remember(owned, "late", "/");
+  EXPECT_EQ(ledger.kept_bytes(), texts + 2 * kMostRemembered) << "it is not there any more";
+  ledger.forget(other);
+  EXPECT_EQ(ledger.kept_bytes(), 0U);
+}
+
 }  // namespace
 }  // namespace sallyport::keeper
