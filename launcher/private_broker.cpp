@@ -138,10 +138,11 @@ void PrivateBroker::finish() {
     return complain("the private broker died and what it left could not be removed; its ledger is in " +
                     state_directory_);
   std::error_code error;
-  // A ledger that outlives its session tells of creates whose outcome is unknown (broker/keeper/late_creates.hpp).
+  // A ledger that outlives its session tells of containers that dockerd has not removed (broker/keeper/reaper.hpp), and
+  // of creates whose outcome is unknown (broker/keeper/late_creates.hpp).
   if (!std::filesystem::is_empty(state_directory_ + "/sessions", error) && !error)
     return complain(
-        "dockerd may still make a container that this run, or one before it, asked for; in some minutes "
+        "a container of this run, or of one before it, is left, or dockerd may still make one; in some minutes "
         "`sallyport-broker --reap-only --state-dir " +
         state_directory_ + "` removes it, or the next run");
 }

@@ -109,11 +109,14 @@ net::awaitable<void> clear_up(Services& services, SessionPtr session, Owned owne
   Leftovers leftovers{{dockerd_name(session->id, owned->name), owned->id.text()}};
   const auto settled = Clock::now() + kLateCreate;
   std::string said;
+  RetryPause pause(kLookAgain, kLookAgain);
+  std::chrono::milliseconds next = kLookAgain;
   while (!leftovers.empty()) {
-    co_await async::sleep_for(kLookAgain);
+    co_await async::sleep_for(next);
     if (session->is_ending) co_return;  // which looks for it itself
     const auto removed =
         co_await remove_containers(services.docker, services.broker, session->id, leftovers, Clock::now() > settled);
+    next = pause.after(removed, false);
     const std::string why = removed ? "" : removed.error().text();
     if (std::exchange(said, why) != why && !why.empty())
       log::warning("session " + session->id.text() + ", a create without an answer: " + why +

@@ -62,7 +62,11 @@ net::awaitable<void> kill_session(Services& services, async::Channel& control, c
     co_return refuse(services, control, nullptr, "there is no session " + ask.session.text());
   const SessionPtr session = found->second;
   end_session(services, session, "operator", "ended by the operator");
-  if (co_await session->ended.wait(limits::kKilledWithin)) {
+  const bool has_ended = (co_await session->ended.wait(limits::kKilledWithin)).has_value();
+  if (has_ended && !session->left_behind.empty()) {
+    refuse(services, control, nullptr,
+           "it has ended, and the broker goes on to remove what is left of it: " + session->left_behind);
+  } else if (has_ended) {
     (void)control.send(encode_message(FromKeeper(handshake::Done{})));
   } else {
     refuse(services, control, nullptr,

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <limits>
+#include <optional>
 
 #include "broker/keeper/late_creates.hpp"
+#include "broker/keeper/reaper.hpp"
 #include "broker/keeper/removal.hpp"
 #include "broker/protocol/verbs.hpp"
 #include "sallyport/handshake.hpp"
@@ -16,8 +18,8 @@ namespace spawner = protocol::spawner;
 namespace {
 
 constexpr std::chrono::milliseconds kFirstRetry{200};
-constexpr std::chrono::milliseconds kLastRetry{2000};  // dockerd's first answer after it was away is not to be late
-constexpr std::chrono::seconds kCancelled{1};          // a cancelled task ends with the next turn of the loop
+constexpr std::size_t kMostOfCause = 256;      // in the closing record, of why containers are left
+constexpr std::chrono::seconds kCancelled{1};  // a cancelled task ends with the next turn of the loop
 
 // Everything that the session could still do or wait for. A create that dockerd has is not among it
 // (answer_create.cpp): its answer says what there is to remove.
@@ -77,7 +79,7 @@ enum class Which : bool { OnlyKnown, All };
 
 // One round over what the ledger has now. What changes while it runs is the next round's: a create may be answered
 // between the first removal and the last, and only what was asked for can be known to have gone.
-net::awaitable<Result<>> remove_once(Services& services, const SessionPtr& session, Which which) {
+net::awaitable<Removed> remove_once(Services& services, const SessionPtr& session, Which which) {
   std::vector<Owned> asked;
   Leftovers leftovers;
   for (const Owned& owned : session->ledger.all()) {
@@ -102,25 +104,22 @@ bool only_intents_are_left(const Session& session) {
   return std::ranges::all_of(session.ledger.all(), [](const Owned& owned) { return owned->id.empty(); });
 }
 
-// All but the intents of which dockerd shows nothing for kIntentsSettle.
-net::awaitable<void> remove_all_containers(Services& services, const SessionPtr& session) {
+// All but the intents of which dockerd shows nothing for kIntentsSettle. Why containers are left then, or nothing: they
+// are the reaper's from here on, so that they keep no session's place, whatever it is that dockerd does not remove.
+net::awaitable<std::optional<NotRemoved>> remove_all_containers(Services& services, const SessionPtr& session) {
   const auto settled = Clock::now() + kIntentsSettle;
-  auto pause = kFirstRetry;
-  std::string said;
+  RetryPause pause(kFirstRetry, kFirstRetry);
   while (session->ledger.count() > 0) {
     const bool has_settled = Clock::now() > settled;
+    const std::size_t before = session->ledger.count();
     const auto removed = co_await remove_once(services, session, Which::All);
-    if (removed && has_settled && only_intents_are_left(*session)) break;
-    if (session->ledger.count() == 0) break;
-    if (!removed && Clock::now() > settled) {
-      session->end_step = removed.error().text();
-      if (std::exchange(said, session->end_step) != session->end_step)
-        log::warning("session " + session->id.text() + ": " + said + "; trying until it is done");
-      let_launcher_go(*session, said);  // it need not wait for a dockerd that is away
-      pause = std::min(2 * pause, kLastRetry);
-    }
-    co_await async::sleep_for(pause);
+    if (session->ledger.count() == 0 || (removed && has_settled && only_intents_are_left(*session))) break;
+    if (!removed && Clock::now() > settled) co_return removed.error();
+    const std::chrono::milliseconds next = pause.after(removed, session->ledger.count() < before);
+    co_await async::sleep_for(
+        std::min<Clock::duration>(next, std::max<Clock::duration>(settled - Clock::now(), kFirstRetry)));
   }
+  co_return std::nullopt;
 }
 
 void log_unwritten(const Result<>& written) {
@@ -180,8 +179,25 @@ void write_closing_records(Services& services, Session& session) {
   record.object = session.worker_status;
   record.rule = session.end_rule;
   record.reason = session.end_reason + missing;
+  if (!session.left_behind.empty())
+    record.reason += "; " + std::to_string(session.ledger.count()) +
+                     " of its containers are left: " + session.left_behind.substr(0, kMostOfCause);
   log_unwritten(services.audit.write(record, session.audit_quota));
   session.audit_quota.save();  // exact again, where no other session of the profile works
+}
+
+LeftLedger left_of(Services& services, Session& session) {
+  if (const auto written = session.ledger_file.closed(); !written) log::warning(written.error().text());
+  session.ledger_file = {};
+  LedgerRecord record;
+  record.session = session.id;
+  record.profile = session.profile.name;
+  record.uid_base = session.uid_base;
+  record.systemd_cgroups = session.systemd_cgroups;
+  record.closed = true;
+  for (const Owned& owned : session.ledger.all())
+    record.containers[dockerd_name(session.id, owned->name)] = owned->id.text();
+  return {ledger_path(services.config.state_directory, session.id), std::move(record)};
 }
 
 net::awaitable<void> run_ending(Services& services, SessionPtr session) {
@@ -200,17 +216,19 @@ net::awaitable<void> run_ending(Services& services, SessionPtr session) {
   session->end_step = "dockerd has not answered all its creates";
   co_await settle_creates(session);
   session->end_step = "its last containers are being removed";
-  co_await remove_all_containers(services, session);
+  const auto left = co_await remove_all_containers(services, session);
+  if (left) let_launcher_go(*session, session->left_behind = left->why);  // it need not wait for what may take for ever
   session->end_step = "its cgroup is being removed";
-  const auto removed =
-      co_await services.spawner.remove_cgroup({session->id, session->systemd_cgroups}, [&](const std::string& why) {
-        session->end_step = "it keeps its uids: " + why;
-        log::error("session " + session->id.text() + ": " + session->end_step);
-        let_launcher_go(*session, session->end_step);  // it need not wait for what it cannot help
-      });
+  const spawner::RemoveCgroup remove{session->id, session->systemd_cgroups, left.has_value()};
+  const auto removed = co_await services.spawner.remove_cgroup(remove, [&](const std::string& why) {
+    session->end_step = "it keeps its uids: " + why;
+    log::error("session " + session->id.text() + ": " + session->end_step);
+    let_launcher_go(*session, session->end_step);  // it need not wait for what it cannot help
+  });
   if (!removed) co_return log::error("session " + session->id.text() + ": " + removed.error().text());
   write_closing_records(services, *session);
-  let_go_of_ledger(services, session->id, std::exchange(session->ledger_file, {}), intents_of(*session));
+  if (left) go_on_removing(services, left_of(services, *session), *left);
+  else let_go_of_ledger(services, session->id, std::exchange(session->ledger_file, {}), intents_of(*session));
   session->uid_lock.reset();
   let_launcher_go(*session);
   log::info("session " + session->id.text() + " has ended: " + session->end_reason);

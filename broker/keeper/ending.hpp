@@ -1,5 +1,6 @@
 // TRUSTED SIDE. The end of a session, whatever caused it: processes killed, containers killed and removed, cgroup gone,
-// closing record written, in this order. Nothing can stop it; where dockerd is away it goes on until dockerd answers.
+// closing record written, in this order. Nothing can stop it. Containers that cannot be removed in time, as where
+// dockerd is away, are left to the reaper, which goes on.
 #pragma once
 
 #include "broker/keeper/services.hpp"

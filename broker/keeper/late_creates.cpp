@@ -15,10 +15,14 @@ constexpr std::chrono::seconds kLookAgain{2};
 net::awaitable<void> look(Services& services, SessionId session, LedgerFile ledger, Leftovers intents,
                           Clock::time_point give_up) {
   std::string said;
+  RetryPause pause(kLookAgain, kLookAgain);
+  std::chrono::milliseconds next = kLookAgain;
   while (!intents.empty()) {
-    co_await async::sleep_for(kLookAgain);
+    co_await async::sleep_for(next);
+    const std::size_t before = intents.size();
     const auto removed =
         co_await remove_containers(services.docker, services.broker, session, intents, Clock::now() > give_up);
+    next = pause.after(removed, intents.size() < before);
     const std::string why = removed ? "" : removed.error().text();
     if (std::exchange(said, why) != why && !why.empty())
       log::warning("late creates of session " + session.text() + ": " + why + "; trying until it is done");

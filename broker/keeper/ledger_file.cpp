@@ -40,6 +40,7 @@ bool is_ours(std::string_view name, const SessionId& session) {
 }
 
 void read_line(const std::vector<std::string_view>& words, LedgerRecord& into) {
+  if (words.size() == 1 && words[0] == "closed") into.closed = true;
   if (words.size() == 2 && words[0] == "uid") (void)read_number(words[1], into.uid_base);
   if (std::int64_t at = 0; words.size() == 2 && words[0] == "ended" && read_number(words[1], at) && at >= 0) {
     into.ended = at;
@@ -85,6 +86,10 @@ std::string dockerd_name(const SessionId& session, const ContainerName& name) {
 
 std::string ledger_directory(const std::string& state_directory) { return state_directory + "/sessions"; }
 
+std::string ledger_path(const std::string& state_directory, const SessionId& session) {
+  return ledger_directory(state_directory) + "/" + session.text();
+}
+
 Result<> make_ledger_directory(const std::string& state_directory) {
   const std::string directory = ledger_directory(state_directory);
   if (::mkdir(directory.c_str(), 0700) != 0 && errno != EEXIST) return fail_errno("make " + directory);
@@ -93,8 +98,7 @@ Result<> make_ledger_directory(const std::string& state_directory) {
 
 Result<LedgerFile> LedgerFile::create(const std::string& state_directory, const LedgerRecord& head) {
   LedgerFile ledger;
-  const std::string directory = ledger_directory(state_directory);
-  ledger.path_ = directory + "/" + head.session.text();
+  ledger.path_ = ledger_path(state_directory, head.session);
   ledger.file_ = UniqueFd::adopt(
       ::open(ledger.path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (!ledger.file_) return fail_errno("make the ledger " + ledger.path_);
@@ -166,6 +170,7 @@ Result<> LedgerFile::made(std::string_view name, const ContainerId& id) { return
 Result<> LedgerFile::gone(std::string_view name) { return append(std::string("gone ").append(name)); }
 Result<> LedgerFile::uid_base(std::uint32_t base) { return append("uid " + std::to_string(base)); }
 Result<> LedgerFile::ended(std::int64_t at) { return append("ended " + std::to_string(at)); }
+Result<> LedgerFile::closed() { return append("closed"); }
 void LedgerFile::remove() {
   if (!path_.empty()) remove_ledger(path_);
   file_.reset();

@@ -18,7 +18,8 @@
 namespace sallyport::keeper {
 
 // What a ledger file says. `containers`: name at dockerd -> id, empty where only the intent was written. `ended`: when
-// the session's end was done with all but its intents (late_creates.hpp), in seconds since the epoch.
+// the session's end was done with all but its intents (late_creates.hpp), in seconds since the epoch. `closed`: its end
+// is in the trail, and what is left of it are its containers.
 struct LedgerRecord {
   SessionId session;
   ProfileName profile;
@@ -26,6 +27,7 @@ struct LedgerRecord {
   bool systemd_cgroups = false;
   std::map<std::string, std::string> containers;
   std::optional<std::int64_t> ended;
+  bool closed = false;
 };
 
 class LedgerFile {
@@ -37,6 +39,7 @@ class LedgerFile {
   Result<> gone(std::string_view dockerd_name);
   Result<> uid_base(std::uint32_t base);  // where the spawner chose it
   Result<> ended(std::int64_t at);        // what has an id is gone
+  Result<> closed();
   void remove();
 
  private:
@@ -53,6 +56,7 @@ class LedgerFile {
 };
 
 std::string ledger_directory(const std::string& state_directory);
+std::string ledger_path(const std::string& state_directory, const SessionId& session);
 Result<> make_ledger_directory(const std::string& state_directory);
 // Pure. Lines that are malformed, as the last may be after a crash, are passed over.
 Result<LedgerRecord> parse_ledger(std::string_view text);

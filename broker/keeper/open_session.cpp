@@ -53,8 +53,9 @@ net::awaitable<Result<>> wait_until_uids_are_free(Services& services, std::uint3
   while (left_in_the_way(services, uid_base) != nullptr && Clock::now() < give_up)
     co_await async::sleep_for(std::chrono::milliseconds(50));
   if (const LeftSession* left = left_in_the_way(services, uid_base))
-    co_return fail("session " + left->session.text() + ", which an earlier broker left, still has uid range " +
-                   std::to_string(left->uid_base) + ": " + left->why +
+    co_return fail("session " + left->session.text() +
+                   (left->is_earlier ? ", which an earlier broker left," : ", which has ended,") +
+                   " still has uid range " + std::to_string(left->uid_base) + ": " + left->why +
                    "; it is tried until it is done, and the broker's log says what became of it");
   co_return Result<>{};
 }
@@ -199,6 +200,7 @@ net::awaitable<Result<SessionPtr>> open_session(Services& services, Hello hello,
   CO_TRY(co_await wait_for_a_place(services));  // and nothing suspends until it is taken
   Profile profile = CO_TRY(load_profile(services.config.profile_directory, hello.message.profile));
   CO_TRY(check_against(profile, services.config));
+  CO_TRY(may_leave_more(services, profile.name));
   CO_TRY(check_hello(hello.message, profile, hello.peer));
   SessionFds fds = CO_TRY(check_descriptors(hello.message, profile, std::move(hello.fds)));
 

@@ -23,8 +23,14 @@ struct Removals {
   std::string broker;
   SessionId session;
   bool intents_may_be_dropped;
-  std::set<std::string> gone;                 // names
-  std::map<std::string, std::string> failed;  // name -> what and why
+  std::set<std::string> gone;                // names
+  std::map<std::string, NotRemoved> failed;  // name -> what and why
+
+  void refused(const std::string& name, std::string why) { failed[name] = {std::move(why), true}; }
+  // Where it did not answer in time it is there, and has begun: asked again it does the same work once more.
+  void unanswered(const std::string& name, const Error& error) {
+    failed[name] = {error.text(), error.code == ETIMEDOUT};
+  }
 };
 
 // Who said that the container is there. dockerd lists one that it is making before it knows it by its id or name (moby
@@ -38,16 +44,16 @@ net::awaitable<void> remove_it(std::shared_ptr<Removals> removals, std::string n
   engine::Exchange exchange;
   const auto reply = co_await removals->docker.ask(std::move(request), exchange);
   if (!reply) {
-    removals->failed[name] = reply.error().text();
+    removals->unanswered(name, reply.error());
   } else if (reply->status == 404 && known_by == KnownBy::AList) {
     log::debug("container " + name + " is still being made");
   } else if (reply->status == 204 || reply->status == 404) {
     removals->gone.insert(name);
   } else if (reply->status == 409) {
-    removals->failed[name] = "its removal is in progress";
+    removals->refused(name, "its removal is in progress");
   } else {
-    removals->failed[name] = "dockerd answered " + std::to_string(reply->status) + ": " +
-                             engine::read_error_message(reply->body).substr(0, kMaxCauseBytes);
+    removals->refused(name, "dockerd answered " + std::to_string(reply->status) + ": " +
+                                engine::read_error_message(reply->body).substr(0, kMaxCauseBytes));
   }
 }
 
@@ -60,18 +66,18 @@ net::awaitable<void> remove_intent(std::shared_ptr<Removals> removals, std::stri
       co_await removals->docker.ask(engine::render_list_named(removals->broker, removals->session, name), exchange);
   const bool is_too_large = !reply && reply.error().code == EMSGSIZE;
   if (!reply && !is_too_large) {
-    removals->failed[name] = reply.error().text();
+    removals->unanswered(name, reply.error());
     co_return;
   }
   if (reply && reply->status != 200) {
-    removals->failed[name] = "list it: dockerd answered " + std::to_string(reply->status);
+    removals->refused(name, "list it: dockerd answered " + std::to_string(reply->status));
     co_return;
   }
   engine::Request request = engine::render_remove_named(name, engine::Force::Yes);
   if (reply) {
     const auto listed = engine::read_list(reply->body);
     if (!listed) {
-      removals->failed[name] = listed.error().text();
+      removals->refused(name, listed.error().text());
       co_return;
     }
     const auto at = std::ranges::find(*listed, name, &engine::ListedContainer::name);
@@ -91,27 +97,37 @@ net::awaitable<void> remove_one(std::shared_ptr<Removals> removals, std::string 
   co_await remove_it(removals, std::move(name), engine::render_remove(*id, engine::Force::Yes), KnownBy::ItsCreate);
 }
 
-Result<> outcome_of(const Removals& removals, const Leftovers& leftovers) {
+Removed outcome_of(const Removals& removals, const Leftovers& leftovers) {
   if (removals.failed.empty()) return {};
-  const auto& [name, why] = *removals.failed.begin();
+  const auto& [name, first] = *removals.failed.begin();
   const auto known = leftovers.find(name);
   const std::string id = known == leftovers.end() ? "" : known->second.substr(0, 12);
-  std::string text = "container " + name + (id.empty() ? "" : " (" + id + ")") + " is left: " + why;
-  if (removals.failed.size() > 1) text += "; and " + std::to_string(removals.failed.size() - 1) + " more";
-  return fail(std::move(text));
+  NotRemoved left;
+  left.why = "container " + name + (id.empty() ? "" : " (" + id + ")") + " is left: " + first.why;
+  if (removals.failed.size() > 1) left.why += "; and " + std::to_string(removals.failed.size() - 1) + " more";
+  left.is_refused = std::ranges::all_of(removals.failed, [](const auto& entry) { return entry.second.is_refused; });
+  return std::unexpected(std::move(left));
 }
 
 }  // namespace
 
-net::awaitable<Result<>> remove_containers(engine::DockerClient& docker, std::string broker, SessionId session,
-                                           Leftovers& leftovers, bool intents_may_be_dropped) {
+std::chrono::milliseconds RetryPause::after(const Removed& removed, bool something_went) {
+  if (removed || something_went) return pause_ = first_;
+  const std::chrono::milliseconds most = removed.error().is_refused ? limits::kLeftIsTriedEvery : away_;
+  const auto now = std::min(pause_, most);
+  pause_ = 2 * now;
+  return now;
+}
+
+net::awaitable<Removed> remove_containers(engine::DockerClient& docker, std::string broker, SessionId session,
+                                          Leftovers& leftovers, bool intents_may_be_dropped) {
   std::shared_ptr<Removals> removals(
       new Removals{docker, std::move(broker), std::move(session), intents_may_be_dropped, {}, {}});
   const auto executor = co_await net::this_coro::executor;
   Places places(executor, limits::kMaxRemovedAtOnce, limits::kKeepsPlace);
   async::TaskGroup tasks(executor, [removals](const std::string& task, const std::string& what) {
     log::error("task \"" + task + "\" failed: " + what);
-    removals->failed[task] = what;
+    removals->refused(task, what);
   });
   const Leftovers asked = leftovers;
   for (const auto& [name, id] : asked) {

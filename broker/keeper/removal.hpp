@@ -3,6 +3,7 @@
 #pragma once
 
 #include <chrono>
+#include <expected>
 #include <map>
 #include <string>
 
@@ -23,11 +24,33 @@ inline constexpr std::chrono::seconds kIntentsSettle{3};
 // ...and it is looked for this long: only a list made later drops an intent.
 inline constexpr std::chrono::minutes kLateCreate{10};
 
+// Why containers are left.
+struct NotRemoved {
+  std::string why;          // of the first of them; for people
+  bool is_refused = false;  // dockerd is there, and does not do it: tried again at once it would not either
+  const std::string& text() const { return why; }
+};
+using Removed = std::expected<void, NotRemoved>;
+
+// Before the next try. It doubles: up to `away`, where dockerd may be back at any moment, and up to kLeftIsTriedEvery
+// where it refuses. What goes takes it back to `first`.
+class RetryPause {
+ public:
+  RetryPause(std::chrono::milliseconds first, std::chrono::milliseconds away)
+      : first_(first), away_(away), pause_(first) {}
+  std::chrono::milliseconds after(const Removed& removed, bool something_went);
+
+ private:
+  std::chrono::milliseconds first_;
+  std::chrono::milliseconds away_;
+  std::chrono::milliseconds pause_;
+};
+
 // Removes what it can, kMaxRemovedAtOnce at a time, and takes it out of `leftovers`. An intent is taken out when its
 // container has been removed, or when `intents_may_be_dropped` and a list that dockerd made since does not show it.
 // Error: which container is left first, and why; dockerd is away, or refuses; to be called again. Without one, all that
 // is left are intents.
-net::awaitable<Result<>> remove_containers(engine::DockerClient& docker, std::string broker, SessionId session,
-                                           Leftovers& leftovers, bool intents_may_be_dropped);
+net::awaitable<Removed> remove_containers(engine::DockerClient& docker, std::string broker, SessionId session,
+                                          Leftovers& leftovers, bool intents_may_be_dropped);
 
 }  // namespace sallyport::keeper

@@ -17,13 +17,18 @@
 
 namespace sallyport::keeper {
 
+class Places;
 class Session;
 
-// A session of an earlier broker of which containers or processes may be left.
+// A session of which containers or processes may be left: of an earlier broker, or one that has ended here and of whose
+// containers not all could be removed.
 struct LeftSession {
   SessionId session;
+  ProfileName profile;
   std::uint32_t uid_base = 0;  // 0: it had none yet, so nothing of it was started
   std::string why;             // it has not been removed yet: for people
+  bool is_earlier = true;      // of an earlier broker
+  bool is_refused = false;     // dockerd refuses to remove what is left
 };
 
 struct Services {
@@ -38,6 +43,7 @@ struct Services {
   async::TaskGroup tasks;                                    // what outlives a session: accepting, ending, reaping
   std::map<std::string, std::shared_ptr<Session>> sessions;  // by id, until they are cleaned up
   std::map<std::string, LeftSession> left;                   // by id, until they are reaped
+  std::shared_ptr<Places> reaped;                            // at once; made with the first
   std::size_t waiting_for_place = 0;                         // openers
   AuditQuota knocks;                                         // refused openings, whoever asked and for whatever
   bool stopping = false;

@@ -145,7 +145,8 @@ class Session {
   std::string end_step;       // what its ending is at: for whoever asks why it has not ended
   OneShot<bool> gate_heard;   // to its end
   OneShot<bool> relay_heard;  // the same
-  OneShot<bool> ended;        // everything of the session is gone
+  std::string left_behind;    // of its containers, and why; "" where all are gone
+  OneShot<bool> ended;        // everything of the session is gone, but what is left behind
 };
 using SessionPtr = std::shared_ptr<Session>;
 

@@ -53,11 +53,13 @@ struct TakeOver {
 };
 // Removes the session's cgroup in every hierarchy, or its slice; the uid range is released. Last request of a session,
 // asked again where the answer is SpawnFailed: tried once then, where the first was tried for its whole deadline. Also
-// asked for sessions of an earlier broker, which the spawner does not know.
+// asked for sessions of an earlier broker, which the spawner does not know. `keeps_range`: containers of the session
+// are left, dead; the uid range stays locked until it is asked once more without.
 struct RemoveCgroup {
   SessionId session;
   bool systemd_driver = false;
-  auto fields() { return std::tie(session, systemd_driver); }
+  bool keeps_range = false;
+  auto fields() { return std::tie(session, systemd_driver, keeps_range); }
 };
 using ToSpawner = std::variant<StartSession, Dial, KillProcesses, TakeOver, RemoveCgroup, TakeRange>;
 struct ToSpawnerEnvelope {

@@ -18,6 +18,10 @@ void LeftRanges::add(const SessionId& session, std::uint32_t uid_base) {
     if (uid_ranges_overlap(base, uid_base)) locks.push_back({static_cast<std::uint32_t>(base), UniqueFd()});
 }
 
+void LeftRanges::keep(const SessionId& session, std::uint32_t uid_base, UniqueFd lock) {
+  ranges_[session].push_back({uid_base, std::move(lock), ""});
+}
+
 bool LeftRanges::take_locks() {
   bool has_all = true;
   for (auto& [session, locks] : ranges_)

@@ -60,6 +60,7 @@ class Spawner {
   void take_left_locks(Poller::Clock::duration pause);
   struct Removal;
   void remove_until(const std::shared_ptr<Removal>& removal);
+  void keep_range(const SessionId& id);
   Result<bool> remove_once(Removal& removal);
 
   void lose_keeper(const Error& error);
@@ -244,6 +245,7 @@ void Spawner::take_left_locks(Poller::Clock::duration pause) {
 struct Spawner::Removal {
   SessionId id;
   bool systemd_driver = false;
+  bool keeps_range = false;
   Number number = 0;
   Poller::Clock::time_point deadline;
   bool slice_asked = false;
@@ -269,13 +271,22 @@ Result<bool> Spawner::remove_once(Removal& removal) {
   return both(std::move(done), false);
 }
 
+// Its containers' files are on the host as long as they are left, under its uids.
+void Spawner::keep_range(const SessionId& id) {
+  if (const auto found = sessions_.find(id); found != sessions_.end() && found->second->uid_lock)
+    left_ranges_.keep(id, found->second->uid_base, std::move(found->second->uid_lock));
+  if (const auto taken = taken_ranges_.find(id); taken != taken_ranges_.end())
+    left_ranges_.keep(id, taken->second.base, std::move(taken->second.lock));
+}
+
 void Spawner::remove_until(const std::shared_ptr<Removal>& removal) {
   const Result<bool> done = remove_once(*removal);
   if (done && *done) {
+    if (removal->keeps_range) keep_range(removal->id);
+    else left_ranges_.release(removal->id);
     sessions_.erase(removal->id);  // with it goes our hold on the uid range
     taken_ranges_.erase(removal->id);
     stuck_.erase(removal->id);
-    left_ranges_.release(removal->id);
     return keeper_.answer(removal->number, {messages::CgroupRemoved{}, {}});
   }
   if (removal->is_hopeless || removal->is_repeated || Poller::Clock::now() >= removal->deadline) {
@@ -292,8 +303,8 @@ void Spawner::answer(Number number, const messages::RemoveCgroup& request, std::
   const auto limit = request.systemd_driver ? limits::kSliceDeadline : limits::kCgroupDeadline;
   const bool is_repeated = stuck_.contains(request.session);  // then systemd has been asked, too
   remove_until(
-      std::make_shared<Removal>(Removal{request.session, request.systemd_driver, number, Poller::Clock::now() + limit,
-                                        is_repeated, false, is_repeated, std::nullopt}));
+      std::make_shared<Removal>(Removal{request.session, request.systemd_driver, request.keeps_range, number,
+                                        Poller::Clock::now() + limit, is_repeated, false, is_repeated, std::nullopt}));
 }
 
 // --- the broker's own life ---

@@ -144,6 +144,12 @@ inline constexpr std::chrono::minutes kHalfClosedIdle{5};  // a forward whose on
 inline constexpr std::size_t kForwardBufferBytes = 32 * 1024;     // each direction; 16 MiB for the most connections
 inline constexpr std::size_t kLedgerGrowsTo = 1024 * 1024;        // then it is written anew, without what is gone
 inline constexpr std::size_t kMaxLedgerBytes = 64 * 1024 * 1024;  // of one session, read after a crash
+// A container that dockerd refuses to remove is tried again ever more seldom: each try may cost dockerd seconds, as one
+// that deletes all but the last of a million files does. A change at dockerd is met within this.
+inline constexpr std::chrono::minutes kLeftIsTriedEvery{5};
+// Ended sessions of one profile with such containers, each with its uids: then it opens no more, and leaves the others
+// their ranges.
+inline constexpr std::size_t kMaxLeftOfProfile = 8;
 inline constexpr std::size_t kMaxGreeting = 16;  // of one uid, before they say what they want; root has no bound
 inline constexpr std::chrono::seconds kHelloWithin{5};
 inline constexpr std::chrono::seconds kReapedWithin{5};     // what an earlier broker left of an opener's own uids

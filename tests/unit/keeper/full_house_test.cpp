@@ -45,6 +45,8 @@ TEST(FullHouse, IsRefusedWithWordsWhereTheEndingTakesTooLong) {
   ASSERT_TRUE(keeper.spawner_saw("kill"));
   EXPECT_FALSE(keeper.open());
   EXPECT_THAT(keeper.refusal(), testing::HasSubstr("one of them is ending, and has not ended yet"));
+  EXPECT_TRUE(
+      eventually([&] { return keeper.log().contains("has not ended after 5 s: it keeps its uids: still in"); }));
 }
 
 TEST(Launcher, ThatIsLetGoHearsWhatIsLeftAndWhy) {
@@ -66,8 +68,7 @@ TEST(Launcher, ThatIsLetGoHearsWhatIsLeftAndWhy) {
   const auto done = receive_within(keeper.control(), 1000);
   ASSERT_TRUE(done && !done->bytes.empty());
   EXPECT_TRUE(std::holds_alternative<handshake::Done>(*decode_message<handshake::FromKeeper>(done->bytes)));
-  EXPECT_THAT(keeper.log(), testing::HasSubstr("no way; trying until it is done"));
-  EXPECT_TRUE(eventually([&] { return keeper.log().contains("has not ended after 5 s: container sp-"); }, 6000));
+  EXPECT_TRUE(eventually([&] { return keeper.log().contains("no way; trying until it is done"); }));
 }
 
 // Eight containers are all that the budget allows.
@@ -182,8 +183,9 @@ TEST(Budget, OfWhatTheLedgerKeepsOfLabelsIsMetByACreateThatIsRefusedAndSaysWhy) 
   for (std::size_t made = 0; made < 4; ++made) keeper.expect<protocol::Created>(labelled(made));
   const auto failed = keeper.expect<protocol::Failed>(labelled(4));
   EXPECT_EQ(failed.http_status, 403);
-  EXPECT_THAT(failed.message.value, testing::AllOf(testing::HasSubstr("the labels, names and images of the session's 4"),
-                                                   testing::HasSubstr("and a session may have 524288")));
+  EXPECT_THAT(failed.message.value,
+              testing::AllOf(testing::HasSubstr("the labels, names and images of the session's 4"),
+                             testing::HasSubstr("and a session may have 524288")));
   EXPECT_TRUE(keeper.audit_has(R"("rule":"docker.ledger")"));
   keeper.expect<protocol::Created>(keeper.create_request("plain"));
   dockerd.lose("sp-" + keeper.session() + "-c2");

@@ -204,7 +204,7 @@ void KeeperUnderTest::run_spawner() {
                         " after " + std::to_string(dockerd_->times("DELETE ")) + " removals");
       if (mute_take_over_ != take_over->session.text()) answer(spawner::ProcessesDead{});
     } else if (const auto* remove = std::get_if<spawner::RemoveCgroup>(&request->message)) {
-      events_.push_back("remove-cgroup " + remove->session.text());
+      events_.push_back("remove-cgroup " + remove->session.text() + (remove->keeps_range ? " keeping its uids" : ""));
       spawner::FromSpawner message = spawner::CgroupRemoved{};
       if (stubborn_cgroups_ > 0 && stubborn_cgroups_-- > 0) message = spawner::SpawnFailed{"still in use"};
       answer(message);

@@ -39,6 +39,15 @@ TEST(LedgerText, OfAnEndedSessionTellsOnlyOfIntents) {
   EXPECT_THAT(record->containers, testing::ElementsAre(testing::Pair("sp-0123456789ab-b1", "")));
 }
 
+TEST(LedgerText, OfAClosedSessionTellsOfItsContainers) {
+  const std::string text = kHead + "intent sp-0123456789ab-a1\nmade sp-0123456789ab-a1 " + kId + "\n";
+  EXPECT_FALSE(parse_ledger(text + "closed 1\n")->closed);
+  const auto record = parse_ledger(text + "closed\n");
+  EXPECT_TRUE(record->closed);
+  EXPECT_FALSE(record->ended);
+  EXPECT_THAT(record->containers, testing::ElementsAre(testing::Pair("sp-0123456789ab-a1", kId)));
+}
+
 TEST(LedgerText, WithoutItsHeadIsRefused) {
   for (const char* text : {"", "session", "session 0123456789ab worker 200000", "session x worker 1 cgroupfs\n",
                            "session 0123456789ab ../x 1 cgroupfs\n", "session 0123456789ab worker -1 cgroupfs\n"})

@@ -293,6 +293,23 @@ TEST(TakeOver, KeepsTheUidRangeOfWhatIsLeftFromEverybodyUntilItIsGone) {
   EXPECT_EQ(first_free(), base);
 }
 
+// What may be left are containers: their files are on the host under the uids.
+TEST(Removal, OfASessionThatLeavesContainersKeepsItsUidRangeAndGivesItsPlaceAway) {
+  Harness harness;
+  RunningSession session = start_session(harness, {});
+  const SessionId id = session.id;
+  const std::uint32_t base = session.range.base;
+  harness.send(messages::KillProcesses{id});
+  harness.hear_one<messages::ProcessesDead>();
+  harness.send(messages::RemoveCgroup{id, false, true});
+  harness.hear_one<messages::CgroupRemoved>();
+  session.range.lock.reset();  // the launcher is gone
+  EXPECT_FALSE(lock_uid_range(harness.config().runtime_directory, base));
+  harness.send(messages::RemoveCgroup{id, false});
+  harness.hear_one<messages::CgroupRemoved>();
+  EXPECT_TRUE(lock_uid_range(harness.config().runtime_directory, base));
+}
+
 // A directory stands where the file of its lock would be: an error, and not somebody who has it.
 TEST(TakeOver, TriesAgainForAUidRangeWhoseLockCannotBeTaken) {
   Harness harness;
