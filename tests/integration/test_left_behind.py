@@ -81,6 +81,26 @@ def test_a_container_that_cannot_be_removed_is_dead_and_in_nobodys_way_after_a_r
     leaks.wait_until_clean(own_broker, dockerd)
 
 
+def test_a_container_that_cannot_be_removed_keeps_its_uids_and_no_place(dockerd, unremovable):
+    broker = Broker(dockerd.socket, sessions=4, config_extra="max_sessions = 1\n")
+    broker.profile("seat", docker={}, container={"memory": "64MiB"})
+    try:
+        with sandbox.Worker(broker, "seat") as worker:
+            stuck, base = create(worker, "stuck"), worker.uid_base
+            immutable = unremovable(stuck)
+        for _ in range(2):
+            with sandbox.Worker(broker, "seat") as another:
+                assert another.uid_base != base, "uids that own files of what is left are given to nobody"
+        (ended,) = [record for record in broker.audit(event="session-end") if "containers are left" in record["reason"]]
+        assert stuck[:12] in ended["reason"] and "dockerd answered 500" in ended["reason"], ended
+        assert log_of(broker).count("trying until it is done") == 1, log_of(broker)
+        immutable.release()
+        wait_until(lambda: broker.audit(rule="session.left"), 10, "it is not removed in the end")
+        leaks.wait_until_clean(broker, dockerd)
+    finally:
+        broker.remove()
+
+
 def test_a_list_too_large_to_be_read_stops_no_reaping(own_broker, dockerd):
     own_broker.profile("seat", docker={}, container={"memory": "16MiB"}, budget={"containers": 16})
     own_broker.profile("plain", docker={})
