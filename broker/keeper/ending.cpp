@@ -164,7 +164,7 @@ std::string what_is_missing(Services& services, Session& session) {
 bool is_plain(const Session& session, const std::string& missing) {
   constexpr std::string_view kPlain[] = {"worker.ended", "launcher.closed", "limits.time", "operator",
                                          "broker.stopped"};
-  return missing.empty() && session.described_denied == 0 &&
+  return missing.empty() && session.left_behind.empty() && session.described_denied == 0 &&
          std::ranges::find(kPlain, session.end_rule) != std::end(kPlain);
 }
 
