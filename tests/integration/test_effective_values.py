@@ -3,6 +3,7 @@ import os
 
 import pytest
 from support import raw_http, sandbox
+from support.processes import wait_until
 from test_docker_cli import NEWER, Cli
 
 IMAGES = {
@@ -182,8 +183,10 @@ def test_what_was_imposed_is_in_the_record_of_the_create(cli, seat):
 def test_a_list_knows_the_exit_code_and_shows_the_image_as_it_was_written(cli):
     for code, image in ((4, "busybox"), (0, "busybox:latest")):
         assert cli("run", "--name", f"exits{code}", image, "sh", "-c", f"exit {code}")[0] == code
-    assert cli.ok("ps", "-a", "--filter", "exited=4", "--format", "{{.Names}} {{.Image}}") == "exits4 busybox"
-    assert cli.ok("ps", "-a", "--filter", "exited=0", "--format", "{{.Names}} {{.Image}}") == "exits0 busybox:latest"
+    for code, image in ((4, "busybox"), (0, "busybox:latest")):
+        # Later dockerds tell of an exit a moment before their list has it.
+        wait_until(lambda: cli.ok("ps", "-a", "--filter", f"exited={code}", "--format", "{{.Names}} {{.Image}}") == f"exits{code} {image}",
+                   5, f"no container that exited with {code} is listed as {image}")
     assert cli.ok("inspect", "-f", "{{.Config.Image}}", "exits4") == "busybox"
     assert len(cli.ok("ps", "-aq", "--filter", "ancestor=busybox:latest").split()) == 2
     cli.ok("rm", "exits4", "exits0")
