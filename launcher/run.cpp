@@ -144,7 +144,11 @@ Result<> Run::open_session() {
   sandbox_->stream().reset();
   record_.session = opened.session.text();
   for (const auto& limit : opened.not_enforced.items) record_.not_enforced.push_back(limit.value);
-  return sandbox_->start_worker();
+  const auto started = sandbox_->start_worker();
+  // The broker may have ended it meanwhile: why says more than that init is dead.
+  if (!started)
+    if (const auto why = session_->says_why(limits::kBrokerSaysWhy)) return fail(*why);
+  return started;
 }
 
 Result<> Run::go() {

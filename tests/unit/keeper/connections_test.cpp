@@ -169,7 +169,8 @@ TEST(Followers, AreBoundedByTheSessionsContainers) {
       << "one that has ended gives its place back";
 }
 
-// A sanitizer's shadow is an eighth of what it shadows, and it holds back what was freed.
+// A sanitizer's shadow is an eighth of what it shadows, and it holds back some of what was freed
+// (keeper_under_test.cpp).
 #ifdef SALLYPORT_ASAN
 constexpr std::size_t kOfTheSanitizer = limits::kLeastMemoryCeiling / 4;
 #else

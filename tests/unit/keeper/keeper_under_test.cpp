@@ -19,6 +19,11 @@
 #include "sallyport/profile/profile.hpp"
 #include "sallyport/syscalls.hpp"
 
+#ifdef SALLYPORT_ASAN
+// Of freed memory, 256 MiB by default: tests look at what the keeper's process holds.
+extern "C" const char* __asan_default_options() { return "quarantine_size_mb=4"; }
+#endif
+
 namespace sallyport::testing_support {
 
 namespace spawner = protocol::spawner;
