@@ -174,6 +174,7 @@ std::optional<int> KeeperUnderTest::exit_code(int milliseconds) {
 
 // Starts nothing: a session's gate is this test.
 void KeeperUnderTest::run_spawner() {
+  std::vector<std::uint32_t> held;  // take-overs that are not answered yet
   for (;;) {
     auto received = receive_within(spawner_end_.get(), 60'000);
     if (!received || received->bytes.empty()) return;
@@ -207,7 +208,14 @@ void KeeperUnderTest::run_spawner() {
     } else if (const auto* take_over = std::get_if<spawner::TakeOver>(&request->message)) {
       events_.push_back("take-over " + take_over->session.text() + " " + std::to_string(take_over->uid_base) +
                         " after " + std::to_string(dockerd_->times("DELETE ")) + " removals");
-      if (mute_take_over_ != take_over->session.text()) answer(spawner::ProcessesDead{});
+      if (mute_take_over_ == take_over->session.text()) continue;
+      held.push_back(request->number);
+      if (held.size() < take_overs_together_) continue;
+      for (const std::uint32_t number : held)
+        (void)send_datagram(spawner_end_.get(),
+                            encode_message(spawner::FromSpawnerEnvelope{number, spawner::ProcessesDead{}}));
+      held.clear();
+      take_overs_together_ = 0;
     } else if (const auto* remove = std::get_if<spawner::RemoveCgroup>(&request->message)) {
       events_.push_back("remove-cgroup " + remove->session.text() + (remove->keeps_range ? " keeping its uids" : ""));
       spawner::FromSpawner message = spawner::CgroupRemoved{};

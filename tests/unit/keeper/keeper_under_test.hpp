@@ -116,6 +116,9 @@ class KeeperUnderTest {
   void let_dials_end_with(int error) { dials_end_with_ = error; }  // 0: they hang
   void let_next_uid_base_be(std::uint32_t base) { next_uid_base_ = base; }
   void let_take_over_of_never_be_answered(const std::string& session) { mute_take_over_ = session; }  // before start()
+  // Answers none before it has been asked for so many: whoever waits for one before it asks for the next waits for
+  // good.
+  void answer_take_overs_when_there_are(std::size_t count) { take_overs_together_ = count; }  // before start()
   void let_spawner_die_after_a_kill() { spawner_dies_after_kill_ = true; }
 
   FakeDockerd& dockerd() { return *dockerd_; }
@@ -147,6 +150,7 @@ class KeeperUnderTest {
   std::atomic<int> dials_end_with_ = 0;
   std::atomic<std::uint32_t> next_uid_base_ = 300'000;
   std::string mute_take_over_;
+  std::size_t take_overs_together_ = 0;
   mutable std::mutex mutex_;
   std::vector<std::string> events_;
   std::multimap<protocol::RequestId, protocol::ReplyEnvelope> kept_;

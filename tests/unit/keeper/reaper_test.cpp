@@ -47,6 +47,7 @@ TEST(Reaper, KillsEverythingThatWasLeftBeforeItRemovesTheFirstContainer) {
   DockerdModel dockerd;
   KeeperUnderTest keeper(left_sessions(20, dockerd));
   keeper.dockerd().behave(dockerd.behaviour());
+  keeper.answer_take_overs_when_there_are(21);  // all of them: 20 and the one of whoever was there
   keeper.start();
   ASSERT_TRUE(eventually([&] { return dockerd.count() == 0; }));
   for (unsigned number = 0; number < 20; ++number)
