@@ -2,6 +2,7 @@
 instantiated from, and of what these two name of their own file (one step: a helper, a table, a constant). Not those of other tests,
 of comments, of names of tests, nor of the messages that an assertion prints when it fails."""
 import ast
+import functools
 import re
 from dataclasses import dataclass
 
@@ -20,11 +21,15 @@ def asserted_in(root, test):
     if "::" in test:
         path, name = test.split("::", 1)
         return of_python((root / path).read_text(), name) if (root / path).is_file() else None
-    for file in sorted((root / "tests/unit").rglob("*.cpp")):
-        found = of_cpp(file.read_text(errors="replace"), *test.partition(".")[::2])
-        if found:
+    for text in unit_tests(root):
+        if found := of_cpp(text, *test.partition(".")[::2]):
             return found
     return None
+
+
+@functools.cache  # for each row of the table
+def unit_tests(root):
+    return [file.read_text(errors="replace") for file in sorted((root / "tests/unit").rglob("*.cpp"))]
 
 
 def unescaped(literal):

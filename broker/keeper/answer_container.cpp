@@ -2,8 +2,8 @@
 
 #include "broker/api/names.hpp"
 #include "broker/keeper/answers.hpp"
+#include "broker/keeper/attaches.hpp"
 #include "broker/keeper/notices.hpp"
-#include "broker/keeper/waiting_attaches.hpp"
 #include "sallyport/log.hpp"
 
 namespace sallyport::keeper {
@@ -69,17 +69,6 @@ void limit_lifetime(const Call& call, const Owned& owned) {
     call.session->tasks.spawn("lifetime", kill_after_lifetime(call.services, call.session, owned, *lifetime));
 }
 
-class Starting {
- public:
-  explicit Starting(Owned owned) : owned_(std::move(owned)) { ++owned_->starting; }
-  ~Starting() { --owned_->starting; }
-  Starting(const Starting&) = delete;
-  Starting& operator=(const Starting&) = delete;
-
- private:
-  Owned owned_;
-};
-
 // Never leave a client waiting for the removal of a container that will not start (docker run --rm).
 net::awaitable<void> remove_unstarted(const Call& call, const Owned& owned) {
   engine::Exchange exchange;  // not the request's: it is done also where the client has gone
@@ -104,8 +93,8 @@ AnswerTask answer(Call call, protocol::StartContainer ask) {
   }
   // From the grant on: an answer that never comes may hide a container that runs.
   limit_lifetime(call, known);
-  if (known->attaches) co_await known->attaches->go();
-  const Starting starting(known);
+  const Counted starting(known->attaches->starting);
+  co_await known->attaches->go();
   Answer outcome = co_await act(call, engine::Operation::Start, known, ask.container, engine::render_start(known->id));
   limit_lifetime(call, known);  // again: the end of an earlier lifetime may have reached dockerd before this start
   co_return outcome;

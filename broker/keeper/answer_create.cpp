@@ -2,6 +2,7 @@
 
 #include "broker/api/names.hpp"
 #include "broker/keeper/answers.hpp"
+#include "broker/keeper/attaches.hpp"
 #include "broker/keeper/effective.hpp"
 #include "broker/keeper/plan_container.hpp"
 #include "broker/keeper/random_hex.hpp"
@@ -55,6 +56,7 @@ Owned reserve(const Call& call, const CreateContainer& ask) {
       std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
   container.auto_remove = ask.auto_remove;
   container.tty = ask.tty;
+  container.attaches = std::make_shared<Attaches>();
   return call.session->ledger.reserve(std::move(container));
 }
 

@@ -21,12 +21,12 @@ void fill_from_ledger(protocol::Summary& summary, const OwnedContainer& owned) {
   summary.labels.items = owned.labels;
 }
 
+}  // namespace
+
 bool is_running(ContainerStatus status) {
   return status == ContainerStatus::Running || status == ContainerStatus::Paused ||
          status == ContainerStatus::Restarting;
 }
-
-}  // namespace
 
 AnswerTask answer(Call call, protocol::InspectContainer ask) {
   const Load load{weigh_inspect(call.session->ledger.find(ask.container), docker_of(call))};

@@ -1,8 +1,8 @@
 #include <fcntl.h>
 
 #include "broker/keeper/answers.hpp"
+#include "broker/keeper/attaches.hpp"
 #include "broker/keeper/streams.hpp"
-#include "broker/keeper/waiting_attaches.hpp"
 #include "sallyport/log.hpp"
 
 namespace sallyport::keeper {
@@ -21,23 +21,11 @@ Failed explain_head(const Call& call, const engine::DockerClient::Stream& stream
 }
 
 Refused too_many_streams(const Call& call, const ContainerName& reference) {
-  if (call.session->streams.size() + call.session->streams_opening < limits::kMaxStreams) return {};
+  if (call.session->streams.size() + *call.session->streams_opening < limits::kMaxStreams) return {};
   return deny(call, reference.text(),
               {429, "streams",
                "sallyport: the session has " + std::to_string(limits::kMaxStreams) + " open streams; close one", 1});
 }
-
-// The place of a stream that is being opened: taken where there is one, before anything suspends.
-class Opening {
- public:
-  explicit Opening(SessionPtr session) : session_(std::move(session)) { ++session_->streams_opening; }
-  ~Opening() { --session_->streams_opening; }
-  Opening(const Opening&) = delete;
-  Opening& operator=(const Opening&) = delete;
-
- private:
-  SessionPtr session_;
-};
 
 Refused too_many_followers(const Call& call, const ContainerName& reference) {
   const std::size_t containers = call.session->ledger.count();
@@ -103,16 +91,27 @@ protocol::ReadLogs logs_so_far(const protocol::AttachContainer& ask) {
   return logs;
 }
 
-// Asked each time: a container ends without a word to us. Where dockerd does not say, it is asked for the attach, and
-// says then.
+// Asked each time: a container ends without a word to us, and only we start it. Where dockerd does not say, it is asked
+// for the attach, and says then.
 net::awaitable<bool> runs(const Call& call, const Owned& owned) {
-  if (owned->starting > 0) co_return true;
+  Attaches& attaches = *owned->attaches;
+  if (!owned->first_start_asked) co_return false;
+  if (*attaches.starting > 0) co_return true;
   const auto reply = co_await call.services.docker.ask(engine::render_inspect(owned->id), call.in_flight->exchange);
   const auto inspected = reply && reply->status == 200 ? engine::read_inspect(reply->body) : fail("");
-  if (!inspected || owned->starting > 0) co_return true;
-  const protocol::ContainerStatus status = inspected->container.status;
-  co_return status != protocol::ContainerStatus::Created&& status != protocol::ContainerStatus::Exited&& status !=
-      protocol::ContainerStatus::Dead;
+  if (!inspected || *attaches.starting > 0) co_return true;
+  if (!is_running(inspected->container.status)) co_return false;
+  attaches.runs_since(inspected->started_at.value);
+  co_return true;
+}
+
+Refused too_many_attaches(const Call& call, const ContainerName& reference, Attaches& attaches) {
+  if (attaches.take_one_of_the_run()) return {};
+  return deny(call, reference.text(),
+              {429, "attaches",
+               "sallyport: this container was attached to " + std::to_string(limits::kMaxAttachesOfARun) +
+                   " times since it was started, and dockerd may hold each until it ends; read its logs instead",
+               1});
 }
 
 }  // namespace
@@ -153,28 +152,31 @@ AnswerTask answer(Call call, protocol::AttachContainer ask) {
   for (const char c : ask.detach_keys.value)
     if (!detail::is_printable_ascii(c))
       co_return *deny(call, ask.container.text(), {400, "detachKeys", "sallyport: detachKeys is malformed", 0});
-  if (const Refused refused = too_many_streams(call, ask.container)) co_return *refused;
+  // From before dockerd is asked whether it runs: a start meanwhile counts.
+  const std::shared_ptr<Attaches> attaches = (*owned)->attaches;
+  Attaches::Listed waiting(attaches, call.services.executor);
+  const bool runs_now = !ask.stream || co_await runs(call, *owned);
+  // Nothing suspends between these bounds and what is taken of them.
   const bool follows = ask.stream && (ask.use_stdout || ask.use_stderr);
-  if (follows)
-    if (const Refused refused = too_many_followers(call, ask.container)) co_return *refused;
-  const Opening opening(call.session);
-  if (const Refused refused = grant(call, ask.container.text(), Weight::Change)) co_return *refused;
+  Refused refused = too_many_streams(call, ask.container);
+  if (!refused && follows) refused = too_many_followers(call, ask.container);
+  if (!refused && follows && runs_now) refused = too_many_attaches(call, ask.container, *attaches);
+  if (!refused) refused = grant(call, ask.container.text(), Weight::Change);
+  if (refused) co_return *refused;
+  const Counted opening(call.session->streams_opening);
   if (!ask.stream && (ask.use_stdout || ask.use_stderr)) {
     auto logs = co_await open_logs(call, *owned, logs_so_far(ask), engine::Operation::Attach);
     if (!logs) co_return std::move(logs.error());
     co_return Answer(protocol::Hijacked{(*owned)->tty, {}}, std::move(*logs));
   }
   engine::Exchange& exchange = call.in_flight->exchange;
-  if (!(*owned)->attaches) (*owned)->attaches = std::make_shared<WaitingAttaches>();
-  // From before dockerd is asked: a start meanwhile counts.
-  WaitingAttaches::Listed waiting((*owned)->attaches, std::make_shared<WaitingAttaches::One>(call.services.executor));
-  if (!co_await runs(call, *owned)) {
+  StreamHolds holds;
+  if (follows) holds.follower = Counted(call.session->followers);
+  if (!runs_now) {
     const protocol::Reply told = protocol::Registered{(*owned)->tty};
     co_await send_reply(call.services, call.session, call.id, told, UniqueFd());
     if (!co_await waiting.wait_for_start(exchange)) co_return engine::explain_transport(ECANCELED);
   }
-  StreamHolds holds;
-  if (follows) holds.follower = Counted(call.session->followers);
   const auto stream = co_await call.services.docker.open_stream(engine::render_attach((*owned)->id, ask), exchange);
   if (!stream) co_return engine::explain_transport(stream.error().code);
   if (!stream->head.upgraded_to_tcp) co_return explain_head(call, *stream, engine::Operation::Attach, ask.container);
@@ -190,7 +192,7 @@ AnswerTask answer(Call call, protocol::AttachContainer ask) {
   holds.place = std::move(exchange.place);
   auto held = AttachStream::keep(call.services.hangups, std::move(duplicate), drop);
   if (!held) co_return engine::explain_transport(EPROTO);
-  (*held)->holds = std::move(holds);  // with the duplicate: dockerd's side is open until that is shut down
+  (*held)->holds = std::move(holds);  // until the gate has let go of it; of what dockerd may hold then: attaches.hpp
   call.session->streams[number] = {call.id, std::move(*held)};
   co_return Answer(protocol::Hijacked{(*owned)->tty, std::move(early)}, std::move(connection));
 }
@@ -203,7 +205,7 @@ AnswerTask answer(Call call, protocol::ReadLogs ask) {
   if (const Refused refused = too_many_streams(call, ask.container)) co_return *refused;
   if (ask.follow)
     if (const Refused refused = too_many_followers(call, ask.container)) co_return *refused;
-  const Opening opening(call.session);
+  const Counted opening(call.session->streams_opening);
   if (const Refused refused = grant(call, ask.container.text(), Weight::Read)) co_return *refused;
   auto logs = co_await open_logs(call, *owned, std::move(ask), engine::Operation::Logs);
   if (!logs) co_return std::move(logs.error());

@@ -65,6 +65,7 @@ Refused grant(const Call& call, std::string_view object, Weight weight, std::str
 protocol::Failed explain(const Call& call, engine::Operation operation, unsigned status, std::string_view text,
                          const engine::Subject& subject);
 engine::Subject subject_of(const OwnedContainer& owned, const ContainerName& reference);
+bool is_running(protocol::ContainerStatus status);
 // The container that the client names, if it is the session's; else the refusal.
 std::expected<Owned, protocol::Failed> find_owned(const Call& call, const ContainerName& reference);
 

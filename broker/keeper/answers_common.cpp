@@ -5,8 +5,8 @@
 
 #include "broker/api/names.hpp"
 #include "broker/keeper/answers.hpp"
+#include "broker/keeper/attaches.hpp"
 #include "broker/keeper/ending.hpp"
-#include "broker/keeper/waiting_attaches.hpp"
 #include "sallyport/log.hpp"
 
 namespace sallyport::keeper {
@@ -85,7 +85,7 @@ std::expected<Owned, Failed> find_owned(const Call& call, const ContainerName& r
 void forget(Session& session, const Owned& owned) {
   if (owned->is_gone) return;
   session.ledger.forget(owned);
-  if (owned->attaches) owned->attaches->end();
+  owned->attaches->end();
   // A line too few makes the reaper ask for a container that is not there: no harm.
   if (const auto written = session.ledger_file.gone(dockerd_name(session.id, owned->name)); !written)
     log::warning(written.error().text());

@@ -115,8 +115,8 @@ Verdict decide_environment(const Case& of) {
   return {};
 }
 
-// runc before 1.1.12 opens the working directory with descriptors of the host still at hand (CVE-2024-21626). As written:
-// what a link in the image leads to is seen by runc alone.
+// runc before 1.1.12 opens the working directory with descriptors of the host still at hand (CVE-2024-21626). As
+// written: what a link in the image leads to is seen by runc alone.
 Verdict decide_directory(const Case& of) {
   const std::string_view directory = of.effective.working_directory;
   if (directory.empty() || (api::is_allowed_directory(directory) && engine::is_plain_text(directory))) return {};

@@ -14,7 +14,7 @@
 
 namespace sallyport::keeper {
 
-class WaitingAttaches;
+class Attaches;
 
 struct OwnedContainer {
   ContainerName name;  // the client's, or made up for it
@@ -32,10 +32,9 @@ struct OwnedContainer {
   bool tty = false;
   bool first_start_asked = false;
   bool first_log_read_asked = false;
-  std::shared_ptr<WaitingAttaches> attaches;  // none until there are some
-  std::size_t starting = 0;                   // starts that dockerd has not answered
-  bool has_lifetime = false;                  // the timer that kills it runs
-  bool is_gone = false;                       // removed; holders of this object see it
+  std::shared_ptr<Attaches> attaches;
+  bool has_lifetime = false;  // the timer that kills it runs
+  bool is_gone = false;       // removed; holders of this object see it
 };
 using Owned = std::shared_ptr<OwnedContainer>;
 

@@ -127,7 +127,8 @@ class Session {
   std::array<std::size_t, std::variant_size_v<protocol::Request>> in_flight_of{};
   std::map<std::uint64_t, NamedStream> streams;  // by a number of ours: a gate may use a request id again
   std::uint64_t last_stream = 0;
-  std::size_t streams_opening = 0;  // those that have their place and are not in `streams` yet
+  // Those that have their place and are not in `streams` yet.
+  const std::shared_ptr<std::size_t> streams_opening = std::make_shared<std::size_t>(0);
   const std::shared_ptr<engine::Share> dockerd_share = std::make_shared<engine::Share>();
   Turns log_reads;                                                                  // without follow
   const std::shared_ptr<std::size_t> followers = std::make_shared<std::size_t>(0);  // open, or being opened

@@ -109,11 +109,14 @@ inline constexpr std::size_t kMemoryPerSession = 1024 * 1024;
 // Of it what the ledger keeps for as long as a container is there of what its client wrote: labels, names, the image.
 inline constexpr std::size_t kMaxLedgerTextBytes = kMemoryPerSession / 2;
 static_assert(kMaxLedgerTextBytes >= 3 * kMaxCreateBodyBytes, "labels may be as long as a create body, more than once");
-inline constexpr std::size_t kLeastMemoryCeiling = 64 * kMemoryPerSession;  // at the default of max_sessions, and below
+inline constexpr std::size_t kUsualSessions = 64;                                       // the default of max_sessions
+inline constexpr std::size_t kLeastMemoryCeiling = kUsualSessions * kMemoryPerSession;  // also for fewer
 inline constexpr std::size_t kSmallReplyBytes = 8 * 1024;  // larger answers grow only below the ceiling
 // Small ones are not looked at: all that can be under way fit into the last quarter.
-static_assert((kCommonDockerdConnections + 64 * kDockerdShare) * kSmallReplyBytes <= kLeastMemoryCeiling / 4);
-static_assert(64 * kMaxLedgerTextBytes <= kLeastMemoryCeiling / 2, "full ledgers leave the rest to answers");
+static_assert((kCommonDockerdConnections + kUsualSessions * kDockerdShare) * kSmallReplyBytes <=
+              kLeastMemoryCeiling / 4);
+static_assert(kUsualSessions * kMaxLedgerTextBytes <= kLeastMemoryCeiling / 2,
+              "full ledgers leave the rest to answers");
 inline constexpr std::chrono::milliseconds kMemoryIsRead{1};        // one pread, 2 us
 inline constexpr std::chrono::milliseconds kMemoryIsTrimmed{1000};  // some ms, and only near the ceiling
 inline constexpr std::chrono::seconds kUpstreamDeadline{60};
@@ -128,8 +131,9 @@ inline constexpr std::uint32_t kTmpMode = 01777;      // of their /tmp
 inline constexpr std::uint32_t kRequestBurstPart = 10;   // of a minute's requests at once: 1 s of dockerd's at 3000
 inline constexpr std::uint32_t kLeastRequestBurst = 20;  // so that small budgets are no budgets of single requests
 inline constexpr std::size_t kMaxLogReadsAtOnce = 2;     // of one session, without follow: each takes a core of dockerd
-inline constexpr std::size_t kFollowersPerContainer = 2;        // its `run`, and somebody who looks
-inline constexpr std::size_t kFollowersBesides = 4;             // of containers that are gone, while their streams end
+inline constexpr std::size_t kFollowersPerContainer = 2;  // its `run`, and somebody who looks
+inline constexpr std::size_t kFollowersBesides = 4;       // of containers that are gone, while their streams end
+inline constexpr std::size_t kMaxAttachesOfARun = 32;     // that show output: dockerd holds 58 KB of each until its end
 inline constexpr std::size_t kWeighedTextBytes = 16 * 1024;     // of a description; each weighs like a small inspect
 inline constexpr std::uint64_t kWeighedLogBytes = 10ULL << 20;  // the log for which the weight of a read is written
 

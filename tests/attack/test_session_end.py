@@ -53,6 +53,14 @@ def test_an_attach_without_stream_cannot_make_dockerd_hang_with_the_container(br
     leaks.wait_until_clean(broker, dockerd)
 
 
+def attach_and_leave(worker, name) -> bytes:
+    """The first line of the answer."""
+    with raw_http.Connection(worker.docker_socket, timeout=5) as attached:
+        attached.send_request("POST", f"/v1.41/containers/{name}/attach?stream=1&stdout=1&stderr=1",
+                              headers={"Connection": "Upgrade", "Upgrade": "tcp"})
+        return attached.socket.recv(200).partition(b"\r\n")[0]
+
+
 def test_attaches_to_a_container_that_is_never_started_leave_nothing_in_dockerd(broker, dockerd):
     """dockerd would hold each for ever, after the removal of the container too: a connection and five goroutines."""
     broker.profile("leaving", docker={})
@@ -61,13 +69,24 @@ def test_attaches_to_a_container_that_is_never_started_leave_nothing_in_dockerd(
         assert api.request("POST", "/v1.41/containers/create?name=idle", {"Image": "busybox", "Cmd": ["true"]}).status == 201
         before = len(os.listdir(descriptors))
         for _ in range(60):
-            with raw_http.Connection(worker.docker_socket, timeout=5) as attached:
-                attached.send_request("POST", "/v1.41/containers/idle/attach?stream=1&stdout=1&stderr=1",
-                                      headers={"Connection": "Upgrade", "Upgrade": "tcp"})
-                assert attached.socket.recv(200).startswith(b"HTTP/1.1 101 ")
+            assert attach_and_leave(worker, "idle").startswith(b"HTTP/1.1 101 ")
         assert api.request("DELETE", "/v1.41/containers/idle?force=1").status == 204
     leaks.wait_until_clean(broker, dockerd)
     assert len(os.listdir(descriptors)) < before + 30  # pooled connections, and what removes takes meanwhile
+
+
+def test_attaches_to_a_container_that_prints_nothing_are_bounded_while_it_runs(broker, dockerd):
+    """dockerd holds each until the container prints or ends."""
+    broker.profile("leaving", docker={})
+    descriptors = f"/proc/{dockerd.daemon.pid}/fd"
+    with sandbox.Worker(broker, "leaving") as worker, raw_http.Connection(worker.docker_socket) as api:
+        assert api.request("POST", "/v1.41/containers/create?name=quiet", {"Image": "busybox", "Cmd": ["sleep", "600"]}).status == 201
+        assert api.request("POST", "/v1.41/containers/quiet/start").status == 204
+        before = len(os.listdir(descriptors))
+        answers = [attach_and_leave(worker, "quiet") for _ in range(80)]
+        assert answers.count(b"HTTP/1.1 101 UPGRADED") == 32 and all(b" 429 " in answer for answer in answers[32:]), answers
+        assert len(os.listdir(descriptors)) < before + 32 + 20
+    leaks.wait_until_clean(broker, dockerd)
 
 
 def test_a_session_with_the_smallest_share_of_the_cpu_ends_as_quickly_as_any(broker, dockerd):

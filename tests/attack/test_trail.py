@@ -60,23 +60,8 @@ def test_a_gate_that_is_killed_takes_no_count_with_it(broker):
     assert "are counted, what they were is missing" in end["reason"], end
 
 
-CREATES = """
-import http.client, json, socket
-class Api(http.client.HTTPConnection):
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.connect('/run/sallyport/docker.sock')
-statuses = []
-for _ in range(8):
-    api = Api('d')
-    api.request('POST', '/v1.41/containers/create', json.dumps({'Image': 'busybox', 'Cmd': ['true']}), {'Content-Type': 'application/json'})
-    statuses.append(api.getresponse().status)
-print(*statuses)
-"""
-
-
 def creates_of_a_run(broker, profile="restarting"):
-    done = sandbox.run_python(broker, profile, CREATES)
+    done = sandbox.run_python(broker, profile, sandbox.EIGHT_CREATES)
     assert done.code == 0, done
     return done.out.split().count("201")
 

@@ -78,23 +78,8 @@ def test_what_dockerd_may_still_make_is_left_on_the_ledger_and_said(places_only,
         recorder.end()
 
 
-CREATES = """
-import http.client, json, socket
-class Api(http.client.HTTPConnection):
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.connect('/run/sallyport/docker.sock')
-statuses = []
-for _ in range(8):
-    api = Api('d')
-    api.request('POST', '/v1.41/containers/create', json.dumps({'Image': 'busybox', 'Cmd': ['true']}), {'Content-Type': 'application/json'})
-    statuses.append(api.getresponse().status)
-print(*statuses, flush=True)
-"""
-
-
 def creates_of_a_run(broker):
-    done = sandbox.run_python(broker, "worker", CREATES, options=["--private-broker"])
+    done = sandbox.run_python(broker, "worker", sandbox.EIGHT_CREATES, options=["--private-broker"])
     assert done.code == 0, done
     return done.out.split().count("201")
 
@@ -127,7 +112,7 @@ def test_runs_that_only_count_tell_it_once_a_minute_at_most(places_only):
 def test_runs_side_by_side_have_a_place_each_and_no_further_one_is_made(places_only):
     places_only.profile("worker", docker={}, budget={"creates": "5/min", "containers": 20})
     places_only.profile("other", docker={}, budget={"creates": "5/min", "containers": 20})
-    with sandbox.Run(places_only, "worker", [places.PYTHON, "-u", "-c", CREATES + "import time; time.sleep(60)"],
+    with sandbox.Run(places_only, "worker", [places.PYTHON, "-u", "-c", sandbox.EIGHT_CREATES + "import time; time.sleep(60)"],
                      options=["--private-broker"]) as running:
         assert running.process.stdout.readline().split().count(b"201") == 5
         assert creates_of_a_run(places_only) == 5, "its own"

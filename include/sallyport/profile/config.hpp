@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "sallyport/ids.hpp"
+#include "sallyport/limits.hpp"
 #include "sallyport/result.hpp"
 
 namespace sallyport {
@@ -34,7 +35,7 @@ struct BrokerConfig {
   std::string user = "sallyport";  // the keeper's; name or number, never root
   std::uint32_t user_id = 0;       // resolved from `user`; 0: no such user, and the broker refuses
   UidSpan uid_span;
-  std::uint32_t max_sessions = 64;
+  std::uint32_t max_sessions = limits::kUsualSessions;
   std::vector<OpenRule> open;  // empty: root only
 
   std::string control_socket() const { return runtime_directory + "/broker.sock"; }

@@ -18,6 +18,7 @@ class WaitingAttach : public testing::Test {
       if (request.starts_with("GET " + kContainer + "/json"))
         return FakeDockerd::Answer{.bytes = FakeDockerd::reply(200, R"({"Id":")" + FakeDockerd::id('c') +
                                                                         R"(","State":{"Status":")" + status.load() +
+                                                                        R"(","StartedAt":")" + since.load() +
                                                                         R"("},"Config":{},"HostConfig":{}})")};
       if (request.find("/attach") != std::string::npos)
         return FakeDockerd::Answer{.bytes = "HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\nearly",
@@ -34,7 +35,10 @@ class WaitingAttach : public testing::Test {
   }
   std::size_t attaches() { return keeper.dockerd().times("POST " + kContainer + "/attach"); }
 
+  void start() { keeper.expect<protocol::Succeeded>(protocol::StartContainer{named("db")}); }
+
   std::atomic<const char*> status = "created";
+  std::atomic<const char*> since = "2026-03-14T10:41:13.928778934Z";
   KeeperUnderTest keeper;
 };
 
@@ -104,11 +108,66 @@ TEST_F(WaitingAttach, WaitsForANewStartOfAContainerThatHasEnded) {
 }
 
 TEST_F(WaitingAttach, IsNoneWhereTheContainerRuns) {
+  start();
   status = "running";
   attach(1);
   const auto reply = keeper.reply(1);
   ASSERT_TRUE(reply && std::holds_alternative<protocol::Hijacked>(reply->reply));
   EXPECT_EQ(keeper.take_fds().size(), 1U);
+}
+
+// It comes while the start waits for those that came before: dockerd still says "created".
+TEST_F(WaitingAttach, IsNoneWhereAStartIsUnderWay) {
+  attach(1);
+  expect_registered(1);
+  keeper.send(2, protocol::StartContainer{named("db")});
+  attach(3);
+  for (const protocol::RequestId id : {1U, 3U}) {
+    const auto reply = keeper.reply(id);
+    EXPECT_TRUE(reply && std::holds_alternative<protocol::Hijacked>(reply->reply)) << id;
+  }
+  EXPECT_TRUE(keeper.reply(2));
+}
+
+TEST_F(WaitingAttach, ThatWillShowOutputFollowsFromItsRegistrationOn) {
+  constexpr std::size_t kMost = limits::kFollowersPerContainer + limits::kFollowersBesides;
+  const protocol::AttachContainer shows{named("db"), false, true, false, true, true, {}};
+  for (protocol::RequestId id = 1; id <= kMost; ++id) {
+    keeper.send(id, shows);
+    expect_registered(id);
+  }
+  EXPECT_EQ(keeper.expect<Failed>(shows).http_status, 429);
+  EXPECT_TRUE(keeper.audit_has(R"("rule":"followers")"));
+  attach(500);  // its input alone
+  expect_registered(500);
+  keeper.send(501, protocol::CancelRequest{1});
+  ASSERT_TRUE(keeper.reply(1));
+  keeper.send(502, shows);
+  expect_registered(502);
+}
+
+using AttachesOfARun = WaitingAttach;
+TEST_F(AttachesOfARun, AreBoundedUntilItIsOver) {
+  start();
+  status = "running";
+  const protocol::AttachContainer shows{named("db"), false, true, false, true, true, {}};
+  const auto attach_and_leave = [&](protocol::RequestId id) {
+    keeper.send(id, shows);
+    const auto reply = keeper.reply(id);
+    ASSERT_TRUE(reply && std::holds_alternative<protocol::Hijacked>(reply->reply)) << id;
+    (void)keeper.take_fds();
+    keeper.send(1000 + id, protocol::CancelRequest{id});
+  };
+  for (protocol::RequestId id = 1; id <= limits::kMaxAttachesOfARun; ++id) attach_and_leave(id);
+  const auto refused = keeper.expect<Failed>(shows);
+  EXPECT_EQ(refused.http_status, 429);
+  EXPECT_THAT(refused.message.value,
+              testing::HasSubstr("this container was attached to 32 times since it was started"));
+  EXPECT_TRUE(keeper.audit_has(R"("rule":"attaches")"));
+  EXPECT_EQ(attaches(), limits::kMaxAttachesOfARun);
+  keeper.expect<protocol::Hijacked>(protocol::AttachContainer{named("db"), false, true});  // its input alone: not held
+  since = "2026-03-14T10:42:00Z";
+  attach_and_leave(500);
 }
 
 }  // namespace

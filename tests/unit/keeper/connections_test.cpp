@@ -40,6 +40,7 @@ TEST(Connections, OfAttachesCountForAsLongAsDockerdsSideIsOpenWhoeverHoldsThem) 
   KeeperUnderTest keeper(with_few_files());
   ASSERT_TRUE(keeper.open()) << keeper.refusal();
   keeper.expect<protocol::Created>(keeper.create_request("db"));
+  keeper.expect<protocol::Succeeded>(protocol::StartContainer{named("db")});
   hold_streams(keeper);
   const protocol::AttachContainer attach{named("db"), false, true};
   for (protocol::RequestId id = 1; id <= kForStreams + kCommon; ++id) {

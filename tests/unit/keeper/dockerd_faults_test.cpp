@@ -115,6 +115,7 @@ TEST_P(Attaching, NeverHandsOverWhatHasNotSwitchedProtocols) {
   KeeperUnderTest keeper;
   ASSERT_TRUE(keeper.open());
   keeper.expect<protocol::Created>(keeper.create_request("db"));
+  keeper.expect<protocol::Succeeded>(protocol::StartContainer{db()});
   keeper.dockerd().behave([](const std::string& request) {
     return request.find("/attach") != std::string::npos
                ? FakeDockerd::Answer{.bytes = GetParam().bytes, .then_close = true}
@@ -142,6 +143,7 @@ TEST(Attach, ThatIsRefusedWithABodyWithoutEndIsAnsweredAllTheSame) {
   KeeperUnderTest keeper;
   ASSERT_TRUE(keeper.open());
   keeper.expect<protocol::Created>(keeper.create_request("db"));
+  keeper.expect<protocol::Succeeded>(protocol::StartContainer{*ContainerName::parse("db")});
   keeper.dockerd().behave([](const std::string& request) -> FakeDockerd::Answer {
     if (request.find("/attach?") == std::string::npos) return {};
     return {"HTTP/1.1 400 X\r\nContent-Length: 100\r\n\r\n{"};

@@ -121,6 +121,7 @@ TEST(DockerdsVersion, IsAskedAgainByAStreamThatIsTheFirstToMeetAReplacement) {
     KeeperUnderTest keeper;
     ASSERT_TRUE(keeper.open()) << keeper.refusal();
     keeper.expect<protocol::Created>(keeper.create_request("db"));
+    keeper.expect<protocol::Succeeded>(protocol::StartContainer{db});
     keeper.dockerd().behave(with_streams(speaks(44, 45)));
     const protocol::Reply reply = keeper.ask(request);
     const auto* failed = std::get_if<protocol::Failed>(&reply);
@@ -135,6 +136,7 @@ TEST(DockerdsVersion, IsNotAskedAgainForAnotherRefusalOfAStream) {
   KeeperUnderTest keeper;
   ASSERT_TRUE(keeper.open()) << keeper.refusal();
   keeper.expect<protocol::Created>(keeper.create_request("db"));
+  keeper.expect<protocol::Succeeded>(protocol::StartContainer{*ContainerName::parse("db")});
   keeper.dockerd().behave([](const std::string& request) -> FakeDockerd::Answer {
     if (request.find("/attach?") == std::string::npos) return {};
     return {FakeDockerd::reply(400, R"({"message":"Invalid escape keys (abc) provided"})")};

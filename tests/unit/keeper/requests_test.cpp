@@ -213,6 +213,7 @@ TEST(Attach, HandsOverTheConnectionAfter101AndItsEarlyBytes) {
   KeeperUnderTest keeper;
   ASSERT_TRUE(keeper.open());
   keeper.expect<protocol::Created>(keeper.create_request("db"));
+  keeper.expect<protocol::Succeeded>(protocol::StartContainer{named("db")});
   keeper.dockerd().behave([](const std::string& request) {
     if (request.find("/attach") == std::string::npos) return FakeDockerd::Answer{};
     return FakeDockerd::Answer{
@@ -304,6 +305,7 @@ TEST(Streams, ThatAreOpenOrBeingOpenedAreBoundedTogether) {
   KeeperUnderTest keeper;
   ASSERT_TRUE(keeper.open());
   keeper.expect<protocol::Created>(keeper.create_request("db"));
+  keeper.expect<protocol::Succeeded>(protocol::StartContainer{named("db")});
   const auto attached = std::make_shared<std::atomic<std::size_t>>(0);
   const auto hangs = std::make_shared<std::atomic<bool>>(false);
   keeper.dockerd().behave([attached, hangs](const std::string& request) {

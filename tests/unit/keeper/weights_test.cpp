@@ -16,6 +16,12 @@ FakeDockerd::Answer lists_the_container(const std::string& request) {
               200, R"([{"Id":")" + FakeDockerd::id('c') + R"(","Names":["/x"],"State":"running"}])")};
 }
 
+KeeperUnderTest::Options with_requests(const std::string& rate) {
+  KeeperUnderTest::Options options;
+  options.profile.replace(options.profile.find("20000/min"), 9, rate);
+  return options;
+}
+
 TEST(Requests, BeyondTheBudgetsAreRefusedAndSayWhy) {
   KeeperUnderTest::Options options;
   options.profile = R"([worker]
@@ -77,10 +83,7 @@ TEST(Requests, BeyondTheMemoryOfAllContainersAreRefusedAndSayWhy) {
 }
 
 TEST(Requests, AreCountedByTheirWeightAndOnlyTheFirstStartIsNot) {
-  KeeperUnderTest::Options options;
-  options.profile = std::string(kProfileText);
-  options.profile.replace(options.profile.find("20000/min"), 9, "6/min");  // a burst of 20, and then one in 10 s
-  KeeperUnderTest keeper(options);
+  KeeperUnderTest keeper(with_requests("6/min"));  // a burst of 20, and then one in 10 s
   ASSERT_TRUE(keeper.open()) << keeper.refusal();
   keeper.expect<protocol::Created>(keeper.create_request("db"));
   for (std::uint32_t used = api::row_of(api::Verb::Create).weight; used < 20; ++used)
@@ -102,9 +105,7 @@ TEST(Requests, AreCountedByTheirWeightAndOnlyTheFirstStartIsNot) {
 }
 
 TEST(Requests, MayBeATenthOfAMinutesAtOnce) {
-  KeeperUnderTest::Options options;
-  options.profile.replace(options.profile.find("20000/min"), 9, "250/min");
-  KeeperUnderTest keeper(options);
+  KeeperUnderTest keeper(with_requests("250/min"));
   ASSERT_TRUE(keeper.open()) << keeper.refusal();
   keeper.expect<protocol::Created>(keeper.create_request("db"));
   for (std::uint32_t used = api::row_of(api::Verb::Create).weight; used < 250 / limits::kRequestBurstPart; ++used)
@@ -115,10 +116,7 @@ TEST(Requests, MayBeATenthOfAMinutesAtOnce) {
 
 // The image's texts are shown as often as the client's: labels of control characters, at six bytes each.
 TEST(Requests, WeighWhatTheImageBringsAsWell) {
-  KeeperUnderTest::Options options;
-  options.profile = std::string(kProfileText);
-  options.profile.replace(options.profile.find("20000/min"), 9, "400/min");  // a burst of 40
-  KeeperUnderTest keeper(options);
+  KeeperUnderTest keeper(with_requests("400/min"));  // a burst of 40
   keeper.dockerd().behave([](const std::string& request) {
     if (request.find("/images/") == std::string::npos) return FakeDockerd::Answer{};
     std::string labels;
@@ -133,10 +131,7 @@ TEST(Requests, WeighWhatTheImageBringsAsWell) {
 }
 
 TEST(Requests, ForACreateThatCannotBeWeighTheListThatIsAskedForIt) {
-  KeeperUnderTest::Options options;
-  options.profile = std::string(kProfileText);
-  options.profile.replace(options.profile.find("20000/min"), 9, "6/min");  // a burst of 20
-  KeeperUnderTest keeper(options);
+  KeeperUnderTest keeper(with_requests("6/min"));  // a burst of 20
   keeper.dockerd().behave([](const std::string& request) {
     const bool list = request.starts_with("GET /v1.41/containers/json");
     return list ? FakeDockerd::Answer{.bytes = FakeDockerd::reply(

@@ -41,6 +41,21 @@ std::size_t processes_in(const std::string& cgroup) {
   return lines;
 }
 
+// A process that does nothing in a cgroup, which is made for it.
+struct Paused {
+  Child child;
+  pid_t pid = 0;
+};
+Paused pause_in(const std::string& cgroup) {
+  std::filesystem::create_directories(cgroup);
+  const pid_t pid = ::fork();
+  if (pid == 0)
+    for (;;) ::pause();
+  Paused paused{*Child::from_pid(pid), pid};
+  std::ofstream(cgroup + "/cgroup.procs") << pid << std::flush;
+  return paused;
+}
+
 TEST(Kill, EndsInitGateAndRelayAndWhateverInitLeftBehind) {
   Harness harness;
   RunningSession session = start_session(harness, {.tcp_listeners = 1});
@@ -95,12 +110,7 @@ TEST(Remove, KillsAContainersProcessesWhileDockerdDoesNotAnswer) {
   const std::string hierarchy =
       std::filesystem::exists("/sys/fs/cgroup/pids") ? "/sys/fs/cgroup/pids" : "/sys/fs/cgroup";
   const std::string path = hierarchy + "/sallyport-" + session.text() + "/container";
-  std::filesystem::create_directories(path);
-  const pid_t pid = ::fork();
-  if (pid == 0)
-    for (;;) ::pause();
-  Child contained = *Child::from_pid(pid);
-  std::ofstream(path + "/cgroup.procs") << pid << std::flush;
+  auto [contained, pid] = pause_in(path);
   harness.send(messages::KillProcesses{session});
   // Reaping is ours here, dockerd's shim's otherwise; a zombie still counts as a process of its cgroup.
   ASSERT_TRUE(contained.handle().has_ended(3000));
@@ -118,12 +128,7 @@ TEST(Kill, OfWhatDoesNotEndSaysWhichProcessItIsAndThatItsCgroupIsInUse) {
   Harness harness;
   const SessionId session = harness.new_session();
   const std::string path = "/sys/fs/cgroup/freezer/sallyport-" + session.text() + "/container";
-  std::filesystem::create_directories(path);
-  const pid_t pid = ::fork();
-  if (pid == 0)
-    for (;;) ::pause();
-  Child contained = *Child::from_pid(pid);
-  std::ofstream(path + "/cgroup.procs") << pid << std::flush;
+  auto [contained, pid] = pause_in(path);
   std::ofstream(path + "/freezer.state") << "FROZEN" << std::flush;
   auto before = std::chrono::steady_clock::now();
   harness.send(messages::KillProcesses{session});
@@ -236,12 +241,7 @@ class LeftProcess {
     const std::string hierarchy =
         std::filesystem::exists("/sys/fs/cgroup/pids") ? "/sys/fs/cgroup/pids" : "/sys/fs/cgroup";
     const std::string path = hierarchy + "/sallyport-" + session.text() + "/container";
-    std::filesystem::create_directories(path);
-    const pid_t pid = ::fork();
-    if (pid == 0)
-      for (;;) ::pause();
-    process_ = *Child::from_pid(pid);
-    std::ofstream(path + "/cgroup.procs") << pid << std::flush;
+    process_ = pause_in(path).child;
   }
   bool is_dead() { return process_.handle().has_ended(3000); }
   void reap() { (void)process_.try_reap(); }
