@@ -1,6 +1,9 @@
 #include "broker/gate/reply_writer.hpp"
 
+#include <emmintrin.h>
+
 #include <array>
+#include <bit>
 #include <charconv>
 
 #include "broker/api/versions.hpp"
@@ -50,9 +53,18 @@ void end_head(std::string& out, After after) {
   out += "\r\n";
 }
 
-// How much of the text stands in JSON as it is.
+// How much of the text stands in JSON as it is. Sixteen characters at a time (SSE2, which every x86-64 has).
 std::size_t plain_length(std::string_view text) {
   std::size_t length = 0;
+  for (; length + 16 <= text.size(); length += 16) {
+    const __m128i block = _mm_loadu_si128(reinterpret_cast<const __m128i*>(text.data() + length));
+    const __m128i control = _mm_cmplt_epi8(block, _mm_set1_epi8(0x20));  // and, as negative numbers, all above 0x7f
+    const __m128i quote = _mm_cmpeq_epi8(block, _mm_set1_epi8('"'));
+    const __m128i backslash = _mm_cmpeq_epi8(block, _mm_set1_epi8('\\'));
+    const __m128i rubout = _mm_cmpeq_epi8(block, _mm_set1_epi8(0x7f));
+    const int stops = _mm_movemask_epi8(_mm_or_si128(_mm_or_si128(control, rubout), _mm_or_si128(quote, backslash)));
+    if (stops != 0) return length + static_cast<std::size_t>(std::countr_zero(static_cast<unsigned>(stops)));
+  }
   while (length < text.size() && text[length] >= 0x20 && text[length] < 0x7f && text[length] != '"' &&
          text[length] != '\\')
     ++length;

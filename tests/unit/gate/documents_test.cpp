@@ -1,5 +1,6 @@
 // The documents have every key that dockerd 20.10 sends, as it was seen to: clients index them.
 #include <array>
+#include <cstdio>
 #include <set>
 
 #include "broker/gate/json_reader.hpp"
@@ -147,6 +148,29 @@ TEST(Documents, OfAnInspectionSayWhatWasDecided) {
   EXPECT_EQ(compact(*host.find("Tmpfs")), R"({"/tmp":"rw,size=7"})");
   EXPECT_EQ(read->find("Config")->find("StopTimeout")->integer, 5);
   EXPECT_EQ(read->find("Config")->find("Image")->text, "busybox");
+}
+
+// Text is looked through in blocks of 16: what must not stand as it is must be met at each place of a block and behind
+// it.
+TEST(Documents, NoByteThatMustBeEscapedStandsAsItIsWhereverItIs) {
+  for (std::size_t length : {1, 15, 16, 17, 35}) {
+    for (std::size_t at = 0; at < length; ++at) {
+      for (unsigned byte = 0; byte < 256; ++byte) {
+        std::string text(length, 'a');
+        text[at] = static_cast<char>(byte);
+        std::string escaped = text.substr(at, 1);
+        char code[8];
+        std::snprintf(code, sizeof code, "\\u00%02x", byte);
+        if (byte == '"' || byte == '\\') escaped = "\\" + escaped;
+        else if (byte == '\n') escaped = "\\n";
+        else if (byte < 0x20 || byte == 0x7f) escaped = code;
+        else if (byte >= 0x80) escaped = "\xEF\xBF\xBD";
+        std::string out;
+        append_json(out, text);
+        ASSERT_EQ(out, "\"" + text.substr(0, at) + escaped + text.substr(at + 1) + "\"") << byte << " at " << at;
+      }
+    }
+  }
 }
 
 TEST(Documents, OfAListHaveDockerdsKeysAndTheImageAsWritten) {
