@@ -7,6 +7,7 @@ namespace sallyport::engine {
 
 Result<PlaceBounds> bounds_that_fit(std::size_t sessions, std::size_t descriptors) {
   PlaceBounds bounds{sessions, 0};
+  while (bounds.descriptors() > descriptors && bounds.share > limits::kLeastDockerdShare) --bounds.share;
   const std::size_t least = bounds.descriptors();
   if (least > descriptors)
     return fail("max_sessions is " + std::to_string(sessions) + ": the shares of so many sessions need " +
@@ -16,11 +17,10 @@ Result<PlaceBounds> bounds_that_fit(std::size_t sessions, std::size_t descriptor
   return bounds;
 }
 
-std::size_t Share::common() const {
+std::size_t Share::common(const PlaceBounds& bounds) const {
   if (is_keepers) return 0;
-  constexpr std::size_t kForStreams = limits::kDockerdShare - limits::kDockerdShareForRequests;
-  const std::size_t streams_within = std::min(streams, kForStreams);
-  const std::size_t requests_within = std::min(requests, limits::kDockerdShare - streams_within);
+  const std::size_t streams_within = std::min(streams, bounds.for_streams());
+  const std::size_t requests_within = std::min(requests, bounds.share - streams_within);
   return streams - streams_within + requests - requests_within;
 }
 
@@ -35,19 +35,19 @@ Place& Place::operator=(Place&& other) noexcept {
 
 void Place::give_back() {
   if (!share_) return;
-  const std::size_t before = share_->common();
+  const std::size_t before = share_->common(common_->bounds);
   --(holding_ == Holding::Stream ? share_->streams : share_->requests);
-  common_->taken -= before - share_->common();
+  common_->taken -= before - share_->common(common_->bounds);
   share_.reset();
 }
 
 std::optional<Place> Places::take(const std::shared_ptr<Share>& share, Holding holding) {
-  if (share->is_keepers && share->requests >= bounds_.keepers()) return {};
+  if (share->is_keepers && share->requests >= bounds().keepers()) return {};
   std::size_t& held = holding == Holding::Stream ? share->streams : share->requests;
-  const std::size_t before = share->common();
+  const std::size_t before = share->common(bounds());
   ++held;
-  const std::size_t more = share->common() - before;
-  if (common_->taken + more > bounds_.common) {
+  const std::size_t more = share->common(bounds()) - before;
+  if (common_->taken + more > bounds().common) {
     --held;
     return {};
   }

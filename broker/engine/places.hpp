@@ -19,20 +19,24 @@ enum class Holding : unsigned char { Request, Stream };  // a stream ends when t
 struct PlaceBounds {
   std::size_t sessions = 1;
   std::size_t common = limits::kCommonDockerdConnections;
+  std::size_t share = limits::kDockerdShare;  // of each session; and what its ending has at once
 
+  std::size_t for_streams() const { return share - limits::kDockerdShareForRequests; }
   // Every session may be ending, and an earlier broker's be reaped.
   std::size_t keepers() const {
-    return (sessions + limits::kMaxReapedAtOnce) * limits::kMaxRemovedAtOnce + limits::kKeeperDockerdConnections;
+    static_assert(limits::kMaxRemovedAtOnce == limits::kDockerdShare);
+    return (sessions + limits::kMaxReapedAtOnce) * share + limits::kKeeperDockerdConnections;
   }
-  std::size_t of_sessions() const { return sessions * limits::kDockerdShare + common; }
+  std::size_t of_sessions() const { return sessions * share + common; }
   // Of the keeper process, when every place is taken.
   std::size_t descriptors() const {
-    return of_sessions() * limits::kDescriptorsPerStream + keepers() + limits::kMaxIdleUpstreams +
-           sessions * limits::kDescriptorsPerSession + limits::kMaxDialers + limits::kKeeperDescriptors;
+    const std::size_t streams = sessions * for_streams() + common;
+    return streams * limits::kDescriptorsPerStream + sessions * limits::kDockerdShareForRequests + keepers() +
+           limits::kMaxIdleUpstreams + sessions * limits::kDescriptorsPerSession + limits::kKeeperDescriptors;
   }
 };
-// The bounds for so many sessions that fit into so many descriptors: with a smaller common part, where need be. Error:
-// not even the shares fit.
+// The bounds for so many sessions that fit into so many descriptors: with a smaller common part, and with smaller
+// shares, where need be. Error: not even the least shares fit.
 Result<PlaceBounds> bounds_that_fit(std::size_t sessions, std::size_t descriptors);
 
 // One session's part, or the keeper's own.
@@ -41,7 +45,7 @@ struct Share {
   std::size_t streams = 0;
   bool is_keepers = false;
   // How many of them are beyond the share, and so common.
-  std::size_t common() const;
+  std::size_t common(const PlaceBounds& bounds) const;
 };
 
 class Places;
@@ -58,6 +62,7 @@ class Place {
  private:
   friend class Places;
   struct Common {
+    PlaceBounds bounds;
     std::size_t taken = 0;
   };
   Place(std::shared_ptr<Share> share, std::shared_ptr<Common> common, Holding holding)
@@ -70,20 +75,21 @@ class Place {
 
 class Places {
  public:
-  explicit Places(const PlaceBounds& bounds) : bounds_(bounds) { keeper_->is_keepers = true; }
+  explicit Places(const PlaceBounds& bounds) : common_(std::make_shared<Place::Common>(Place::Common{bounds})) {
+    keeper_->is_keepers = true;
+  }
   Places(const Places&) = delete;
   Places& operator=(const Places&) = delete;
 
   // Empty: the share is used up, and what is common too.
   std::optional<Place> take(const std::shared_ptr<Share>& share, Holding holding);
   std::optional<Place> take_for_keeper() { return take(keeper_, Holding::Request); }
-  const PlaceBounds& bounds() const { return bounds_; }
+  const PlaceBounds& bounds() const { return common_->bounds; }
   std::size_t common_taken() const { return common_->taken; }
 
  private:
-  PlaceBounds bounds_;
   std::shared_ptr<Share> keeper_ = std::make_shared<Share>();
-  std::shared_ptr<Place::Common> common_ = std::make_shared<Place::Common>();
+  std::shared_ptr<Place::Common> common_;
 };
 
 }  // namespace sallyport::engine

@@ -16,7 +16,7 @@ namespace sallyport::keeper {
 
 namespace {
 
-constexpr std::string_view kFirstLine = "sallyport-accounts 2";
+constexpr std::string_view kFirstLine = "sallyport-accounts 3";
 // How far the file is ahead of an account in use: so often, at most, is it written anew.
 constexpr std::chrono::seconds kSavedAhead{1};
 constexpr double kPartAhead = 10;                  // of what a minute gives
@@ -97,8 +97,8 @@ bool read_line(std::string_view line, SavedAccounts& into, std::size_t& shares) 
     return true;
   }
   const auto account = numbers_after("account", line);
-  if (account.size() != 4 || into.accounts.size() >= limits::kMaxSessions) return false;
-  into.accounts.push_back({account[0], account[1], account[2], account[3]});
+  if (account.size() != 5 || into.accounts.size() >= limits::kMaxSessions) return false;
+  into.accounts.push_back({account[0], account[1], account[2], account[3], account[4]});
   return true;
 }
 
@@ -139,7 +139,7 @@ std::string text_of(const SavedAccounts& saved) {
   line("unwritten", {static_cast<std::int64_t>(saved.unwritten)});
   line("told", {saved.told});
   for (const SavedAccounts::Buckets& one : saved.accounts)
-    line("account", {one.at, one.requests, one.creates, one.untold});
+    line("account", {one.at, one.requests, one.creates, one.connections, one.untold});
   return text + "\n";
 }
 
@@ -159,6 +159,14 @@ Result<SavedAccounts> parse_accounts(std::string_view text) {
 
 // --- a profile ---
 
+Rates rates_of(const Profile& profile) {
+  Rates rates{.connections = profile.limits.connections_per_minute};
+  if (!profile.docker) return rates;
+  rates.requests = profile.docker->budget.requests_per_minute;
+  rates.creates = profile.docker->budget.creates_per_minute;
+  return rates;
+}
+
 ProfileAccounts::ProfileAccounts(std::string name, std::string path) : name_(std::move(name)), path_(std::move(path)) {
   load();
   quota_.profile = name_;
@@ -168,7 +176,8 @@ ProfileAccounts::ProfileAccounts(std::string name, std::string path) : name_(std
 
 Account& ProfileAccounts::make(Clock::time_point now) {
   Account& made = *accounts_.emplace_back(std::make_unique<Account>(now));
-  for (KeptBucket* bucket : {&made.requests, &made.creates, &made.untold}) bucket->on_overdrawn = [this] { save(); };
+  for (KeptBucket* bucket : {&made.requests, &made.creates, &made.connections, &made.untold})
+    bucket->on_overdrawn = [this] { save(); };
   return made;
 }
 
@@ -207,10 +216,10 @@ void ProfileAccounts::write(Shares shares) {
     saved.uses[share].swallowed = use.swallowed;
   }
   const auto add = [&](Account& account, bool in_use) {
-    saved.accounts.push_back({wall + (in_use ? std::chrono::milliseconds(kSavedAhead).count() : 0),
-                              thousandths(account.requests.save(now, in_use)),
-                              thousandths(account.creates.save(now, in_use)),
-                              thousandths(account.untold.save(now, in_use))});
+    saved.accounts.push_back(
+        {wall + (in_use ? std::chrono::milliseconds(kSavedAhead).count() : 0),
+         thousandths(account.requests.save(now, in_use)), thousandths(account.creates.save(now, in_use)),
+         thousandths(account.connections.save(now, in_use)), thousandths(account.untold.save(now, in_use))});
   };
   for (auto one = in_use_.rbegin(); one != in_use_.rend(); ++one) add(**one, true);
   for (auto one = free_.rbegin(); one != free_.rend(); ++one) add(**one, false);
@@ -221,12 +230,12 @@ void ProfileAccounts::write(Shares shares) {
   save_failed_ = !written;
 }
 
-Account& ProfileAccounts::next(std::uint32_t requests_per_minute, std::uint32_t creates_per_minute,
-                               Clock::time_point now) {
+Account& ProfileAccounts::next(const Rates& rates, Clock::time_point now) {
   const bool is_made = !free_.empty();
   Account& account = is_made ? *free_.back() : make(now);
-  account.requests.set_rate(requests_per_minute, burst_of_requests(requests_per_minute));
-  account.creates.set_rate(creates_per_minute, creates_per_minute);
+  account.requests.set_rate(rates.requests, burst_of_requests(rates.requests));
+  account.creates.set_rate(rates.creates, rates.creates);
+  account.connections.set_rate(rates.connections, rates.connections);
   if (is_made) {
     free_.pop_back();
   } else if (!loaded_.empty()) {
@@ -237,17 +246,19 @@ Account& ProfileAccounts::next(std::uint32_t requests_per_minute, std::uint32_t 
     const Clock::time_point then = now - std::chrono::milliseconds(since);
     account.requests.resume(static_cast<double>(saved.requests) / kThousandths, then);
     account.creates.resume(static_cast<double>(saved.creates) / kThousandths, then);
+    account.connections.resume(static_cast<double>(saved.connections) / kThousandths, then);
     account.untold.resume(static_cast<double>(saved.untold) / kThousandths, then);
   } else {
-    account.requests.resume(starts_spent_ ? 0 : burst_of_requests(requests_per_minute), now);
-    account.creates.resume(starts_spent_ ? 0 : creates_per_minute, now);
+    account.requests.resume(starts_spent_ ? 0 : burst_of_requests(rates.requests), now);
+    account.creates.resume(starts_spent_ ? 0 : rates.creates, now);
+    account.connections.resume(starts_spent_ ? 0 : rates.connections, now);
     account.untold.resume(starts_spent_ ? 0 : limits::kMaxUntoldPerMinute, now);
   }
   return account;
 }
 
-AccountLease ProfileAccounts::take(std::uint32_t requests_per_minute, std::uint32_t creates_per_minute) {
-  Account& account = next(requests_per_minute, creates_per_minute, Clock::now());
+AccountLease ProfileAccounts::take(const Rates& rates) {
+  Account& account = next(rates, Clock::now());
   in_use_.push_back(&account);
   save();
   return AccountLease(*this, account, quota_);
@@ -295,10 +306,7 @@ void Accounts::tell_how_long_the_trail_lasts() {
 }
 
 AccountLease Accounts::open(const Profile& profile) {
-  const bool has_docker = profile.docker.has_value();
-  AccountLease lease = of(profile.name)
-                           .take(has_docker ? profile.docker->budget.requests_per_minute : 1,
-                                 has_docker ? profile.docker->budget.creates_per_minute : 1);
+  AccountLease lease = of(profile.name).take(rates_of(profile));
   tell_how_long_the_trail_lasts();
   return lease;
 }

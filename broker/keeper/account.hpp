@@ -59,11 +59,20 @@ class KeptBucket {
 // Of one worker of a profile.
 struct Account {
   explicit Account(Clock::time_point now)
-      : requests(1, now), creates(1, now), untold(limits::kMaxUntoldPerMinute, now) {}
+      : requests(1, now), creates(1, now), connections(1, now), untold(limits::kMaxUntoldPerMinute, now) {}
   KeptBucket requests;
   KeptBucket creates;
-  KeptBucket untold;  // cancels, claims and dials, which have no answer to hold back
+  KeptBucket connections;  // of its forwards
+  KeptBucket untold;       // cancels and claims, which have no answer to hold back
 };
+
+// What a profile grants of them in a minute.
+struct Rates {
+  std::uint32_t requests = 1;
+  std::uint32_t creates = 1;
+  std::uint32_t connections = 1;
+};
+Rates rates_of(const Profile& profile);
 
 // A session's hold on its account. What is still under way when it is given back spends from it all the same.
 class AccountLease {
@@ -90,6 +99,7 @@ struct SavedAccounts {
     std::int64_t at = 0;        // milliseconds since the epoch: from then on they fill
     std::int64_t requests = 0;  // below zero: it owes
     std::int64_t creates = 0;
+    std::int64_t connections = 0;
     std::int64_t untold = 0;
   };
   std::int64_t hour = 0;
@@ -108,7 +118,7 @@ class ProfileAccounts {
   ProfileAccounts(const ProfileAccounts&) = delete;
   ProfileAccounts& operator=(const ProfileAccounts&) = delete;
 
-  AccountLease take(std::uint32_t requests_per_minute, std::uint32_t creates_per_minute);
+  AccountLease take(const Rates& rates);
   const std::string& name() const { return name_; }
   AuditQuota& quota() { return quota_; }
   std::size_t made() const { return accounts_.size() + loaded_.size(); }
@@ -117,7 +127,7 @@ class ProfileAccounts {
   friend class AccountLease;
   void give_back(Account& account);
   Account& make(Clock::time_point now);
-  Account& next(std::uint32_t requests_per_minute, std::uint32_t creates_per_minute, Clock::time_point now);
+  Account& next(const Rates& rates, Clock::time_point now);
   void load();
   void save() { write(in_use_.empty() ? Shares::Exact : Shares::Ahead); }
   enum class Shares : bool { Exact, Ahead };

@@ -19,11 +19,12 @@ Refused deny_and_tell(const Call& call, std::string_view object, const Refusal& 
 
 Refusal no_place(const Call& call) {
   const engine::Share& share = *call.session->dockerd_share;
+  const engine::PlaceBounds& bounds = call.services.docker.places().bounds();
   return {503, "dockerd.connections",
           "sallyport: this session has " + std::to_string(share.streams) + " waits and streams and " +
               std::to_string(share.requests) + " requests open at dockerd: its share of " +
-              std::to_string(limits::kDockerdShare) + " connections is used up, and so are the " +
-              std::to_string(call.services.docker.places().bounds().common) +
+              std::to_string(bounds.share) + " connections is used up, and so are the " +
+              std::to_string(bounds.common) +
               " that all sessions have in common; end waits, attaches or followed logs, or try again later",
           0};
 }
@@ -42,7 +43,8 @@ bool takes_away(api::Verb verb) {
 
 bool is_full(const Call& call) {
   engine::MemoryGauge& memory = call.services.docker.memory();
-  return call.session->dockerd_share->common() > 0 ? memory.is_above_common() : memory.is_above_ceiling();
+  return call.session->dockerd_share->common(call.services.docker.places().bounds()) > 0 ? memory.is_above_common()
+                                                                                         : memory.is_above_ceiling();
 }
 
 Refused take_place(const Call& call, std::string_view object, engine::Holding holding) {

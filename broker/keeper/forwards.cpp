@@ -89,10 +89,12 @@ Result<> close_connection(Services& services, Session& session, const relay::Clo
                 std::to_string(closed.bytes_up) + " bytes up, " + std::to_string(closed.bytes_down) + " bytes down");
 }
 
-// Nothing that is answered holds back who opens connections in a loop: so the relay is read more slowly, and said so.
-net::awaitable<void> hold_back(Services& services, SessionPtr session) {
-  const std::string why = "its forwards open and close more than " + std::to_string(limits::kMaxUntoldPerMinute / 2) +
-                          " connections a minute: what is beyond is held back";
+// Nothing that is answered holds back who opens connections in a loop: so the relay is not read until there is one to
+// grant, and that is said.
+net::awaitable<void> wait_for_its_turn(Services& services, SessionPtr session) {
+  if (!session->connection_rate.take(Clock::now())) co_return;
+  const std::string why = "its forwards open more than the " + std::to_string(session->connection_rate.per_minute()) +
+                          " connections a minute of limits.connections: those beyond are held back";
   if (notice(*session, "forward.rate", why)) {
     const ForwardSection& first = session->profile.forwards.front();
     // As seldom as the notice, and not on the share that such a flood has used up.
@@ -100,7 +102,8 @@ net::awaitable<void> hold_back(Services& services, SessionPtr session) {
         !written)
       log::error(written.error().text());
   }
-  co_await async::sleep_for(limits::kSlowDown);
+  do co_await async::sleep_for(limits::kSlowDown);
+  while (!session->is_ending && session->connection_rate.take(Clock::now()));
 }
 
 void hear_last_bytes(Services& services, Session& session, std::span<const std::byte> bytes) {
@@ -149,12 +152,12 @@ net::awaitable<void> hear_requests(Services& services, SessionPtr session) {
     if (!decoded) co_return end(decoded.error().text());
     if (const auto* ask = std::get_if<relay::Connect>(&*decoded)) {
       if (const std::string what = breach(*session, *ask); !what.empty()) co_return end("it asked for " + what);
-      co_await connect(services, session, *ask);
+      co_await wait_for_its_turn(services, session);
+      if (!session->is_ending) co_await connect(services, session, *ask);
     } else if (const auto closed = close_connection(services, *session, std::get<relay::Closed>(*decoded)); !closed) {
       if (closed.error().code == 0) co_return end(closed.error().text());
       log::error(closed.error().text());
     }
-    if (!session->is_ending && session->untold_rate.take(Clock::now())) co_await hold_back(services, session);
   }
 }
 

@@ -61,10 +61,14 @@ std::size_t sessions_of(const KeeperInputs& inputs) {
 
 Result<engine::PlaceBounds> bound_connections(std::size_t sessions, std::size_t descriptors) {
   const engine::PlaceBounds bounds = TRY(engine::bounds_that_fit(sessions, descriptors));
+  const std::string why = ", because this process may have " + std::to_string(descriptors) +
+                          " open files only: raise LimitNOFILE of the broker's unit (ulimit -n)";
+  if (bounds.share < limits::kDockerdShare)
+    log::warning("each session has " + std::to_string(bounds.share) + " connections to dockerd of its own instead of " +
+                 std::to_string(limits::kDockerdShare) + why);
   if (bounds.common < limits::kCommonDockerdConnections)
     log::warning("sessions share " + std::to_string(bounds.common) + " connections to dockerd instead of " +
-                 std::to_string(limits::kCommonDockerdConnections) + ", because this process may have " +
-                 std::to_string(descriptors) + " open files only: raise LimitNOFILE of the broker's unit (ulimit -n)");
+                 std::to_string(limits::kCommonDockerdConnections) + why);
   return bounds;
 }
 

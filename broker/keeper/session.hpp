@@ -90,6 +90,7 @@ class Session {
         audit_quota(account.quota()),
         request_rate(account.account().requests),
         create_rate(account.account().creates),
+        connection_rate(account.account().connections),
         untold_rate(account.account().untold),
         log_reads(executor, limits::kMaxLogReadsAtOnce),
         tasks(executor, std::move(on_bug)),
@@ -110,6 +111,7 @@ class Session {
   AuditQuota& audit_quota;
   KeptBucket& request_rate;
   KeptBucket& create_rate;
+  KeptBucket& connection_rate;
   KeptBucket& untold_rate;  // cancels and claims, which have no answer to hold back
 
   std::unique_ptr<async::Channel> control;  // the launcher's connection: it is the session

@@ -9,22 +9,12 @@ namespace sallyport::spawner {
 
 namespace messages = protocol::spawner;
 
-namespace {
-
-// One half of the dialers is shared out equally, whether a session is there to use its share or not: a session that
-// opens while the others dial all they can finds its own places free. The other half is common to all.
-constexpr std::size_t kCommonPlaces = limits::kMaxDialers / 2;
-static_assert((limits::kMaxDialers - kCommonPlaces) / limits::kMaxSessions >= 1);
-
-}  // namespace
-
 Dialing::Dialing(Poller& poller, KeeperLink& keeper, Sessions& sessions, const SpawnerInputs& inputs)
     : poller_(poller),
       keeper_(keeper),
       sessions_(sessions),
       inputs_(inputs),
-      own_places_(std::min((limits::kMaxDialers - kCommonPlaces) / std::max(1U, inputs.config.max_sessions),
-                           limits::kMaxSessionDialers)) {}
+      own_places_(limits::own_dialers(inputs.config.max_sessions)) {}
 
 std::size_t Dialing::common_taken() const {
   std::size_t taken = 0;
@@ -34,7 +24,7 @@ std::size_t Dialing::common_taken() const {
 
 bool Dialing::has_place(const Session& session, std::size_t common_taken) const {
   const std::size_t running = session.dialers.size();
-  return running < own_places_ || (running < limits::kMaxSessionDialers && common_taken < kCommonPlaces);
+  return running < own_places_ || (running < limits::kMaxSessionDialers && common_taken < limits::kCommonDialers);
 }
 
 void Dialing::refuse(const messages::Dial& request, int error_code) {

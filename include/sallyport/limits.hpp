@@ -47,10 +47,9 @@ inline constexpr std::size_t kMaxSmallMessageBytes = 8 * 1024;     // handshake,
 inline constexpr std::size_t kMaxRequestsInFlight = 128;           // one per client connection
 inline constexpr std::size_t kMaxStreams = kMaxClientConnections;  // of one session, one per client connection
 inline constexpr std::size_t kMaxPassedFds = 32;                   // of one message; SCM_MAX_FD is 253 (net/scm.h)
-inline constexpr std::size_t kMaxQueuedForKeeper = 4096;           // by the spawner: what happens to the most sessions
-inline constexpr std::uint32_t kMaxUntoldPerMinute = 12'000;  // what has no answer to hold back: cancels, claims, dials
-inline constexpr std::chrono::milliseconds kSlowDown{50};     // what each beyond its rate waits
-inline constexpr std::chrono::seconds kGateReadsWithin{30};   // an answer; the session of one that does not is ended
+inline constexpr std::uint32_t kMaxUntoldPerMinute = 12'000;       // what has no answer to hold back: cancels, claims
+inline constexpr std::chrono::milliseconds kSlowDown{50};          // what each beyond its rate waits
+inline constexpr std::chrono::seconds kGateReadsWithin{30};  // an answer; the session of one that does not is ended
 // What gate and relay have counted and not said yet is heard for so long, and so much of it, before they are killed.
 // Bytes: a channel at Linux's default wmem_default, and one claim of each kind behind it.
 inline constexpr std::chrono::milliseconds kLastWordsWithin{250};
@@ -89,21 +88,25 @@ inline constexpr std::size_t kMaxErrorBytes =
 static_assert(6 * kMaxDescriptionBytes + 64 * 1024 <= kMaxReplyBytes);
 inline constexpr std::size_t kMaxUpstreamHeadBytes = 16 * 1024;
 inline constexpr std::size_t kMaxIdleUpstreams = 16;
-inline constexpr std::size_t kMaxListedContainers = 4096;  // in one answer of dockerd's; there are others than ours
-inline constexpr std::size_t kMaxRemovedAtOnce = 8;        // containers of one session that has ended
-inline constexpr std::size_t kMaxReapedAtOnce = 8;         // sessions of an earlier broker; dockerd removes 20-30/s
-inline constexpr std::chrono::seconds kKeepsPlace{2};      // of both: what takes longer lets the next one begin
-inline constexpr std::size_t kListEntryBytes = 1024;       // besides its texts; 762 measured, docker 20.10
-inline constexpr std::size_t kListedByIdAtOnce = 512;      // where a whole list is too large; a query of 36 KiB
+inline constexpr std::size_t kMaxContainers = 4096;                  // of a session; the most that a profile may allow
+inline constexpr std::size_t kMaxListedContainers = kMaxContainers;  // in one answer of dockerd's, of one session
+inline constexpr std::size_t kMaxRemovedAtOnce = 8;                  // containers of one session that has ended
+inline constexpr std::size_t kMaxReapedAtOnce = 8;     // sessions of an earlier broker; dockerd removes 20-30/s
+inline constexpr std::chrono::seconds kKeepsPlace{2};  // of both: what takes longer lets the next one begin
+inline constexpr std::size_t kListEntryBytes = 1024;   // besides its texts; 762 measured, docker 20.10
+inline constexpr std::size_t kListedByIdAtOnce = 512;  // where a whole list is too large; a query of 36 KiB
 // Connections to dockerd, each for as long as it lives (engine/places.hpp): a share for each of max_sessions, a common
 // part, and the keeper's own, with which it ends sessions. Two descriptors of dockerd's each.
 inline constexpr std::size_t kDockerdShare = 8;             // two `docker run` (attach and wait) and what ends them
 inline constexpr std::size_t kDockerdShareForRequests = 2;  // of it: a session's streams cannot keep it from its stop
 inline constexpr std::size_t kCommonDockerdConnections = 1536;  // 2048 in all at the default of 64 sessions
 inline constexpr std::size_t kKeeperDockerdConnections = 16;    // besides what endings and the reaper use at once
+// Where the process may not open files enough for all of them, there is less that is common; where even the shares do
+// not fit, they are smaller: one follower and its stop at least.
+inline constexpr std::size_t kLeastDockerdShare = kDockerdShareForRequests + 1;
 inline constexpr std::size_t kDescriptorsPerStream = 3;  // dockerd's, ours of a log's pair, the gate's until it is sent
-inline constexpr std::size_t kDescriptorsPerSession = 16;  // 7 measured: channels, pidfds, ledger, lock
-inline constexpr std::size_t kKeeperDescriptors = 128;     // listeners, trail, peers that greet
+inline constexpr std::size_t kDescriptorsPerSession = 10;  // 7 measured: channels, pidfds, ledger, lock
+inline constexpr std::size_t kKeeperDescriptors = 128;     // listeners, trail, peers that greet, an upstream on its way
 // The keeper's own memory. 17 KiB an idle session and 4 KiB a wait are measured; the rest is for answers under way.
 inline constexpr std::size_t kMemoryPerSession = 1024 * 1024;
 // Of it what the ledger keeps for as long as a container is there of what its client wrote: labels, names, the image.
@@ -138,12 +141,25 @@ inline constexpr std::size_t kWeighedTextBytes = 16 * 1024;     // of a descript
 inline constexpr std::uint64_t kWeighedLogBytes = 10ULL << 20;  // the log for which the weight of a read is written
 
 // --- sessions ---
-inline constexpr std::size_t kMaxSessions = 256;
+inline constexpr std::size_t kMaxSessions = 1024;  // 1,500 were tried; what is bound to it is asserted below
 inline constexpr std::size_t kMaxForwards = 16;
 inline constexpr std::size_t kMaxForwardConnections = 256;  // per session
 inline constexpr std::chrono::seconds kDialDeadline{5};
-inline constexpr std::size_t kMaxDialers = 512;            // of all sessions at one time; each is a fork of the spawner
-inline constexpr std::size_t kMaxSessionDialers = 64;      // of one session at one time; its other dials wait
+// Dialers at one time, each a fork of the spawner: some of each session's own, whether it is there to use them or not,
+// and some that are common. Of more sessions than kSharedDialers each has one.
+inline constexpr std::size_t kSharedDialers = 256;
+inline constexpr std::size_t kCommonDialers = 256;
+inline constexpr std::size_t kMaxSessionDialers = 64;  // of one session; its other dials wait
+constexpr std::size_t own_dialers(std::size_t max_sessions) {
+  const std::size_t share = kSharedDialers / (max_sessions > 0 ? max_sessions : 1);
+  return share < 1 ? 1 : share > kMaxSessionDialers ? kMaxSessionDialers : share;
+}
+constexpr std::size_t max_dialers(std::size_t max_sessions) {
+  return own_dialers(max_sessions) * max_sessions + kCommonDialers;
+}
+// Messages of the spawner that wait for the keeper to read them: the ends of three processes and an answer or two of
+// each session, when all end at once, and the outcome of each dial.
+inline constexpr std::size_t kMaxQueuedForKeeper = kMaxSessions * 8 + max_dialers(kMaxSessions);
 inline constexpr std::chrono::minutes kHalfClosedIdle{5};  // a forward whose one end has gone and the other is silent
 inline constexpr std::size_t kForwardBufferBytes = 32 * 1024;     // each direction; 16 MiB for the most connections
 inline constexpr std::size_t kLedgerGrowsTo = 1024 * 1024;        // then it is written anew, without what is gone
@@ -187,13 +203,12 @@ inline constexpr int kMaxCgroupDepth = 16;  // a container that makes cgroups of
 // --- the audit trail ---
 // Two sets of files: audit.jsonl has changes, refused changes, forwards, openings and endings; audit.jsonl.reads has
 // reads, so that no number of them pushes out the others. What a profile may write of each in an hour, all its sessions
-// together; what is beyond is counted. At 280 bytes a record: 15,000 changes, 30,000 reads, and a minute of forwards at
-// the rate from which on they are held back.
+// together; what is beyond is counted. At 280 bytes a record: 15,000 changes, 30,000 reads, 7,500 connections of
+// forwards opened and closed.
 inline constexpr std::size_t kAuditReadBytesPerHour = 8 * 1024 * 1024;
 inline constexpr std::size_t kAuditChangeBytesPerHour = 4 * 1024 * 1024;
 inline constexpr std::size_t kAuditRefusalBytesPerHour = 1024 * 1024;
 inline constexpr std::size_t kAuditForwardBytesPerHour = 4 * 1024 * 1024;
-static_assert(kAuditForwardBytesPerHour >= kMaxUntoldPerMinute * 280);
 // Openings and endings, and with them what the gate had counted and not described (a record of what it allowed, one of
 // what it refused) and that forwards were held back: so many bytes at most each time that a worker is started again,
 // and as many as that is every 2 s, or 4,600 times an hour with nothing but an opening and a plain end (450 bytes
@@ -226,10 +241,10 @@ constexpr std::size_t audit_hours_kept(std::size_t profiles) {
 static_assert(audit_hours_kept(kAuditFullProfiles) >= kAuditKeptHours);
 // Space taken ahead of the end of audit.jsonl; at least half of it is there when the disk is full. Of that half one
 // part in kAuditReserveShares is the most that one profile takes for changes, and again for stops and removals.
-inline constexpr std::size_t kAuditReserveBytes = 2 * 1024 * 1024;
+inline constexpr std::size_t kAuditReserveBytes = 4 * 1024 * 1024;
 inline constexpr std::size_t kAuditReserveShares = 32;
 static_assert(kAuditReserveBytes / 2 / 4 >= kMaxSessions * 512, "the last part holds an ending of each session");
-inline constexpr std::size_t kMaxAccountsBytes = 64 * 1024;  // of one profile, a line of at most 128 for each session
+inline constexpr std::size_t kMaxAccountsBytes = 256 * 1024;  // of one profile, a line of at most 128 for each session
 static_assert(kMaxSessions * 128 + 4096 <= kMaxAccountsBytes);
 inline constexpr std::size_t kMaxAuditLineBytes = 256 * 1024;  // for a reader; the keeper's records stay far below
 

@@ -106,7 +106,7 @@ def spend_all_but(broker, profile, left):
     (broker.state / "accounts").mkdir(parents=True, exist_ok=True)
     share = 1800 * 2304
     shares = "share 0 0 0\n" * 4 + f"share {share - share // 4 - left} 0 0\n"
-    (broker.state / "accounts" / profile).write_text(f"sallyport-accounts 2\nhour {int(time.time()) // 3600}\n{shares}unwritten 0\n")
+    (broker.state / "accounts" / profile).write_text(f"sallyport-accounts 3\nhour {int(time.time()) // 3600}\n{shares}unwritten 0\n")
 
 
 def test_a_worker_that_is_started_again_and_again_writes_no_more_than_its_share(dockerd):

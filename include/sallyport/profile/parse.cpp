@@ -150,6 +150,7 @@ void read_limits(TomlTable limits, LimitsSection& into) {
   read_duration(limits, "time", into.time);
   read_count(limits, "open_files", {16, 1'048'576}, into.open_files);
   read_size(limits, "output", {1, 1024 * kTiB}, into.output_bytes);
+  read_rate(limits, "connections", into.connections_per_minute);
   if (limits.texts("require", into.require)) check_required(limits, into);
   limits.finish();
 }
@@ -265,7 +266,7 @@ void read_container(TomlTable container, ContainerSection& into) {
 }
 
 void read_budget(TomlTable budget, const ContainerSection& container, BudgetSection& into) {
-  read_count(budget, "containers", {1, 4096}, into.containers);
+  read_count(budget, "containers", {1, limits::kMaxContainers}, into.containers);
   read_rate(budget, "creates", into.creates_per_minute);
   read_rate(budget, "requests", into.requests_per_minute);
   read_duration(budget, "lifetime", into.lifetime);

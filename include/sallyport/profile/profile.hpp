@@ -41,7 +41,9 @@ struct LimitsSection {             // 0 or empty: no limit of ours
   std::optional<std::chrono::seconds> time;
   std::uint64_t open_files = 1024;          // RLIMIT_NOFILE
   std::uint64_t output_bytes = 1ULL << 30;  // stdout and stderr together; what is beyond is dropped and said
-  std::vector<std::string> require;         // refuse the launch where one of these cannot be enforced
+  std::uint32_t connections_per_minute =
+      30'000;                        // new ones of its forwards; those beyond are held back, and that is said
+  std::vector<std::string> require;  // refuse the launch where one of these cannot be enforced
 };
 
 struct TcpAddress {

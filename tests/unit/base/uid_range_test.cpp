@@ -3,7 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
+#include <set>
 #include <thread>
 
 namespace sallyport {
@@ -24,8 +26,34 @@ TEST_F(UidRangeTest, TwoSessionsNeverShareARange) {
   const auto first = take_uid_range(directory_, 1000, 1000 + 2 * limits::kUidsPerSession - 1);
   const auto second = take_uid_range(directory_, 1000, 1000 + 2 * limits::kUidsPerSession - 1);
   ASSERT_TRUE(first && second);
-  EXPECT_EQ(first->base, 1000U);
-  EXPECT_EQ(second->base, 1000U + limits::kUidsPerSession);
+  EXPECT_EQ(std::min(first->base, second->base), 1000U);
+  EXPECT_EQ(std::max(first->base, second->base), 1000U + limits::kUidsPerSession);
+}
+
+// From the first on, each would be tried again by everybody who comes later.
+TEST_F(UidRangeTest, IsFoundWithoutTryingAllThatAreTaken) {
+  constexpr std::uint32_t kLast = 1000 + 1000 * limits::kUidsPerSession - 1;
+  std::vector<UidRange> taken;
+  for (int i = 0; i < 250; ++i) taken.push_back(*take_uid_range(directory_, 1000, kLast));
+  std::set<std::uint32_t> bases;
+  for (const UidRange& range : taken) {
+    EXPECT_EQ((range.base - 1000) % limits::kUidsPerSession, 0U);
+    EXPECT_LE(range.base + limits::kUidsPerSession - 1, kLast);
+    bases.insert(range.base);
+  }
+  EXPECT_EQ(bases.size(), 250U);
+  // Each of 250 tries left a file, whether it locked it or not: with a quarter in use, 1.2 tries are expected.
+  EXPECT_GT(*bases.rbegin(), 1000 + 500 * limits::kUidsPerSession) << "they are anywhere in the span";
+}
+
+TEST_F(UidRangeTest, OfASpanIsFoundUntilTheLastIsTaken) {
+  std::vector<UidRange> taken;
+  for (int i = 0; i < 20; ++i) {
+    auto range = take_uid_range(directory_, 1000, 1000 + 20 * limits::kUidsPerSession - 1);
+    ASSERT_TRUE(range) << i;
+    taken.push_back(std::move(*range));
+  }
+  EXPECT_FALSE(take_uid_range(directory_, 1000, 1000 + 20 * limits::kUidsPerSession - 1));
 }
 
 TEST_F(UidRangeTest, AFullSpanRefusesAndSaysWhatToDo) {

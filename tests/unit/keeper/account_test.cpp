@@ -28,7 +28,7 @@ class AccountOfAProfile : public testing::Test {
     brokers_.push_back(std::make_unique<ProfileAccounts>("worker", directory_ + "/worker"));
     profile_ = brokers_.back().get();
   }
-  AccountLease take() { return profile_->take(60, 6); }
+  AccountLease take() { return profile_->take({60, 6, 60}); }
   static int creates_at_once(const AccountLease& lease) {
     int taken = 0;
     while (taken < 100 && !lease.account().creates.take(Clock::now())) ++taken;
@@ -178,14 +178,14 @@ TEST_F(AccountOfAProfile, IsNotRefilledByACrashAtAnyMoment) {
 }
 
 TEST_F(AccountOfAProfile, LosesLittleByACrash) {
-  const AccountLease before = profile_->take(6000, 6000);
+  const AccountLease before = profile_->take({6000, 6000, 6000});
   restart();
-  const AccountLease after = profile_->take(6000, 6000);
+  const AccountLease after = profile_->take({6000, 6000, 6000});
   EXPECT_GT(after.account().creates.save(Clock::now(), false), 6000 * 0.85);
 }
 
 TEST_F(AccountOfAProfile, IsWrittenAboutOnceASecondHoweverMuchIsAsked) {
-  const AccountLease lease = profile_->take(60'000, 6);
+  const AccountLease lease = profile_->take({60'000, 6, 60});
   std::size_t writes = 0;
   ino_t last = 0;
   const auto end = Clock::now() + std::chrono::seconds(2);
@@ -224,8 +224,31 @@ TEST_F(AccountOfAProfile, IsNotWrittenForEachRecordThatComesAfterItWasGivenBack)
       << "given back, the file is exact again: a restart costs nothing";
 }
 
+TEST_F(AccountOfAProfile, HasEachOfItsBucketsAsItWasInTheNextSessionAndAfterARestart) {
+  const std::pair<const char*, KeptBucket Account::*> kBuckets[] = {{"requests", &Account::requests},
+                                                                    {"creates", &Account::creates},
+                                                                    {"connections", &Account::connections},
+                                                                    {"untold", &Account::untold}};
+  constexpr std::uint32_t kMuch = 1000;  // what none fills up with while this runs
+  for (const auto& [name, bucket] : kBuckets) {
+    for (const bool restarts : {false, true}) {
+      fs::remove(directory_ + "/worker");
+      restart();
+      {
+        AccountLease lease = take();
+        while (!(lease.account().*bucket).take(Clock::now())) continue;
+      }
+      if (restarts) restart();
+      AccountLease next = take();
+      for (const auto& [other_name, other] : kBuckets)
+        EXPECT_EQ((next.account().*other).take(Clock::now(), kMuch).has_value(), other == bucket)
+            << other_name << " after " << name << " is spent, restarts " << restarts;
+    }
+  }
+}
+
 TEST_F(AccountOfAProfile, BeginsSpentWhereItsFileCannotBeRead) {
-  for (const char* text : {"", "nonsense\n", "sallyport-accounts 2\nhour 1\n", "sallyport-accounts 1\n"}) {
+  for (const char* text : {"", "nonsense\n", "sallyport-accounts 3\nhour 1\n", "sallyport-accounts 1\n"}) {
     std::ofstream(directory_ + "/worker") << text;
     restart();
     EXPECT_EQ(creates_at_once(take()), 0) << text;

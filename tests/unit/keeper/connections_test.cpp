@@ -100,10 +100,21 @@ TEST(Connections, UsedUpByOneSessionHoldUpNoEnding) {
 
 TEST(Connections, ThatDoNotFitIntoTheProcessesFilesKeepTheBrokerFromStarting) {
   KeeperUnderTest::Options options = with_few_files();
-  options.open_files = engine::PlaceBounds{BrokerConfig{}.max_sessions, 0}.descriptors() - 1;
+  options.open_files =
+      engine::PlaceBounds{BrokerConfig{}.max_sessions, 0, limits::kLeastDockerdShare}.descriptors() - 1;
   KeeperUnderTest keeper(options);
   EXPECT_EQ(keeper.exit_code(10'000), 1);
   EXPECT_THAT(keeper.log(), testing::HasSubstr("max_sessions is 64: the shares of so many sessions need"));
+}
+
+TEST(Connections, OfASessionsOwnAreFewerWhereTheProcessMayOpenFewFilesAndItIsSaid) {
+  KeeperUnderTest::Options options;
+  options.open_files = engine::PlaceBounds{BrokerConfig{}.max_sessions, 0, limits::kDockerdShare - 1}.descriptors();
+  KeeperUnderTest keeper(options);
+  ASSERT_TRUE(keeper.open()) << keeper.refusal();
+  EXPECT_THAT(keeper.log(),
+              testing::HasSubstr("each session has 7 connections to dockerd of its own instead of 8, because "
+                                 "this process may have"));
 }
 
 TEST(LogReads, GoToDockerdTwoAtATimeAndTheOthersWaitTheirTurn) {

@@ -103,7 +103,10 @@ void take_answers(const KeeperUnderTest& keeper, std::size_t count) {
 }
 
 TEST(Notice, OfAForwardThatIsHeldBackSaysFromWhichRateOnAndIsInTheTrail) {
-  KeeperUnderTest keeper(with_a_forward());
+  constexpr std::uint32_t kRate = 600;  // a minute, and at once
+  KeeperUnderTest::Options options = with_a_forward();
+  options.profile += "[limits]\nconnections = \"600/min\"\n";
+  KeeperUnderTest keeper(options);
   ASSERT_TRUE(keeper.open()) << keeper.refusal();
   // The dials hang, so that all that follow are refused at once. In portions, which the channel holds.
   std::uint32_t sent = 0;
@@ -111,18 +114,24 @@ TEST(Notice, OfAForwardThatIsHeldBackSaysFromWhichRateOnAndIsInTheTrail) {
   connect(keeper, sent++);
   EXPECT_THAT(kNotice(keeper, 5000), testing::HasSubstr("may have no more"));
   take_answers(keeper, 1);
-  std::string said;
-  constexpr std::uint32_t kPortion = 32;
-  while (said.empty() && sent < 3 * limits::kMaxUntoldPerMinute && !testing::Test::HasFatalFailure()) {
-    for (std::uint32_t i = 0; i < kPortion; ++i) connect(keeper, sent++);
-    take_answers(keeper, kPortion);
-    said = kNotice(keeper, 0);
+  while (sent + 8 <= kRate && !testing::Test::HasFatalFailure()) {
+    for (std::uint32_t i = 0; i < 8; ++i) connect(keeper, sent++);
+    take_answers(keeper, 8);
   }
-  EXPECT_GT(sent, limits::kMaxUntoldPerMinute) << "up to the bound nothing is held back";
-  EXPECT_EQ(said, "its forwards open and close more than 6000 connections a minute: what is beyond is held back");
+  EXPECT_EQ(kNotice(keeper, 0), "") << "up to the rate nothing is held back";
+  constexpr std::uint32_t kBeyond = 100;
+  for (std::uint32_t i = 0; i < kBeyond; ++i) connect(keeper, sent++);
+  const std::string said = kNotice(keeper, 20'000);
+  EXPECT_EQ(
+      said,
+      "its forwards open more than the 600 connections a minute of limits.connections: those beyond are held back");
+  const auto begun = std::chrono::steady_clock::now();
+  take_answers(keeper, 20);
+  const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - begun;
+  EXPECT_GT(taken.count(), 0.5) << "ten a second, but for what came free while the first ones were sent";
   EXPECT_TRUE(is_in_log(keeper, said));
   EXPECT_TRUE(keeper.audit_has(
-      R"("rule":"forward.rate","reason":"its forwards open and close more than 6000 connections a minute: what is beyond is held back")"));
+      R"("rule":"forward.rate","reason":"its forwards open more than the 600 connections a minute of limits.connections: those beyond are held back")"));
   // And so all is there that is written of one opening and its end whatever share is used up.
   keeper.tally()->denied = keeper.tally()->allowed = 4'000'000'000;
   keeper.close_gate();

@@ -88,7 +88,7 @@ TEST(Places, MayBeTakenAndGivenBackInAnyOrderAndAddUp) {
     }
     std::size_t common = 0;
     std::size_t all = 0;
-    for (const auto& share : shares) common += share->common(), all += share->streams + share->requests;
+    for (const auto& share : shares) common += share->common(places.bounds()), all += share->streams + share->requests;
     ASSERT_EQ(places.common_taken(), common);
     ASSERT_LE(common, 20U);
     ASSERT_EQ(all, held.size());
@@ -112,12 +112,28 @@ TEST(Bounds, FitIntoTheDescriptorsOfTheProcess) {
   EXPECT_EQ(plenty->of_sessions(), 2048U) << "at the default";
   EXPECT_TRUE(bounds_that_fit(limits::kMaxSessions, 65'536)->common == limits::kCommonDockerdConnections)
       << "the unit's LimitNOFILE serves the most sessions";
-  const std::size_t least = PlaceBounds{64, 0}.descriptors();
-  const auto tight = bounds_that_fit(64, least + 10 * limits::kDescriptorsPerStream);
+  const std::size_t shares = PlaceBounds{64, 0}.descriptors();
+  const auto tight = bounds_that_fit(64, shares + 10 * limits::kDescriptorsPerStream);
   ASSERT_TRUE(tight);
   EXPECT_EQ(tight->common, 10U);
-  EXPECT_LE(tight->descriptors(), least + 10 * limits::kDescriptorsPerStream);
-  EXPECT_TRUE(bounds_that_fit(64, least));
+  EXPECT_EQ(tight->share, limits::kDockerdShare);
+  EXPECT_LE(tight->descriptors(), shares + 10 * limits::kDescriptorsPerStream);
+}
+
+TEST(Bounds, LeaveEachSessionASmallerShareWhereTheDescriptorsAreFewAndAtLeastAFollowerAndItsStop) {
+  for (std::size_t share = limits::kDockerdShare; share >= limits::kLeastDockerdShare; --share) {
+    const std::size_t needed = PlaceBounds{64, 0, share}.descriptors();
+    const auto fits = bounds_that_fit(64, needed);
+    ASSERT_TRUE(fits) << share;
+    EXPECT_EQ(fits->share, share);
+    EXPECT_EQ(fits->common, 0U);
+    EXPECT_LE(fits->descriptors(), needed);
+    Places places(*fits);
+    const auto streams = take_all(places, new_share(), Holding::Stream);
+    EXPECT_EQ(streams.size(), share - limits::kDockerdShareForRequests);
+    EXPECT_EQ(take_all(places, new_share(), Holding::Request).size(), share);
+  }
+  const std::size_t least = PlaceBounds{64, 0, limits::kLeastDockerdShare}.descriptors();
   const auto refused = bounds_that_fit(64, least - 1);
   ASSERT_FALSE(refused);
   EXPECT_THAT(refused.error().text(), testing::HasSubstr("LimitNOFILE"));

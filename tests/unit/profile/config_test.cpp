@@ -88,7 +88,7 @@ TEST(Config, RefusesWithPlaceKeyAndRemedy) {
       {"uid_span = \"300000-200000\"", "must be FIRST-LAST"},
       {"uid_span = \"200000-4294967294\"", "must be FIRST-LAST"},
       {"max_sessions = 0", "the least is 1"},
-      {"max_sessions = 257", "the most is 256"},
+      {"max_sessions = 1025", "the most is 1024"},
       {"uid_span = \"200000-200031\"\nmax_sessions = 3",
        "b.toml:2: key max_sessions is 3, but uid_span has room for 2"},
       {"[[open]]\nusers = [1]", "b.toml:1: key open.profile is missing"},

@@ -29,6 +29,7 @@ cpus   = 1.5
 time   = "6h"
 open_files = 512
 output = "10MiB"
+connections = "900/min"
 require = ["pids", "time"]
 [seccomp]
 profile = "worker"
@@ -78,6 +79,7 @@ TEST(Profile, HoldsWhatTheFileSays) {
   EXPECT_EQ(profile->limits.time, std::chrono::hours(6));
   EXPECT_EQ(profile->limits.open_files, 512U);
   EXPECT_EQ(profile->limits.output_bytes, 10ULL << 20);
+  EXPECT_EQ(profile->limits.connections_per_minute, 900U);
   EXPECT_EQ(profile->limits.require, (std::vector<std::string>{"pids", "time"}));
   EXPECT_EQ(profile->weaken, std::vector<std::string>{"writable-rootfs"});
 }

@@ -62,6 +62,8 @@ const RangeOfAKey kRanges[] = {
      "key limits.open_files is 1048577; the most is 1048576"},
     {"limits", "output", "0", "1", "1125899906842624", "1125899906842625", "key limits.output is 0B; the least is 1B",
      "key limits.output is 1125899906842625B; the most is 1024TiB"},
+    {"limits", "connections", "\"0/min\"", "\"1/min\"", "\"10000000/min\"", "\"10000001/min\"",
+     "key limits.connections must be a rate above zero", "key limits.connections must be a rate above zero"},
     {"docker.container", "memory", "6291455", "6291456", "1125899906842624", "1125899906842625",
      "key docker.container.memory is 6291455B; the least is 6MiB",
      "key docker.container.memory is 1125899906842625B; the most is 1024TiB"},
@@ -90,8 +92,8 @@ const RangeOfAKey kRanges[] = {
     {"docker.budget", "lifetime", "\"0s\"", "\"1s\"", "\"366d\"", "\"31622401s\"",
      "key docker.budget.lifetime must be a duration above zero and of at most a year",
      "key docker.budget.lifetime must be a duration above zero and of at most a year"},
-    {"", "max_sessions", "0", "1", "256", "257", "key max_sessions is 0; the least is 1",
-     "key max_sessions is 257; the most is 256"},
+    {"", "max_sessions", "0", "1", "1024", "1025", "key max_sessions is 0; the least is 1",
+     "key max_sessions is 1025; the most is 1024"},
 };
 INSTANTIATE_TEST_SUITE_P(Of, ARange, testing::ValuesIn(kRanges), [](const auto& info) {
   std::string name = std::string(info.param.section) + "_" + info.param.key;

@@ -208,7 +208,7 @@ TEST_F(Dialing, SessionsWhoseDialsHangLeaveTheOthersTheirPlaces) {
   };
   harness.send(to_path(directory + "/up"));
   EXPECT_EQ(error_before_hanging_ones_end(session.id), 0);
-  EXPECT_LE(harness.children().size(), limits::kMaxDialers + hostile.size() + 1);
+  EXPECT_LE(harness.children().size(), limits::max_dialers(HarnessShape{}.max_sessions) + hostile.size() + 1);
   const RunningSession late = start_session(harness);
   harness.send(messages::Dial{late.id, 1, false, directory + "/up", 0, -1});
   EXPECT_EQ(error_before_hanging_ones_end(late.id), 0) << "a session that opens meanwhile";
