@@ -1,6 +1,7 @@
 #include "broker/process_start.hpp"
 
 #include <fcntl.h>
+#include <grp.h>
 #include <pwd.h>
 #include <signal.h>
 #include <sys/file.h>
@@ -125,6 +126,8 @@ Result<> normalise_process(std::optional<int> kept_fd) {
   const auto kept = static_cast<unsigned>(kept_fd.value_or(2));
   if ((kept > 3 && close_range(3, kept - 1, 0) != 0) || close_range(std::max(kept, 2U) + 1, ~0U, 0) != 0)
     return fail_errno("close inherited descriptors");
+  // The spawner may do without them, and one may be dockerd's.
+  if (::setgroups(0, nullptr) != 0) return fail_errno("leave the caller's groups");
   for (int signal = 1; signal < NSIG; ++signal)
     if (signal != SIGKILL && signal != SIGSTOP) ::signal(signal, SIG_DFL);  // what the caller ignored we must not
   sigset_t none;

@@ -10,7 +10,7 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 from support import leaks, sandbox, thorough  # noqa: E402
-from support.broker import Broker  # noqa: E402
+from support.broker import Broker, SharedBroker  # noqa: E402
 from support.dockerd import Dockerd  # noqa: E402
 
 LEFT_OUT = pytest.StashKey()
@@ -55,19 +55,20 @@ def dockerd():
 
 @pytest.fixture(scope="session")
 def shared_broker(dockerd):
-    broker = Broker(dockerd.socket)
-    yield broker
-    broker.remove()
+    shared = SharedBroker(dockerd.socket)
+    yield shared
+    shared.remove()
 
 
 @pytest.fixture
 def broker(shared_broker, dockerd):
-    """The shared broker; a test that leaves anything of its sessions behind fails."""
-    assert shared_broker.alive(), f"the broker died in an earlier test:\n{shared_broker.daemon.log_tail(40)}"
-    before = shared_broker.keeper_pid
-    yield shared_broker
-    assert shared_broker.alive() and shared_broker.keeper_pid == before, f"the broker died:\n{shared_broker.daemon.log_tail(40)}"
-    leaks.wait_until_clean(shared_broker, dockerd)
+    """The shared broker; a test in which it dies, or that leaves anything of its sessions behind, fails."""
+    broker = shared_broker.get()
+    before = broker.keeper_pid
+    yield broker
+    assert broker.alive() and broker.keeper_pid == before, \
+        f"the broker died:\n{broker.sanitizer_reports()}\n{broker.daemon.log_tail(40)}"
+    leaks.wait_until_clean(broker, dockerd)
 
 
 @pytest.fixture

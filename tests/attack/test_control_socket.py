@@ -1,7 +1,7 @@
 """Anybody on the host may connect to the control socket: what a stranger can make the keeper do is answer."""
 import os
+import select
 import socket
-import time
 
 from support import sandbox
 from support.fork_as import forked
@@ -11,28 +11,33 @@ STRANGER = 64993
 
 
 def test_strangers_who_say_nothing_keep_nobody_out(broker):
+    """Of 400 connections of one uid the keeper holds 16, and each that it holds costs a descriptor."""
     broker.profile("plain-docker", docker={})
-    path = broker.control_socket
+    path, keeper = broker.control_socket, f"/proc/{broker.keeper_pid}/fd"
+    before = len(os.listdir(keeper))
+    connected, hold = os.pipe(), os.pipe()
 
     def knock():
         held = []
         for _ in range(400):
-            client = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            try:
-                client.connect(path)
-            except OSError:
-                continue
-            held.append(client)
-        time.sleep(3)
-        return len(held)
+            held.append(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET))
+            held[-1].connect(path)  # waits while the backlog is full
+        os.write(connected[1], b"x")
+        os.read(hold[0], 1)
+        answered = [client for client in held if select.select([client], [], [], 0)[0]]
+        return sum(b"connections open" in client.recv(4096) for client in answered)
     child = os.fork()
     if child == 0:
-        os._exit(0 if forked(knock, uid=STRANGER).get("value", 0) > 128 else 1)
-    time.sleep(0.5)
+        os._exit(0 if forked(knock, uid=STRANGER).get("value", 0) > 300 else 1)
     try:
+        assert select.select([connected[0]], [], [], 30)[0], "the strangers cannot even be refused"
+        assert len(os.listdir(keeper)) <= before + 16 + 8, "what strangers make the keeper hold"
         assert sandbox.run(broker, "plain-docker", ["/bin/true"]).code == 0
     finally:
-        assert os.waitpid(child, 0)[1] == 0
+        os.write(hold[1], b"x")
+        assert os.waitpid(child, 0)[1] == 0, "those beyond 16 are refused with words"
+        for end in (*connected, *hold):
+            os.close(end)
 
 
 def test_whoever_has_too_many_connections_that_say_nothing_is_told_so(broker):

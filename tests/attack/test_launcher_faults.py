@@ -1,5 +1,5 @@
-"""Every call by which the sandbox is built fails once, by injection: the worker must not run, and the error must say so.
-Lesson of launchers that went on when a step had failed."""
+"""Each process of a launch makes the calls of its steps, in order; and every call by which the sandbox is built fails once, by
+injection: the worker must not run, and the error must say so. Lesson of launchers that went on when a step had failed."""
 import json
 import os
 import re
@@ -58,3 +58,60 @@ def test_a_launch_in_which_a_call_fails_runs_no_worker(own, call):
         ended = json.loads(status.read_text() or "{}")
         assert done.returncode == 125 or ended.get("ended") == "init-gone", (call, when, done, ended)
     assert survived == [], f"the worker ran although {call} had failed, at the occurrences {survived}"
+
+
+# What each process must have called, in this order, whatever it calls besides (regular expressions at the start of a call).
+# Several do one thing in two processes, so that the one being there says nothing of the other.
+NO_CAPABILITIES = r"capset\(.*\{effective=0, permitted=0, inheritable=0\}"
+HIDDEN, LOCKED_BITS = r"prctl\(PR_SET_DUMPABLE, SUID_DUMP_DISABLE", r"prctl\(PR_SET_SECUREBITS, SECBIT_NOROOT\|.*_LOCKED"
+FOLLOWS = [HIDDEN, r"prctl\(PR_SET_PDEATHSIG, SIGKILL"]
+FILTER = [r"prctl\(PR_SET_NO_NEW_PRIVS, 1", r"seccomp\(SECCOMP_SET_MODE_FILTER, 0, "]
+TREE = r"mount_setattr\(\d+, \"\", AT_EMPTY_PATH%s, \{attr_set=MOUNT_ATTR_RDONLY\|MOUNT_ATTR_NOSUID\|%s, attr_clr=0, propagation=MS_PRIVATE"
+STEPS = {
+    "launcher": [r"close_range\(3, \d+, 0", r"rt_sigaction\(SIGCHLD, \{sa_handler=SIG_DFL", r"rt_sigaction\(SIGPIPE, \{sa_handler=SIG_IGN",
+                 r"rt_sigprocmask\(SIG_SETMASK, \[HUP INT QUIT USR1 USR2 TERM WINCH\]", r"flock\(\d+, LOCK_EX\|LOCK_NB",
+                 r"open_tree\(AT_FDCWD, \"/usr\", OPEN_TREE_CLONE\|OPEN_TREE_CLOEXEC\|AT_SYMLINK_NOFOLLOW\|AT_RECURSIVE",
+                 TREE % (r"\|AT_RECURSIVE", "MOUNT_ATTR_NODEV"),
+                 *[r"open_tree\(AT_FDCWD, \"/dev/\w+\", .*NOFOLLOW[) ]", TREE % ("", "MOUNT_ATTR_NOEXEC")] * 5,
+                 *[r"fchown\(\d+, (\d+), \1"] * 3, r"setresuid\(-1, [1-9]\d+, -1",
+                 r"clone3\(\{flags=CLONE_PIDFD\|CLONE_NEWNS\|CLONE_NEWCGROUP\|CLONE_NEWUTS\|CLONE_NEWIPC\|CLONE_NEWUSER\|CLONE_NEWPID\|"
+                 r"CLONE_NEWNET\|CLONE_CLEAR_SIGHAND", r"setresuid\(-1, 0, -1",
+                 *[r"write\(\d+, \"1000 \d+ 1\\n999 \d+ 1\\n\""] * 2],
+    "init": [r"close_range\(.*4294967295, 0", *FOLLOWS, r"openat\(AT_FDCWD, \"/proc/sys/user/max_user_namespaces\"", r"write\(\d+, \"0\", 1",
+             r"mount\(NULL, \"/\", NULL, MS_REC\|MS_PRIVATE", r"ioctl\(\d+, SIOCSIFFLAGS, \{ifr_name=\"lo\"", r"sethostname\(",
+             r"keyctl\(KEYCTL_JOIN_SESSION_KEYRING, NULL", r"setgroups\(0, NULL", r"setresgid\(999, 999, 999", r"setresuid\(999, 999, 999",
+             *FOLLOWS, r"mount\(\"sandbox\", \"/tmp\", \"tmpfs\", MS_NOSUID\|MS_NODEV", r"chdir\(\"/tmp\"",
+             r"mount\(\"tmpfs\", \"tmp\", \"tmpfs\", MS_NOSUID\|MS_NODEV, \"mode=1777,size=\d+,nr_inodes=\d+\"",
+             r"mount\(\"proc\", \"proc\", \"proc\", MS_NOSUID\|MS_NODEV\|MS_NOEXEC, \"hidepid=invisible,subset=pid\"",
+             r"pivot_root\(\".\", \".\"", r"umount2\(\".\", MNT_DETACH", r"chdir\(\"/\"",
+             r"mount_setattr\(AT_FDCWD, \"/\", 0, \{attr_set=MOUNT_ATTR_RDONLY,", r"prctl\(PR_CAPBSET_DROP, CAP_CHOWN",
+             r"prctl\(PR_CAPBSET_DROP, CAP_CHECKPOINT_RESTORE", r"prctl\(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL", LOCKED_BITS,
+             r"clone3\(\{flags=CLONE_PIDFD\|CLONE_CLEAR_SIGHAND,", *[rf"close\({number}\b" for number in range(3)],
+             r"close_range\(.*4294967295, 0", NO_CAPABILITIES, r"prlimit64\(0, RLIMIT_CORE, \{rlim_cur=0, rlim_max=0\}", *FOLLOWS, *FILTER],
+    "worker": [r"setsid\(", *[rf"dup2\(\d+, {number}" for number in range(3)], r"close_range\(.*4294967295, 0", r"chdir\(\"/\"",
+               *[rf"prlimit64\(0, RLIMIT_{name}, \{{rlim_cur=" for name in ("CORE", "NOFILE", "MEMLOCK", "MSGQUEUE", "NPROC")],
+               r"setresgid\(1000, 1000, 1000", r"setresuid\(1000, 1000, 1000", NO_CAPABILITIES, HIDDEN, r"umask\(022",
+               r"rt_sigaction\(SIGHUP, \{sa_handler=SIG_DFL", r"rt_sigaction\(SIGRT_32, \{sa_handler=SIG_DFL",
+               r"rt_sigprocmask\(SIG_SETMASK, \[\], ", *FILTER, r"execve\("],
+}
+
+
+def test_each_process_of_a_launch_makes_the_calls_of_its_own_steps_in_order(own):
+    calls = ["openat", "write", "close", "umask", "execve", *CALLS]
+    whole = traced(own, ["-s", "200", "-e", f"trace={','.join(calls)}"], own.directory / "status")
+    assert whole.returncode == 0, whole
+    made = {}  # by process, in the order in which they begin
+    for line in (own.directory / "trace").read_text().splitlines():
+        process, _, call = line.partition(" ")
+        if not call.lstrip().startswith(("<...", "---", "+++")):
+            made.setdefault(process, []).append(call.strip())
+    assert len(made) == len(STEPS), list(made)
+    for (role, steps), lines in zip(STEPS.items(), made.values()):
+        at = 0
+        for step in steps:
+            found = next((number for number in range(at, len(lines)) if re.match(step, lines[number])), None)
+            assert found is not None, f"{role}: not called, or too early: {step}; it comes after\n" + "\n".join(lines[max(at - 3, 0):at])
+            at = found + 1
+    for lines in list(made.values())[1:]:  # nothing but what it is for comes between the filter and the program
+        last = next(number for number, line in enumerate(lines) if line.startswith("seccomp("))
+        assert not [line for line in lines[last + 1:last + 2] if not line.startswith(("execve(", "write("))], lines[last:]

@@ -7,25 +7,16 @@ import socket
 import subprocess
 
 import pytest
-from support import places, sandbox
-from support.broker import KEEPER_USER, Broker
+from support import hostile_caller, kernel_view, places, sandbox
+from support.broker import KEEPER_USER, Broker, SharedBroker
+from support.kernel_view import NO_CAPABILITIES, NO_SIGNALS, shown, status
 from support.processes import children_of, is_alive, uids_of, wait_until
 
 from test_hardening import is_sanitized
 
 NAMESPACES = ["pid", "mnt", "net", "ipc", "uts", "cgroup"]
-NO_CAPABILITIES = {f"Cap{name}": "0000000000000000" for name in ("Inh", "Prm", "Eff", "Bnd", "Amb")}
+ONLY_PIPE_IGNORED = "0000000000001000"
 plain_build = pytest.mark.skipif(is_sanitized(), reason="gates of a sanitizer build keep the host's root")
-
-
-def status(pid) -> dict:
-    lines = pathlib.Path(f"/proc/{pid}/status").read_text().splitlines()
-    return {key: value.strip() for key, _, value in (line.partition(":") for line in lines)}
-
-
-def shown(pid, wanted) -> dict:
-    now = status(pid)
-    return {key: now[key] for key in wanted}
 
 
 def namespace(pid, name) -> str:
@@ -34,9 +25,11 @@ def namespace(pid, name) -> str:
 
 @pytest.fixture(scope="module")
 def scene(dockerd):
-    """A session with both a gate and a relay."""
-    broker = Broker(dockerd.socket, sessions=8)
+    """A session with both a gate and a relay, of a broker whose caller had all that none of its processes may keep."""
+    broker = Broker(dockerd.socket, sessions=8, start=False)
     broker.profile("both", docker={}, forwards=[{"listen": "127.0.0.1:7000", "to": "127.0.0.1:9"}])
+    with hostile_caller.popen() as popen:
+        broker.start(**popen)
     with sandbox.Worker(broker, "both"):
         yield broker
     broker.remove()
@@ -67,49 +60,119 @@ def test_gate_and_relay_have_namespaces_of_their_own(contained, scene):
 
 
 def test_gate_and_relay_have_no_privilege_and_a_filter(contained):
-    wanted = {**NO_CAPABILITIES, "NoNewPrivs": "1", "Seccomp": "2", "Threads": "1", "Groups": ""}
+    wanted = {**NO_CAPABILITIES, "NoNewPrivs": "1", "Seccomp": "2", "Seccomp_filters": "1", "Threads": "1", "Groups": "",
+              "SigBlk": NO_SIGNALS, "SigIgn": ONLY_PIPE_IGNORED}
     assert shown(contained, wanted) == wanted
     assert len(set(uids_of(contained))) == 1 and uids_of(contained)[0] != 0
+    assert status(contained)["Gid"] == status(contained)["Uid"], "of the same number, which no other process has"
+    assert status(contained)["NSsid"].split()[-1] == "1", "in a session without a terminal"
+
+
+def test_each_process_runs_under_the_filter_that_is_made_for_it(scene):
+    found = {"Gate": scene.processes_of("gate")[0], "Relay": scene.processes_of("relay")[0], "Keeper": scene.keeper_pid}
+    for name, pid in found.items():
+        installed = kernel_view.filter_of(pid)
+        if installed is None:
+            pytest.skip("this kernel does not tell which filter a process has (CONFIG_CHECKPOINT_RESTORE)")
+        assert installed == kernel_view.built_filter(name), name
 
 
 def test_a_process_of_the_same_uid_may_not_look_into_gate_or_relay(contained):
     # Not dumpable: its files in /proc are root's, and ptrace is refused to its own uid.
-    assert os.stat(f"/proc/{contained}/environ").st_uid == 0
+    assert not kernel_view.is_dumpable(contained)
+
+
+def test_gate_and_relay_go_first_where_memory_is_short(contained):
+    assert pathlib.Path(f"/proc/{contained}/oom_score_adj").read_text() == "500\n"
 
 
 @plain_build
-def test_gate_and_relay_hold_exactly_their_descriptors(contained):
-    links = {int(fd): os.readlink(f"/proc/{contained}/fd/{fd}") for fd in os.listdir(f"/proc/{contained}/fd")}
+def test_gate_and_relay_hold_exactly_their_descriptors(contained, scene):
+    links = kernel_view.descriptors(contained)
     assert [links[fd] for fd in (0, 1, 2)] == ["/dev/null"] * 3
-    kinds = sorted(link.split(":")[0] for fd, link in links.items() if fd > 2)
-    assert set(kinds) <= {"socket", "anon_inode"}, links
+    sockets = [fd for fd, link in links.items() if link.startswith("socket:")]
+    of_asio = sorted(link for fd, link in links.items() if fd > 2 and fd not in sockets)
+    assert of_asio == ["anon_inode:[eventfd]", "anon_inode:[eventpoll]", "anon_inode:[timerfd]"], links
+    is_gate = contained in scene.processes_of("gate")
+    assert sorted(sockets) == ([3, 4, 5] if is_gate else [3, 4]), links
     assert pathlib.Path(f"/proc/{contained}/environ").read_bytes() == b""
 
 
 @plain_build
-def test_gate_and_relay_have_limits(contained):
-    rows = pathlib.Path(f"/proc/{contained}/limits").read_text().splitlines()
-    limits = {row[:25].strip(): row[26:46].strip() for row in rows}
-    assert limits["Max core file size"] == "0" and limits["Max file size"] == "0" and limits["Max processes"] == "1"
-    assert int(limits["Max address space"]) <= 256 << 20 and int(limits["Max open files"]) <= 1024
+def test_gate_and_relay_have_limits(contained, scene):
+    is_gate = contained in scene.processes_of("gate")
+    wanted = {"Max core file size": "0", "Max file size": "0", "Max msgqueue size": "0", "Max locked memory": "0",
+              "Max processes": "1", "Max open files": "512" if is_gate else "576",
+              "Max address space": str((256 if is_gate else 128) << 20)}
+    limits = kernel_view.limits(contained)
+    assert {name: limits[name] for name in wanted} == {name: (value, value) for name, value in wanted.items()}
 
 
 def test_the_keeper_has_dockerds_group_and_nothing_else(scene, dockerd):
-    wanted = {**NO_CAPABILITIES, "NoNewPrivs": "1", "Seccomp": "2", "Groups": str(os.stat(dockerd.socket).st_gid)}
+    wanted = {**NO_CAPABILITIES, "NoNewPrivs": "1", "Seccomp": "2", "Seccomp_filters": "1",
+              "Groups": str(os.stat(dockerd.socket).st_gid), "SigBlk": NO_SIGNALS, "Umask": "0077"}
     assert shown(scene.keeper_pid, wanted) == wanted
     assert uids_of(scene.keeper_pid) == [KEEPER_USER] * 4
-    assert os.stat(f"/proc/{scene.keeper_pid}/environ").st_uid == 0, "not dumpable"
+    assert status(scene.keeper_pid)["Gid"].split() == [str(KEEPER_USER)] * 4
+    ignored = int(status(scene.keeper_pid)["SigIgn"], 16)
+    assert ignored == 1 << signal.SIGPIPE - 1 | 1 << signal.SIGXFSZ - 1, hex(ignored)
+    assert not kernel_view.is_dumpable(scene.keeper_pid)
+
+
+def test_keeper_and_spawner_have_nothing_that_their_caller_left_them(scene):
+    for pid in (scene.keeper_pid, scene.spawner_pid):
+        assert not hostile_caller.is_held_by(pid)
+        soft, hard = kernel_view.limits(pid)["Max open files"]
+        assert soft == hard, "all the descriptors that there are"
 
 
 def test_the_spawner_has_its_capabilities_and_never_dockerds_socket(scene, dockerd):
     # DAC_OVERRIDE 1, KILL 5, SETGID 6, SETUID 7, SETPCAP 8, NET_ADMIN 12, SYS_PTRACE 19, SYS_ADMIN 21
     only = "00000000002811e2"
-    wanted = {**NO_CAPABILITIES, "CapPrm": only, "CapEff": only, "CapBnd": only, "NoNewPrivs": "1"}
+    wanted = {**NO_CAPABILITIES, "CapPrm": only, "CapEff": only, "CapBnd": only, "NoNewPrivs": "1", "Groups": "",
+              "SigIgn": NO_SIGNALS, "Umask": "0077"}
     assert shown(scene.spawner_pid, wanted) == wanted
+    assert kernel_view.limits(scene.spawner_pid)["Max core file size"] == ("0", "0")
+    ends = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+    assert int(status(scene.spawner_pid)["SigBlk"], 16) == sum(1 << number - 1 for number in ends), "those that it reads itself"
     ours = {os.readlink(f"/proc/{scene.spawner_pid}/fd/{fd}") for fd in os.listdir(f"/proc/{scene.spawner_pid}/fd")}
     with open("/proc/net/unix") as table:
         dockerds = {f"socket:[{line.split()[6]}]" for line in table if line.strip().endswith(str(dockerd.socket))}
     assert dockerds and not ours & dockerds
+
+
+def test_each_half_of_the_broker_has_let_go_of_the_others_descriptors(scene):
+    """The control socket, the trail and the ledger are the keeper's alone; the programs that are started the spawner's."""
+    keepers, spawners = (kernel_view.descriptors(pid) for pid in (scene.keeper_pid, scene.spawner_pid))
+    with open("/proc/net/unix") as table:
+        control = {f"socket:[{line.split()[6]}]" for line in table if line.strip().endswith(scene.control_socket)}
+    assert control & set(keepers.values()) and not control & set(spawners.values())
+    places_of_the_keeper = (str(scene.state), str(scene.logs))
+    of_places = [link for link in spawners.values() if link.startswith(places_of_the_keeper)]
+    assert of_places == [str(scene.state / "lock")], "held until both have ended"
+    assert len([link for link in keepers.values() if link.startswith(places_of_the_keeper)]) > 2
+    gate = scene.program("sallyport-gate")
+    assert os.path.realpath(gate) in spawners.values() and os.path.realpath(gate) not in keepers.values()
+
+
+def test_directories_files_and_socket_have_the_owners_and_modes_that_are_promised(scene):
+    keepers, roots = (KEEPER_USER, KEEPER_USER), (0, 0)
+    wanted = {scene.state: (keepers, 0o700), scene.state / "lock": (roots, 0o600), scene.state / "broker-id": (keepers, 0o600),
+              scene.state / "sessions": (keepers, 0o700), scene.state / "accounts": (keepers, 0o700),
+              scene.logs: (keepers, 0o750), scene.runtime: (roots, 0o711), scene.runtime / "uids": (roots, 0o700),
+              scene.runtime / "empty": (roots, 0o700), scene.runtime / "broker.sock": (roots, 0o666)}
+    wanted.update({path: (roots, 0o600) for path in (scene.runtime / "uids").iterdir()})
+    wanted.update({path: (keepers, 0o600) for path in (scene.state / "sessions").iterdir()})
+    assert len(wanted) > 11, "a uid range and a ledger of the session among them"
+    seen = {}
+    for path in wanted:
+        info = path.stat()
+        seen[path] = ((info.st_uid, info.st_gid), info.st_mode & 0o7777)
+    assert seen == wanted
+
+
+def test_nothing_of_a_session_is_mounted_where_the_host_sees_it(scene):
+    assert str(scene.runtime) not in pathlib.Path("/proc/self/mountinfo").read_text()
 
 
 def test_descriptors_that_the_caller_left_open_go_no_further(dockerd):
@@ -150,6 +213,31 @@ def test_systemd_is_told_when_sessions_can_be_opened(dockerd):
             process.wait()
     assert not os.path.exists(broker.control_socket)
     broker.remove()
+
+
+def test_systemd_is_never_told_that_a_broker_is_ready_which_could_not_begin(stopped):
+    closed = stopped.directory / "closed"
+    closed.mkdir(mode=0o700)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        path = f"{stopped.directory}/notify"
+        listener.bind(path)
+        listener.setblocking(False)
+        command = [stopped.program("sallyport-broker"), *stopped.options]
+        command[command.index("--state-dir") + 1] = f"{closed}/state"
+        assert subprocess.run(command, env={"NOTIFY_SOCKET": path}, capture_output=True, timeout=30).returncode == 1
+        with pytest.raises(BlockingIOError):
+            listener.recv(100)
+
+
+def test_the_tests_that_follow_the_death_of_a_shared_broker_get_another(dockerd):
+    shared = SharedBroker(dockerd.socket)
+    try:
+        first = shared.get()
+        assert shared.get() is first
+        first.kill("keeper")
+        assert shared.get() is not first and shared.get().alive()
+    finally:
+        shared.remove()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -220,15 +308,28 @@ def test_it_refuses_a_docker_socket_that_only_root_can_open(stopped, group, mode
 @pytest.mark.parametrize("config,says", [
     ('user = "nobody-of-that-name"', "does not exist; make it (useradd"),
     ('user = "70001"\nuid_span = "70000-80000"', "lies within uid_span"),
+    ('user = "70000"\nuid_span = "70000-80000"', "lies within uid_span"),
+    ('user = "80000"\nuid_span = "70000-80000"', "lies within uid_span"),
 ])
 def test_it_refuses_a_keepers_user_that_cannot_be_one(stopped, config, says):
     stopped.config.write_text(config + "\n")
     assert says in refusal(stopped)
 
 
-def test_it_refuses_directories_that_others_may_write(stopped):
+def test_it_refuses_a_keepers_user_whose_group_is_roots(stopped):
+    """Seen by this start alone: in a mount namespace with accounts of its own."""
+    accounts = stopped.directory / "passwd"
+    accounts.write_text(f"root:x:0:0::/:/bin/sh\nkeeper:x:{KEEPER_USER}:0::/:/bin/sh\n")
+    script = f"mount --bind {accounts} /etc/passwd && exec \"$@\""
+    done = subprocess.run(["unshare", "--mount", "/bin/sh", "-c", script, "sh", stopped.program("sallyport-broker"), *stopped.options],
+                          capture_output=True, text=True, timeout=30)
+    assert done.returncode == 1 and "has root's group as its own" in done.stderr, done
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o770, 0o707])
+def test_it_refuses_directories_that_others_may_write(stopped, mode):
     stopped.state.mkdir(mode=0o700)
-    stopped.state.chmod(0o777)
+    stopped.state.chmod(mode)
     assert "may be written by others; chmod 0755" in refusal(stopped)
     stopped.state.chmod(0o700)
     os.chown(stopped.state, 4711, 4711)
@@ -268,3 +369,24 @@ def test_a_private_fd_that_is_no_control_socket_is_refused(stopped):
     for fd in ("0", "77"):
         done = subprocess.run([*command, fd], capture_output=True, text=True, timeout=20, stdin=subprocess.DEVNULL)
         assert done.returncode == 1 and "not a SOCK_SEQPACKET socket" in done.stderr
+    with socket.socket() as tcp, socket.socket(socket.AF_UNIX) as stream, open("/dev/null") as file:
+        for fd in (tcp.fileno(), stream.fileno(), file.fileno()):
+            done = subprocess.run([*command, str(fd)], capture_output=True, text=True, timeout=20, pass_fds=[fd])
+            assert done.returncode == 1 and "not a SOCK_SEQPACKET socket" in done.stderr, fd
+
+
+def test_it_refuses_a_control_socket_that_is_something_else(stopped):
+    stopped.runtime.mkdir()
+    (stopped.runtime / "broker.sock").write_text("of somebody")
+    assert "exists and is not a socket; remove it" in refusal(stopped)
+    assert (stopped.runtime / "broker.sock").read_text() == "of somebody"
+
+
+@pytest.mark.parametrize("mode,says", [(0o754, "is not a program that every user may execute"), (0o757, "may be written by everybody")])
+def test_it_refuses_programs_that_others_may_change_or_not_execute(stopped, mode, says):
+    programs = stopped.directory / "bin"
+    programs.mkdir()
+    for name in ("sallyport-broker", "sallyport-gate", "sallyport-relay"):
+        shutil.copy(stopped.program(name), programs)
+    (programs / "sallyport-gate").chmod(mode)
+    assert says in refusal(stopped, programs=programs)

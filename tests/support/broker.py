@@ -54,11 +54,12 @@ class Broker:
     def log_file(self) -> pathlib.Path:
         return self.directory / "broker.log"
 
-    def start(self) -> None:
+    def start(self, **popen) -> None:
+        """`popen`: what its caller has (hostile_caller.py)."""
         environment = dict(os.environ)
         if os.environ.get("SALLYPORT_TEST_VERBOSE"):
             environment["SALLYPORT_DEBUG"] = "1"
-        self.daemon = Daemon([self.program("sallyport-broker"), *self.options], self.log_file, environment)
+        self.daemon = Daemon([self.program("sallyport-broker"), *self.options], self.log_file, environment, **popen)
         self.daemon.wait_ready(self._accepts, 20, "the broker does not listen")
 
     def _accepts(self) -> bool:
@@ -149,3 +150,23 @@ class Broker:
 
     def __repr__(self):
         return f"Broker({self.directory}, {command_of(self.daemon.pid) if self.daemon else 'not started'})"
+
+
+class SharedBroker:
+    """One broker for many tests. Where one dies the tests after it get a new one, and only the test in which it died fails."""
+
+    def __init__(self, docker_socket):
+        self.docker_socket = docker_socket
+        self._broker = None
+
+    def get(self) -> Broker:
+        if self._broker is None or not self._broker.alive():
+            if self._broker is not None:
+                self._broker.end()
+                places.remove_directory(self._broker.directory)  # what its log says, the test in which it died has said
+            self._broker = Broker(self.docker_socket)
+        return self._broker
+
+    def remove(self) -> None:
+        if self._broker is not None:
+            self._broker.remove()

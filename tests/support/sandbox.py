@@ -56,16 +56,18 @@ class WorkerError(Exception):
 class Run:
     """One `sallyport run` in the background."""
 
-    def __init__(self, broker, profile, command=(), options=(), environment=None, stdin=subprocess.PIPE, program="sallyport"):
+    def __init__(self, broker, profile, command=(), options=(), environment=None, stdin=subprocess.PIPE, program="sallyport",
+                 pass_fds=(), prefix=(), **popen):
+        """`prefix`: a command that starts the launcher by exec; `popen`: what else the launcher's caller has (hostile_caller.py)."""
         self.broker = broker
         read_end, write_end = os.pipe()
         verb = [] if program == "sallyport-run" else ["run"]
-        arguments = [broker.program(program), *verb, *broker.options, "--status-fd", str(write_end), *options, profile]
+        arguments = [*prefix, broker.program(program), *verb, *broker.options, "--status-fd", str(write_end), *options, profile]
         if command:
             arguments += ["--", *command]
         self.stderr_file = tempfile.TemporaryFile()
         self.process = subprocess.Popen(arguments, stdin=stdin, stdout=subprocess.PIPE, stderr=self.stderr_file,
-                                        pass_fds=[write_end], env=environment)
+                                        pass_fds=[write_end, *pass_fds], env=environment, **popen)
         os.close(write_end)
         self.status_pipe = open(read_end, "rb", buffering=0)
         self._status = b""

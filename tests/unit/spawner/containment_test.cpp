@@ -1,9 +1,13 @@
 // A gate or relay seen from inside and from outside: what it has is listed exactly, what it lacks was tried.
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 
 #include <filesystem>
+#include <sstream>
 
 #include "unit/spawner/harness.hpp"
 
@@ -24,8 +28,20 @@ class Containment : public testing::Test {
   RunningSession session = start_session(harness, {.tcp_listeners = 2});
   pid_t gate = harness.children().at(0);
   pid_t relay = harness.children().at(1);
-  std::string gate_status() const { return read_file("/proc/" + std::to_string(gate) + "/status"); }
+  static std::string of(pid_t pid, const std::string& file) {
+    return read_file("/proc/" + std::to_string(pid) + "/" + file);
+  }
 };
+
+// As the kernel shows it; "" where the row is missing.
+std::string limit(const std::string& limits, const std::string& name) {
+  const auto at = limits.find(name);
+  if (at == std::string::npos) return "";
+  std::istringstream words(limits.substr(at + 26));
+  std::string soft, hard;
+  words >> soft >> hard;
+  return soft == hard ? soft : soft + " to " + hard;
+}
 
 TEST_F(Containment, TheRootIsEmptyAndReadOnly) {
   if (kSanitized) GTEST_SKIP() << "kept in sanitizer builds";
@@ -37,6 +53,7 @@ TEST_F(Containment, TheRootIsEmptyAndReadOnly) {
   const std::string mounts = read_file("/proc/" + std::to_string(gate) + "/mountinfo");
   EXPECT_EQ(std::ranges::count(mounts, '\n'), 1) << mounts;
   EXPECT_THAT(mounts, HasSubstr("ro,nosuid,nodev,noexec"));
+  EXPECT_THAT(mounts, HasSubstr("size=4k,nr_inodes=2,mode=555")) << "what a taken gate could fill, were it writable";
 }
 
 TEST_F(Containment, NothingOfItsMountsReachesTheHost) {
@@ -74,21 +91,34 @@ TEST_F(Containment, ItHasNoCapabilityInAnySetAndCanGainNone) {
   EXPECT_EQ(ask_probe(session.gate.get(), "capabilities"), "none");
   EXPECT_EQ(ask_probe(session.relay.get(), "capabilities"), "none");
   EXPECT_EQ(ask_probe(session.gate.get(), "no new privileges"), "1");
-  EXPECT_EQ(ask_probe(session.gate.get(), "securebits"), std::to_string(0xef));
-  for (const char* line :
-       {"CapInh:\t0000000000000000", "CapPrm:\t0000000000000000", "CapEff:\t0000000000000000",
-        "CapBnd:\t0000000000000000", "CapAmb:\t0000000000000000", "NoNewPrivs:\t1", "SigBlk:\t0000000000000000"})
-    EXPECT_THAT(gate_status(), HasSubstr(line));
+  for (const int channel : {session.gate.get(), session.relay.get()})
+    EXPECT_EQ(ask_probe(channel, "securebits"), std::to_string(0xef));
+  const auto uid_of = [&](pid_t pid) { return std::to_string(session.range.base + (pid == gate ? 2 : 3)); };
+  for (const pid_t pid : {gate, relay}) {
+    const std::string four = uid_of(pid) + "\t" + uid_of(pid) + "\t" + uid_of(pid) + "\t" + uid_of(pid) + "\n";
+    for (const std::string& line : {std::string("CapInh:\t0000000000000000"), std::string("CapPrm:\t0000000000000000"),
+                                    std::string("CapEff:\t0000000000000000"), std::string("CapBnd:\t0000000000000000"),
+                                    std::string("CapAmb:\t0000000000000000"), std::string("NoNewPrivs:\t1"),
+                                    std::string("SigBlk:\t0000000000000000"), "\nUid:\t" + four, "\nGid:\t" + four})
+      EXPECT_THAT(of(pid, "status"), HasSubstr(line)) << pid;
+    EXPECT_EQ(of(pid, "status").find("4711"), std::string::npos) << "a group of the spawner's";
+  }
+}
+
+TEST_F(Containment, ItLeadsASessionWithoutATerminal) {
+  for (const pid_t pid : {gate, relay})
+    EXPECT_THAT(of(pid, "status"), testing::ContainsRegex("NSsid:\t[0-9]+\t1\n")) << pid;
 }
 
 TEST_F(Containment, EveryNamespaceButTheUsersIsItsOwn) {
   for (const char* name : {"pid", "mnt", "net", "ipc", "uts", "cgroup"}) {
-    const auto of = [&](pid_t pid) {
+    const auto space_of = [&](pid_t pid) {
       return std::filesystem::read_symlink("/proc/" + std::to_string(pid) + "/ns/" + name).string();
     };
-    EXPECT_NE(of(gate), of(::getpid())) << name;
-    EXPECT_NE(of(gate), of(relay)) << name;
-    EXPECT_NE(of(gate), of(session.sandbox.init_pid)) << name;
+    EXPECT_NE(space_of(gate), space_of(::getpid())) << name;
+    EXPECT_NE(space_of(relay), space_of(::getpid())) << name;
+    EXPECT_NE(space_of(gate), space_of(relay)) << name;
+    EXPECT_NE(space_of(gate), space_of(session.sandbox.init_pid)) << name;
   }
   EXPECT_EQ(ask_probe(session.gate.get(), "pid"), "1 0");
   EXPECT_EQ(ask_probe(session.gate.get(), "host name"), "sallyport-gate/");
@@ -104,21 +134,21 @@ TEST_F(Containment, ItCannotFork) {
 }
 
 TEST_F(Containment, ItsResourcesAreLimited) {
-  const std::string limits = read_file("/proc/" + std::to_string(gate) + "/limits");
-  const auto row = [&](const std::string& name) {
-    const auto at = limits.find(name);
-    return at == std::string::npos ? "" : limits.substr(at + 26, 21);
-  };
-  EXPECT_THAT(row("Max core file size"), HasSubstr("0  "));
-  EXPECT_THAT(row("Max open files"), HasSubstr("512  "));
-  EXPECT_THAT(row("Max processes"), HasSubstr("1  "));
-  if (kSanitized) return;
-  EXPECT_THAT(row("Max file size"), HasSubstr("0  "));
-  EXPECT_THAT(row("Max address space"), HasSubstr("268435456"));
+  for (const pid_t pid : {gate, relay}) {
+    const std::string limits = of(pid, "limits");
+    EXPECT_EQ(limit(limits, "Max core file size"), "0");
+    EXPECT_EQ(limit(limits, "Max open files"), pid == gate ? "512" : "576");
+    EXPECT_EQ(limit(limits, "Max processes"), "1");
+    EXPECT_EQ(limit(limits, "Max msgqueue size"), "0");
+    EXPECT_EQ(limit(limits, "Max locked memory"), "0");
+    if (kSanitized) continue;
+    EXPECT_EQ(limit(limits, "Max file size"), "0");
+    EXPECT_EQ(limit(limits, "Max address space"), std::to_string((pid == gate ? 256 : 128) << 20));
+  }
 }
 
 TEST_F(Containment, ItGoesFirstWhereMemoryIsShort) {
-  EXPECT_EQ(read_file("/proc/" + std::to_string(gate) + "/oom_score_adj"), "500\n");
+  for (const pid_t pid : {gate, relay}) EXPECT_EQ(of(pid, "oom_score_adj"), "500\n") << "whatever its parent's is";
 }
 
 TEST_F(Containment, ItIsBornInTheSessionsCgroup) {
@@ -135,6 +165,22 @@ TEST_F(Containment, TheSpawnerKeepsOnlyItsOwnCapabilities) {
   for (const char* line : {"CapPrm:\t00000000002811e2", "CapEff:\t00000000002811e2", "CapBnd:\t00000000002811e2",
                            "CapInh:\t0000000000000000", "CapAmb:\t0000000000000000", "NoNewPrivs:\t1"})
     EXPECT_THAT(status, HasSubstr(line));
+}
+
+// Every mount of the host is shared under systemd.
+TEST(ContainmentOnAHostThatSharesItsMounts, TakesPlaceAndNothingOfItReachesTheHost) {
+  const UniqueFd before = UniqueFd::adopt(::open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC));
+  ASSERT_EQ(::unshare(CLONE_NEWNS), 0);
+  ASSERT_EQ(::mount(nullptr, "/", nullptr, MS_REC | MS_SHARED, nullptr), 0);
+  {
+    Harness harness;
+    const RunningSession session = start_session(harness, {.tcp_listeners = 1});
+    EXPECT_EQ(ask_probe(session.gate.get(), "root"), kSanitized ? ask_probe(session.gate.get(), "root") : "empty");
+    EXPECT_THAT(read_file("/proc/self/mountinfo"), testing::Not(HasSubstr("/empty ")));
+    const std::string mounts = read_file("/proc/" + std::to_string(harness.children().at(0)) + "/mountinfo");
+    if (!kSanitized) EXPECT_EQ(mounts.find("shared:"), std::string::npos) << mounts;
+  }
+  EXPECT_EQ(::setns(before.get(), CLONE_NEWNS), 0);
 }
 
 }  // namespace

@@ -3,11 +3,15 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 
 #include <cstring>
+#include <filesystem>
+#include <map>
 #include <set>
 
 #include "unit/spawner/harness.hpp"
@@ -97,14 +101,20 @@ TEST_F(Dialing, TheDockerSocketAndItsGroupAreRefused) {
   }
 }
 
-TEST_F(Dialing, ATcpUpstreamIsReached) {
-  const UniqueFd upstream = UniqueFd::adopt(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+UniqueFd internet_listener() {
+  UniqueFd listener = UniqueFd::adopt(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  EXPECT_EQ(::bind(listener.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+  EXPECT_EQ(::listen(listener.get(), 8), 0);
+  return listener;
+}
+
+TEST_F(Dialing, ATcpUpstreamIsReached) {
+  const UniqueFd upstream = internet_listener();
+  sockaddr_in address{};
   socklen_t size = sizeof address;
-  ASSERT_EQ(::bind(upstream.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
-  ASSERT_EQ(::listen(upstream.get(), 8), 0);
   ASSERT_EQ(::getsockname(upstream.get(), reinterpret_cast<sockaddr*>(&address), &size), 0);
   EXPECT_EQ(error_of({session.id, 1, true, "127.0.0.1", ntohs(address.sin_port), -1}), 0);
 }
@@ -131,6 +141,7 @@ const BadTarget kBadTargets[] = {
     {"a short form of an address", true, "127.1", 80},
     {"an IPv6 address", true, "::1", 80},
     {"no port", true, "127.0.0.1", 0},
+    {"an empty address", true, "", 80},
 };
 class BadTargetRefused : public Dialing, public testing::WithParamInterface<BadTarget> {};
 TEST_P(BadTargetRefused, WithoutADial) {
@@ -138,6 +149,25 @@ TEST_P(BadTargetRefused, WithoutADial) {
   EXPECT_EQ(error_of({session.id, 3, bad.tcp, bad.address, bad.port, -1}), EINVAL) << bad.sentence;
 }
 INSTANTIATE_TEST_SUITE_P(Targets, BadTargetRefused, testing::ValuesIn(kBadTargets));
+
+TEST_F(Dialing, APathEndsWhereItEndsAndNotAtAZeroInIt) {
+  const UniqueFd upstream = unix_listener_at(directory + "/up", 0666);
+  EXPECT_EQ(error_of(to_path(directory + "/up" + std::string(1, '\0') + "x")), EINVAL);
+}
+
+TEST_F(Dialing, APathOf107BytesIsDialedAndOneOf108IsNot) {
+  std::string longest = directory + "/";
+  longest.resize(107, 'x');
+  const UniqueFd upstream = unix_listener_at(longest, 0666);
+  EXPECT_EQ(error_of(to_path(longest)), 0);
+  EXPECT_EQ(error_of(to_path(longest + "x")), EINVAL);
+}
+
+TEST_F(Dialing, ADescriptorThatComesWithTheRequestIsRefused) {
+  const UniqueFd upstream = unix_listener_at(directory + "/up", 0666);
+  harness.send(to_path(directory + "/up"), {upstream.get()});
+  EXPECT_EQ(harness.hear_one<messages::DialDone>().error_code, ESRCH);
+}
 
 TEST_F(Dialing, AnUpstreamThatNeverAcceptsTimesOutAndHoldsUpNobody) {
   const UniqueFd upstream = UniqueFd::adopt(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
@@ -188,6 +218,66 @@ struct HangingUpstream {
   UniqueFd listener = UniqueFd::adopt(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   UniqueFd first = UniqueFd::adopt(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
 };
+
+// A dialer that hangs, seen from outside: it has the session's uid, and what it could be taken over for is gone.
+TEST_F(Dialing, IsDoneByAProcessWithoutPrivilegesDescriptorsOrALifeOfItsOwn) {
+  const HangingUpstream hanging(directory + "/hang");
+  auto request = to_path(directory + "/hang");
+  request.extra_group = 4713;
+  harness.send(request);
+  ASSERT_TRUE(eventually([&] { return harness.children().size() == 2; }));
+  const std::string process = "/proc/" + std::to_string(harness.children().back());
+  const std::string uid = std::to_string(session.range.base + 5);
+  const std::string four = uid + "\t" + uid + "\t" + uid + "\t" + uid + "\n";
+  const auto status = [&] { return read_file(process + "/status"); };
+  ASSERT_TRUE(eventually([&] { return status().find("NoNewPrivs:\t1") != std::string::npos; }))
+      << "its last step but one";
+  const auto descriptors = [&] {
+    std::map<int, std::string> links;
+    for (const auto& entry : std::filesystem::directory_iterator(process + "/fd"))
+      links[std::stoi(entry.path().filename())] = std::filesystem::read_symlink(entry.path());
+    return links;
+  };
+  ASSERT_TRUE(eventually([&] { return descriptors().size() == 5; })) << "0 to 2, its answer's, and what it connects";
+  for (const std::string& line : {std::string("CapInh:\t0000000000000000"), std::string("CapPrm:\t0000000000000000"),
+                                  std::string("CapEff:\t0000000000000000"), std::string("CapBnd:\t0000000000000000"),
+                                  std::string("CapAmb:\t0000000000000000"), std::string("Groups:\t4713 \n"),
+                                  "\nUid:\t" + four, "\nGid:\t" + four, std::string("SigBlk:\t0000000000000000")})
+    EXPECT_THAT(status(), testing::HasSubstr(line));
+  const auto links = descriptors();
+  for (const int standard : {0, 1, 2}) EXPECT_EQ(links.at(standard), "/dev/null");
+  for (const int socket : {3, 4}) EXPECT_THAT(links.at(socket), testing::StartsWith("socket:"));
+  EXPECT_THAT(read_file(process + "/limits"), testing::ContainsRegex("Max core file size +0 +0 "));
+  struct stat info;
+  ASSERT_EQ(::stat((process + "/environ").c_str(), &info), 0);
+  EXPECT_EQ(info.st_uid, 0U) << "proc(5): the files of a process that is not dumpable are root's";
+  const auto began = std::chrono::steady_clock::now();
+  ASSERT_TRUE(harness.spawner().handle().send_signal(SIGKILL));
+  EXPECT_TRUE(eventually([&] { return !std::filesystem::exists(process); }));
+  EXPECT_LT(std::chrono::steady_clock::now() - began, std::chrono::seconds(4))
+      << "with the spawner, not by its deadline";
+}
+
+TEST_F(Dialing, HandsOutAConnectionThatNeverTimesOutAndNoticesADeadPeer) {
+  const UniqueFd upstream = internet_listener();
+  sockaddr_in address{};
+  socklen_t size = sizeof address;
+  ASSERT_EQ(::getsockname(upstream.get(), reinterpret_cast<sockaddr*>(&address), &size), 0);
+  harness.send(messages::Dial{session.id, 1, true, "127.0.0.1", ntohs(address.sin_port), -1});
+  std::vector<UniqueFd> fds;
+  ASSERT_EQ(harness.hear_one<messages::DialDone>(&fds).error_code, 0);
+  timeval limit{1, 1};
+  size = sizeof limit;
+  ASSERT_EQ(::getsockopt(fds.at(0).get(), SOL_SOCKET, SO_SNDTIMEO, &limit, &size), 0);
+  EXPECT_EQ(limit.tv_sec + limit.tv_usec, 0);
+  for (const auto& [level, option] :
+       {std::pair<int, int>{SOL_SOCKET, SO_KEEPALIVE}, std::pair<int, int>{IPPROTO_TCP, TCP_NODELAY}}) {
+    int value = 0;
+    size = sizeof value;
+    ASSERT_EQ(::getsockopt(fds.at(0).get(), level, option, &value, &size), 0);
+    EXPECT_EQ(value, 1) << option;
+  }
+}
 
 TEST_F(Dialing, SessionsWhoseDialsHangLeaveTheOthersTheirPlaces) {
   const UniqueFd upstream = unix_listener_at(directory + "/up", 0666);

@@ -153,11 +153,19 @@ void start_worker(const FakeSandbox& sandbox) {
   if (::write(sandbox.init_channel.get(), "x", 1) != 1) give_up("start the worker");
 }
 
-UniqueFd connect_inside(const FakeSandbox& sandbox, std::uint16_t port) {
+UniqueFd make_inside(const FakeSandbox& sandbox, UniqueFd (*make)()) {
   const UniqueFd home = UniqueFd::adopt(::open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC));
   if (::setns(sandbox.network.get(), CLONE_NEWNET) != 0) give_up("setns");
-  UniqueFd socket = UniqueFd::adopt(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  UniqueFd made = make();
+  const int error = errno;
   if (::setns(home.get(), CLONE_NEWNET) != 0) give_up("setns back");
+  errno = error;
+  return made;
+}
+
+UniqueFd connect_inside(const FakeSandbox& sandbox, std::uint16_t port) {
+  UniqueFd socket =
+      make_inside(sandbox, [] { return UniqueFd::adopt(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)); });
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_port = htons(port);

@@ -39,6 +39,8 @@ void start_worker(const FakeSandbox& sandbox);
 
 // A connection made inside the sandbox's network namespace, as a worker would.
 UniqueFd connect_inside(const FakeSandbox& sandbox, std::uint16_t port);
+// What `make` makes there.
+UniqueFd make_inside(const FakeSandbox& sandbox, UniqueFd (*make)());
 
 UniqueFd unix_listener();  // abstract, in the caller's network namespace
 UniqueFd unix_listener_at(const std::string& path, mode_t mode);

@@ -1,12 +1,16 @@
 #include "unit/spawner/harness.hpp"
 
 #include <fcntl.h>
+#include <grp.h>
 #include <gtest/gtest.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 #include <array>
 #include <filesystem>
@@ -38,6 +42,8 @@ UniqueFd open_path(const std::string& path) {
 
 [[noreturn]] void spawner_main(spawner::SpawnerInputs inputs, int life) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  have_all_that_must_go();
+  if (::chdir(inputs.config.runtime_directory.c_str()) != 0) ::_exit(98);
   sigset_t blocked;
   sigemptyset(&blocked);
   sigaddset(&blocked, SIGTERM);
@@ -71,7 +77,8 @@ Harness::Harness(HarnessShape shape) {
   config_.max_sessions = shape.max_sessions;
   // Two runs at one time must not share a uid: each gate's uid may have one process.
   config_.uid_span.first = 1'000'000U + static_cast<std::uint32_t>(::getpid() % 10'000) * 2'000U;
-  config_.uid_span.last = config_.uid_span.first + 1'599U;
+  config_.uid_span.last = config_.uid_span.first + shape.uids - 1;
+  if (shape.own_cgroup) cgroup_ = make_cgroup("spawner-test-" + directory_.substr(directory_.rfind('-') + 1));
 
   auto [ours, theirs] = *seqpacket_pair();
   int life[2];
@@ -82,7 +89,9 @@ Harness::Harness(HarnessShape shape) {
     ::close(life[1]);
     spawner::SpawnerInputs inputs;
     inputs.config = config_;
-    inputs.programs.gate = open_path(kProbe);
+    if (!cgroup_.empty()) std::ofstream(cgroup_ + "/cgroup.procs") << "0" << std::flush;
+    inputs.programs.gate = open_path(shape.gate_program.empty() ? kProbe : shape.gate_program);
+    if (shape.has_systemctl) inputs.programs.systemctl = open_path(kProbe);
     inputs.programs.relay = open_path(shape.relay_program.empty() ? kProbe : shape.relay_program);
     inputs.programs.null_device = UniqueFd::adopt(::open("/dev/null", O_RDWR | O_CLOEXEC));
     inputs.docker_group = shape.docker_group;
@@ -101,6 +110,7 @@ Harness::~Harness() {
   channel_.reset();
   if (spawner_) (void)spawner_.handle().has_ended(8000);
   spawner_ = Child();
+  if (!cgroup_.empty()) eventually([&] { return ::rmdir(cgroup_.c_str()) == 0; });
   std::error_code ignored;
   std::filesystem::remove_all(directory_, ignored);
 }
@@ -127,6 +137,13 @@ void Harness::send_raw(const std::string& bytes) const {
 }
 
 std::optional<Heard> Harness::hear(std::chrono::milliseconds limit) {
+  if (came_by_itself_.empty()) return receive(limit);
+  Heard first = std::move(came_by_itself_.front());
+  came_by_itself_.pop_front();
+  return first;
+}
+
+std::optional<Heard> Harness::receive(std::chrono::milliseconds limit) {
   pollfd entry{channel_.get(), POLLIN, 0};
   if (::poll(&entry, 1, static_cast<int>(limit.count())) != 1) return std::nullopt;
   std::array<std::byte, 8192> buffer;
@@ -209,15 +226,44 @@ std::string read_file(const std::string& path) {
   return text.str();
 }
 
-std::string cgroup_of(const SessionId& session) {
+std::string own_cgroup() {
   std::string own = read_file("/proc/self/cgroup");
   own = own.substr(own.find("0::") + 3);
   own = own.substr(0, own.find('\n'));
-  for (const char* root : {"/sys/fs/cgroup/unified", "/sys/fs/cgroup"}) {
-    const std::string full = root + (own == "/" ? "" : own) + "/sallyport-" + session.text();
-    if (std::filesystem::exists(full)) return full;
+  for (const char* root : {"/sys/fs/cgroup/unified", "/sys/fs/cgroup"})
+    if (std::filesystem::exists(root + own + "/cgroup.controllers")) return root + (own == "/" ? "" : own);
+  throw std::runtime_error("no cgroup2 hierarchy is mounted");
+}
+
+std::string make_cgroup(const std::string& name) {
+  const std::string path = own_cgroup() + "/" + name;
+  std::filesystem::create_directory(path);
+  return path;
+}
+
+std::string cgroup_of(const SessionId& session) {
+  const std::string path = own_cgroup() + "/sallyport-" + session.text();
+  return std::filesystem::exists(path) ? path : "";
+}
+
+void have_all_that_must_go() {
+  const gid_t groups[] = {4711, 4712};
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  __user_cap_data_struct sets[2]{};
+  bool done = ::setgroups(2, groups) == 0 && ::syscall(SYS_capget, &header, sets) == 0;
+  for (auto& set : sets) set.inheritable = set.permitted;
+  done = done && ::syscall(SYS_capset, &header, sets) == 0;
+  for (int capability = 0; capability < 64; ++capability)
+    ::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability, 0, 0);
+  for (const auto resource : {RLIMIT_CORE, RLIMIT_FSIZE, RLIMIT_MSGQUEUE, RLIMIT_MEMLOCK}) {
+    rlimit limit{};
+    done = done && ::getrlimit(resource, &limit) == 0;
+    limit.rlim_cur = limit.rlim_max;
+    done = done && ::setrlimit(resource, &limit) == 0;
   }
-  return "";
+  done = done && ::dup2(::open("/etc/passwd", O_RDONLY | O_CLOEXEC), 200) == 200;
+  ::umask(0);
+  if (!done) ::_exit(97);
 }
 
 bool eventually(const std::function<bool()>& condition, std::chrono::milliseconds limit) {
