@@ -7,6 +7,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 
+#include <array>
 #include <filesystem>
 #include <fstream>
 
@@ -103,6 +104,16 @@ TEST_F(StandIn, WithAProcessOfAnotherPidNamespaceIsNotEmpty) {
   EXPECT_THAT(killed.error().text(), HasSubstr("pid namespace"));
 }
 
+TEST_F(StandIn, OfAFreezerIsStoppedBeforeItsProcessesAreListedAndGoesOnWhateverThatHasFound) {
+  ASSERT_EQ(::mkfifo((path + "/freezer.state").c_str(), 0600), 0);
+  const UniqueFd written = UniqueFd::adopt(::open((path + "/freezer.state").c_str(), O_RDWR | O_CLOEXEC | O_NONBLOCK));
+  fs::create_directory(path + "/cgroup.procs");  // cannot be read
+  EXPECT_FALSE(spawner::kill_cgroup_tree({CgroupVersion::One, "", "", true}, directory.get()));
+  std::array<char, 64> said{};
+  EXPECT_EQ(::read(written.get(), said.data(), said.size()), 12);
+  EXPECT_STREQ(said.data(), "FROZENTHAWED");
+}
+
 TEST_F(StandIn, WithAChildThatIsNoCgroupIsNotEmpty) {
   write("cgroup.procs", "");
   fs::create_directory(path + "/child");
@@ -195,6 +206,17 @@ void cover(const std::string& path, const char* with) {
   ASSERT_EQ(::mount(with, path.c_str(), nullptr, MS_BIND, nullptr), 0) << path << ": " << std::strerror(errno);
 }
 void uncover(const std::string& path) { ASSERT_EQ(::umount2(path.c_str(), MNT_DETACH), 0) << path; }
+
+TEST(ACoveredHierarchy, IsNeitherKilledInNorInTheWayOfTheOthers) {
+  const OwnMounts mounts;
+  const auto listed = spawner::list_cgroup_mounts().value();
+  ASSERT_FALSE(listed.empty());
+  ASSERT_EQ(::mount("tmpfs", listed.front().path.c_str(), "tmpfs", 0, nullptr), 0);
+  const auto found = ContainerCgroups::find();
+  ASSERT_TRUE(found);
+  EXPECT_TRUE(found->kill(*SessionId::parse("00c0ffee0003")).value());
+  EXPECT_TRUE(found->remove(*SessionId::parse("00c0ffee0003")).value());
+}
 
 TEST(UnreadableCgroup, OfASessionIsTriedAgainAndEndsWellOnceItIsReadable) {
   const OwnMounts mounts;

@@ -288,20 +288,23 @@ TEST_F(Dialing, SessionsWhoseDialsHangLeaveTheOthersTheirPlaces) {
     for (std::uint32_t number = 0; number < limits::kMaxForwardConnections; ++number)
       harness.send({messages::Dial{hostile.back().id, number, false, directory + "/hang", 0, -1}});
   }
+  ASSERT_TRUE(eventually([&] { return harness.children().size() > limits::kCommonDialers; })) << "they hang";
   // The answer to the dial of a session; what the others hear before is of their own dials.
-  const auto error_before_hanging_ones_end = [&](const SessionId& id) {
+  const auto error_before_hanging_ones_end = [&](const messages::Dial& dial) {
+    harness.send(dial);
+    const auto asked = std::chrono::steady_clock::now();
     for (;;) {
       const auto done = harness.hear_one<messages::DialDone>();
-      if (done.session == id) return done.error_code;
+      if (done.session == dial.session) return done.error_code;
       EXPECT_EQ(done.error_code, ETIMEDOUT);
+      EXPECT_LT(std::chrono::steady_clock::now() - asked, std::chrono::seconds(2)) << "it waits for one that hangs";
     }
   };
-  harness.send(to_path(directory + "/up"));
-  EXPECT_EQ(error_before_hanging_ones_end(session.id), 0);
+  EXPECT_EQ(error_before_hanging_ones_end(to_path(directory + "/up")), 0);
   EXPECT_LE(harness.children().size(), limits::max_dialers(HarnessShape{}.max_sessions) + hostile.size() + 1);
   const RunningSession late = start_session(harness);
-  harness.send(messages::Dial{late.id, 1, false, directory + "/up", 0, -1});
-  EXPECT_EQ(error_before_hanging_ones_end(late.id), 0) << "a session that opens meanwhile";
+  EXPECT_EQ(error_before_hanging_ones_end({late.id, 1, false, directory + "/up", 0, -1}), 0)
+      << "a session that opens meanwhile";
 }
 
 TEST_F(Dialing, DialsBeyondASessionsPlacesWaitUpToItsConnectionsAndEndWithIt) {

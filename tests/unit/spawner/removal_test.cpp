@@ -3,14 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
 
 #include <filesystem>
 #include <fstream>
 
-#include "broker/spawner/cgroup_tree.hpp"
-#include "broker/spawner/container_cgroups.hpp"
 #include "unit/spawner/harness.hpp"
 
 namespace sallyport::spawner_test {
@@ -205,47 +201,6 @@ TEST(AKeeper, ThatIsGoneTakesTheProcessesOfContainersWithIt) {
   for (const std::string& left : {path + "/container", path})
     EXPECT_TRUE(eventually([&] { return ::rmdir(left.c_str()) == 0 || errno == ENOENT; }))
         << "the next broker's to remove";
-}
-
-// --- how containers' processes are killed ---
-
-const std::string kFreezer = "/sys/fs/cgroup/freezer";
-
-// A process that is another one every moment: whoever lists it first finds that it has gone.
-[[noreturn]] void be_another_every_moment() {
-  for (;;)
-    if (::fork() > 0) ::_exit(0);
-}
-
-TEST(AFreezer, HoldsWhatForksFasterThanItIsListedUntilAllOfItIsKilled) {
-  if (!fs::exists(kFreezer + "/cgroup.procs")) GTEST_SKIP() << "no freezer of cgroups version 1";
-  const std::string path = kFreezer + "/sallyport-00c0ffee0002";
-  fs::create_directory(path);
-  ASSERT_EQ(::prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
-  const pid_t pid = ::fork();
-  if (pid == 0) {
-    std::ofstream(path + "/cgroup.procs") << "0" << std::flush;
-    be_another_every_moment();
-  }
-  const auto is_empty = [&] {
-    while (::waitpid(-1, nullptr, WNOHANG) > 0) {
-    }
-    return read_file(path + "/cgroup.procs").empty();
-  };
-  ASSERT_TRUE(eventually([&] { return !is_empty(); }));
-  {
-    const spawner::ContainerCgroups cgroups({{spawner::CgroupVersion::One, kFreezer, "/", true}});
-    EXPECT_TRUE(cgroups.kill(SessionId::parse("00c0ffee0002").value())) << "it was not empty, and no error";
-    EXPECT_TRUE(eventually(is_empty)) << "by one kill, and thawed after it";
-  }
-  std::ofstream(path + "/freezer.state") << "FROZEN" << std::flush;  // whatever became of it
-  for (std::istringstream pids(read_file(path + "/cgroup.procs")); pids >> std::ws && !pids.eof();) {
-    pid_t left = 0;
-    if (pids >> left) ::kill(left, SIGKILL);
-  }
-  std::ofstream(path + "/freezer.state") << "THAWED" << std::flush;
-  EXPECT_TRUE(eventually([&] { return is_empty() && ::rmdir(path.c_str()) == 0; }));
-  ASSERT_EQ(::prctl(PR_SET_CHILD_SUBREAPER, 0), 0);
 }
 
 }  // namespace
