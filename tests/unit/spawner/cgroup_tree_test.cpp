@@ -98,10 +98,12 @@ TEST_F(StandIn, ThatIsGoneIsEmpty) {
 }
 
 TEST_F(StandIn, WithAProcessOfAnotherPidNamespaceIsNotEmpty) {
-  write("cgroup.procs", "0\n");
-  const auto killed = spawner::kill_cgroup_tree(kOne, directory.get());
-  ASSERT_FALSE(killed);
-  EXPECT_THAT(killed.error().text(), HasSubstr("pid namespace"));
+  for (const char* pid : {"0\n", "1\n"}) {  // nor is the first process of all ever one of a session
+    write("cgroup.procs", pid);
+    const auto killed = spawner::kill_cgroup_tree(kOne, directory.get());
+    ASSERT_FALSE(killed) << pid;
+    EXPECT_THAT(killed.error().text(), HasSubstr("pid namespace"));
+  }
 }
 
 TEST_F(StandIn, OfAFreezerIsStoppedBeforeItsProcessesAreListedAndGoesOnWhateverThatHasFound) {

@@ -7,6 +7,7 @@
 
 #include <array>
 #include <filesystem>
+#include <functional>
 
 #include "broker/protocol/relay_messages.hpp"
 #include "sallyport/seqpacket.hpp"
@@ -201,6 +202,38 @@ TEST_F(Relaying, ItEndsWhenTheKeepersMessagesMakeNoSense) {
   const auto ended = how_it_ended();
   EXPECT_EQ(ended.kind, messages::ChildKind::Relay);
   EXPECT_EQ(ended.value, 1);
+}
+
+// Each would let a keeper that is wrong, or whoever speaks in its place, go on unseen.
+TEST_F(Relaying, ItEndsWhateverPartOfAMessageMakesNoSense) {
+  const int stream = session.sandbox.worker_stream.get();
+  const std::uint32_t nobody = 12345;
+  const auto say = [](int channel, const std::vector<std::byte>& bytes, const std::vector<int>& fds) {
+    EXPECT_TRUE(send_datagram(channel, bytes, fds));
+  };
+  const std::vector<std::byte> nonsense(3, std::byte{0xff});
+  const auto of = [](const relay::FromKeeper& message) { return encode_message(message); };
+  const std::function<void(int, std::uint32_t)> kinds[] = {
+      [&](int channel, std::uint32_t number) { say(channel, of(relay::Connected{number}), {stream, stream}); },
+      [&](int channel, std::uint32_t number) { say(channel, of(relay::Connected{number}), {}); },
+      [&](int channel, std::uint32_t number) { say(channel, of(relay::Unreachable{number}), {stream}); },
+      [&](int channel, std::uint32_t) { say(channel, of(relay::Unreachable{nobody}), {}); },
+      [&](int channel, std::uint32_t) { say(channel, nonsense, {}); },
+  };
+  for (const auto& kind : kinds) {
+    RunningSession own = start_session(harness, {.tcp_listeners = 1});
+    const UniqueFd client = connect_inside(own.sandbox, own.sandbox.tcp_ports.at(0));
+    std::swap(session.relay, own.relay);
+    const std::uint32_t number = hear_connect().connection;
+    std::swap(session.relay, own.relay);
+    kind(own.relay.get(), number);
+    const auto ended = how_it_ended();
+    EXPECT_EQ(ended.session, own.id) << &kind - kinds;
+    EXPECT_EQ(ended.kind, messages::ChildKind::Relay);
+    EXPECT_EQ(ended.value, 1);
+    harness.send(messages::KillProcesses{own.id});
+    harness.hear_one<messages::ProcessesDead>();
+  }
 }
 
 TEST_F(Relaying, ItIsLockedDownWithAFilterAndNotDumpable) {
