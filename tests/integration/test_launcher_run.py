@@ -298,6 +298,24 @@ def test_uid_ranges_that_are_all_taken_are_told(own):
             lock.close()
 
 
+def test_a_uid_range_that_is_let_go_of_in_a_moment_is_waited_for(own):
+    import fcntl
+    locks = []
+    (own.runtime / "uids").mkdir(parents=True, exist_ok=True)
+    for base in range(own.uid_first, own.uid_last, 16):
+        locks.append(open(own.runtime / "uids" / str(base), "w"))
+        fcntl.flock(locks[-1], fcntl.LOCK_EX)
+    try:
+        with sandbox.Run(own, "plain", ["/bin/true"]) as running:
+            with pytest.raises(subprocess.TimeoutExpired):  # it does not refuse
+                running.process.wait(0.3)
+            locks.pop().close()
+            assert running.wait(10) == 0, running.stderr
+    finally:
+        for lock in locks:
+            lock.close()
+
+
 def test_two_sandboxes_at_a_time_have_two_ranges(own):
     with sandbox.Worker(own, "plain") as first, sandbox.Worker(own, "plain") as second:
         assert abs(first.uid_base - second.uid_base) >= 16

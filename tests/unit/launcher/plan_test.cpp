@@ -154,6 +154,8 @@ TEST(APlan, NeverAsksForMoreThanTheLauncherMayGive) {
   EXPECT_EQ(limit_of(plan, RLIMIT_NOFILE), 4096U);
   EXPECT_EQ(limit_of(plan, RLIMIT_NPROC), 64U);
   EXPECT_EQ(limit_of(plan, RLIMIT_CORE), 0U);
+  EXPECT_EQ(limit_of(plan, RLIMIT_MSGQUEUE), 0U);
+  EXPECT_EQ(limit_of(plan, RLIMIT_MEMLOCK), 8U << 20) << "however much the launcher may lock";
 }
 
 TEST(APlan, SaysWhichLimitsItCannotEnforceAndRefusesWhereTheyAreRequired) {
@@ -173,8 +175,10 @@ TEST(APlan, RefusesWhatASandboxCannotHave) {
                     {TcpAddress{"127.0.0.1", 1}, UnixAddress{"/y"}, ""}};
   EXPECT_NE(refusal(twice).find("same address"), std::string::npos);
   Profile outside = some_profile();
-  outside.forwards = {{UnixAddress{"/tmp/x.sock"}, UnixAddress{"/x"}, ""}};
-  EXPECT_NE(refusal(outside).find("/run/sallyport"), std::string::npos);
+  for (const char* path : {"/tmp/x.sock", "/run/sallyport-x/y.sock", "/run/sallyport"}) {
+    outside.forwards = {{UnixAddress{path}, UnixAddress{"/x"}, ""}};
+    EXPECT_NE(refusal(outside).find("not below /run/sallyport"), std::string::npos) << path;
+  }
   Profile tooLong = some_profile();
   tooLong.forwards = {{UnixAddress{"/run/sallyport/" + std::string(100, 'x')}, UnixAddress{"/x"}, ""}};
   EXPECT_NE(refusal(tooLong).find("107"), std::string::npos);
