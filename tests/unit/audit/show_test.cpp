@@ -86,6 +86,24 @@ TEST(AuditLine, EscapesWhatATerminalWouldAct) {
   }
 }
 
+// One at a time: what one field leaves out where another is set hides nothing.
+TEST(AuditLine, EscapesEachOfItsFields) {
+  for (std::string AuditRecord::* field :
+       {&AuditRecord::time, &AuditRecord::session, &AuditRecord::profile, &AuditRecord::event, &AuditRecord::decision,
+        &AuditRecord::source, &AuditRecord::method, &AuditRecord::endpoint, &AuditRecord::object, &AuditRecord::rule,
+        &AuditRecord::reason}) {
+    for (const std::string& text : {std::string("\x1b[2J|\n"), "2026-03-14T10:23:45Z" + std::string("\x1b[2J|\n"),
+                                    "2026-03-14T10:23:4\x1b" + std::string("[2J|\n"), std::string(40, '\x1b')}) {
+      AuditRecord record;
+      record.*field = text;
+      const std::string line = show(record);
+      EXPECT_TRUE(detail::all(line, detail::is_printable_ascii)) << line;
+      EXPECT_EQ(std::count(line.begin(), line.end(), '|'), 3) << line;
+    }
+  }
+  EXPECT_TRUE(detail::all(show_unreadable("\x1b[2J\xff", 5), detail::is_printable_ascii));
+}
+
 TEST(AuditLine, CutsATextThatIsTooLong) {
   EXPECT_EQ(escaped(std::string(kMaxShownBytes, 'a')), std::string(kMaxShownBytes, 'a'));
   EXPECT_EQ(escaped(std::string(kMaxShownBytes + 1, 'a')), std::string(kMaxShownBytes, 'a') + "... (1025 bytes)");

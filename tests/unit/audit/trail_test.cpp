@@ -1,6 +1,7 @@
 // The files of a trail: their order, what a crash or a hostile line leaves in them, and what the options select.
 #include "broker/audit/trail.hpp"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
@@ -130,6 +131,10 @@ TEST_F(Trail, ShowsTheLongestLineThatIsReadAsARecordAndOneByteMoreAsNone) {
   write("audit.jsonl", of_size(limits::kMaxAuditLineBytes + 1));
   EXPECT_NE(printed().first.find("not a record | "), std::string::npos);
   EXPECT_NE(printed().first.find("aaa (262145 bytes)\n"), std::string::npos) << printed().first;
+  std::string padded = record("a", "DENY", "longest");  // of which so much as is read would be a record
+  padded.insert(padded.size() - 1, limits::kMaxAuditLineBytes, ' ');
+  write("audit.jsonl", padded);
+  EXPECT_NE(printed().first.find("not a record | "), std::string::npos) << printed().first.substr(0, 400);
 }
 
 TEST_F(Trail, ShowsARecordAsDeepAsIsReadAndADeeperLineAsNone) {
@@ -161,6 +166,44 @@ TEST_F(Trail, ThatIsNotThereSaysWhereItLooked) {
   const auto files = open_trail(directory_);
   ASSERT_FALSE(files);
   EXPECT_NE(files.error().text().find("no trail in " + directory_), std::string::npos);
+}
+
+TEST_F(Trail, OfWhichAPartCannotBeReadIsAnErrorAndNotLessOfATrail) {
+  write("audit.jsonl", record("a", "DENY", "newest"));
+  std::filesystem::create_directory(directory_ + "/audit.jsonl.1");
+  EXPECT_FALSE(open_trail(directory_));
+  std::filesystem::remove(directory_ + "/audit.jsonl.1");
+  std::filesystem::create_symlink("audit.jsonl.reads", directory_ + "/audit.jsonl.reads");
+  EXPECT_FALSE(open_trail(directory_));
+  std::filesystem::remove(directory_ + "/audit.jsonl.reads");
+  EXPECT_TRUE(open_trail(directory_));
+  EXPECT_FALSE(open_files({directory_ + "/audit.jsonl", directory_ + "/nowhere"}));
+  LineReader reader(UniqueFd::adopt(::open(directory_.c_str(), O_RDONLY | O_CLOEXEC)));  // no read of it succeeds
+  EXPECT_FALSE(reader.next());
+}
+
+TEST_F(Trail, ThatCannotBePrintedIsAnError) {
+  write("audit.jsonl", record("a", "DENY", "x"));
+  std::FILE* full = std::fopen("/dev/full", "w");
+  ASSERT_NE(full, nullptr);
+  EXPECT_FALSE(print_trail(*open_trail(directory_), {}, full, full));
+  std::fclose(full);
+}
+
+TEST_F(Trail, SaysNothingToATerminalByTheNameOfAFile) {
+  const std::string hostile = directory_ + "/\x1b[2J";
+  std::filesystem::create_directory(hostile);
+  std::ofstream(hostile + "/audit.jsonl") << "nonsense\n{\"time\"";
+  for (const bool json : {false, true}) {
+    char* text = nullptr;
+    std::size_t size = 0;
+    std::FILE* notes = ::open_memstream(&text, &size);
+    EXPECT_TRUE(print_trail(*open_trail(hostile), {.json = json}, notes, notes));
+    std::fclose(notes);
+    EXPECT_EQ(std::string_view(text, size).find('\x1b'), std::string_view::npos) << text;
+    EXPECT_NE(std::string_view(text, size).find("\\x1b[2J/audit.jsonl is torn"), std::string_view::npos) << text;
+    std::free(text);
+  }
 }
 
 TEST_F(Trail, DoesNotWaitForAFifo) {

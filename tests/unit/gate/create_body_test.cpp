@@ -11,6 +11,12 @@ Outcome<protocol::CreateContainer> create(const std::string& body, std::string_v
 std::string with(const std::string& member) { return R"({"Image":"busybox",)" + member + "}"; }
 std::string with_host(const std::string& member) { return R"({"Image":"busybox","HostConfig":{)" + member + "}}"; }
 
+std::string many(std::size_t count) {
+  std::string text;
+  for (std::size_t i = 0; i < count; ++i) text += i == 0 ? R"("CHOWN")" : R"(,"CHOWN")";
+  return text;
+}
+
 struct FieldCase {
   std::string body;
   int status;        // 0: accepted
@@ -88,6 +94,32 @@ const FieldCase kFields[] = {
     {with_host(R"("BlkioDeviceReadBps":[{"Path":"/dev/null","Rate":1}])"), 403, "HostConfig.BlkioDeviceReadBps",
      "ABlockDevice"},
     {with_host(R"("NanoCpus":1,"CpuQuota":1000)"), 400, "HostConfig.NanoCpus", "TwoKindsOfCpuLimit"},
+    {with_host(R"("CpuPeriod":999)"), 400, "HostConfig.CpuPeriod", "APeriodBelowTheLeast"},
+    {with_host(R"("CpuPeriod":1000)"), 0, "", "TheLeastPeriod"},
+    {with_host(R"("CpuPeriod":1000000)"), 0, "", "TheLongestPeriod"},
+    {with_host(R"("CpuPeriod":1000001)"), 400, "HostConfig.CpuPeriod", "APeriodAboveTheLongest"},
+    {with_host(R"("CpuQuota":1000000000)"), 0, "", "TheMostQuota"},
+    {with_host(R"("CpuQuota":1000000001)"), 400, "HostConfig.CpuQuota", "AQuotaAboveTheMost"},
+    {with_host(R"("CpuQuota":-2)"), 403, "HostConfig.CpuQuota", "ANegativeQuotaThatIsNotNone"},
+    {with_host(R"("MemorySwap":-1)"), 0, "", "UnlimitedSwapIsAWish"},
+    {with_host(R"("MemorySwap":-2)"), 403, "HostConfig.MemorySwap", "NegativeSwap"},
+    {with_host(R"("MemorySwappiness":-2)"), 403, "HostConfig.MemorySwappiness", "NegativeSwappiness"},
+    {with_host(R"("MemoryReservation":-1)"), 403, "HostConfig.MemoryReservation", "ANegativeReservation"},
+    {with_host(R"("CpuShares":-1)"), 403, "HostConfig.CpuShares", "NegativeShares"},
+    {with_host(R"("BlkioWeight":-1)"), 403, "HostConfig.BlkioWeight", "ANegativeWeight"},
+    {with_host(R"("NanoCpus":-1)"), 403, "HostConfig.NanoCpus", "NegativeCpus"},
+    {with_host(R"("ShmSize":-1)"), 403, "HostConfig.ShmSize", "NegativeSharedMemory"},
+    {with(R"("StopTimeout":-2)"), 403, "StopTimeout", "AStopTimeoutBelowForEver"},
+    {with_host(R"("ConsoleSize":[24,80])"), 0, "", "AConsole"},
+    {with_host(R"("ConsoleSize":[24,80,1])"), 400, "HostConfig.ConsoleSize", "AConsoleOfThreeSides"},
+    {with_host(R"("ConsoleSize":[-1,80])"), 400, "HostConfig.ConsoleSize", "AConsoleOfLessThanNothing"},
+    {with_host(R"("ConsoleSize":["24",80])"), 400, "HostConfig.ConsoleSize", "AConsoleOfTexts"},
+    {with_host(R"("CapDrop":[)" + many(128) + "]"), 0, "", "AsManyDroppedCapabilitiesAsAreServed"},
+    {with_host(R"("CapDrop":[)" + many(129) + "]"), 400, "HostConfig.CapDrop", "OneDroppedCapabilityMore"},
+    {with_host(R"("Ulimits":[{"Name":"nofile","Soft":-1,"Hard":1}])"), 403, "HostConfig.Ulimits", "ANegativeUlimit"},
+    {with(R"("Labels":{"":"x"})"), 400, "Labels", "ALabelWithoutAKey"},
+    {R"({"Image":"busybox","Entrypoint":")" + std::string(limits::kMaxArgumentBytes + 1, 'x') + "\"}", 400,
+     "Entrypoint", "AnEntrypointOfOneTextThatIsTooLong"},
     {with_host(R"("FutureField":{"x":1})"), 400, "unknown-field", "AnUnknownField"},
     {with_host(R"("FutureField":null,"Other":[],"More":{},"Zero":0,"No":false,"Text":"")"), 0, "",
      "UnknownFieldsOfZero"},

@@ -278,6 +278,14 @@ TEST_F(FullDisk, OneProfileSpendsItsPartOfTheReserveAndNotThatOfTheOthers) {
   EXPECT_EQ(granted(Weight::Removal, neighbour), removals);
 }
 
+TEST_F(FullDisk, LeavesTheReserveToChangesRemovalsAndOpenings) {
+  for (const Weight weight : {Weight::Read, Weight::Refusal, Weight::Forward}) {
+    AuditQuota fresh;
+    EXPECT_LE(granted(weight, fresh), weight == Weight::Read ? 1 : 0) << static_cast<int>(weight);
+    EXPECT_EQ(fresh.reserve_changes + fresh.reserve_removals, 0U);
+  }
+}
+
 TEST_F(FullDisk, LeavesTheLastPartToClosings) {
   std::vector<AuditQuota> many(limits::kAuditReserveShares * 2);
   int granted_at_last = 0;

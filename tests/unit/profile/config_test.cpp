@@ -82,7 +82,7 @@ TEST(Config, RefusesWithPlaceKeyAndRemedy) {
       {"user = \"root\"", "must not be root"},
       {"user = 0", "must not be root"},
       {"user = \"00\"", "must not be root"},
-      {"uid_span = \"0-100\"", "65536 or above"},
+      {"uid_span = \"65535-65551\"", "65536 or above"},
       {"uid_span = \"200000\"", "must be FIRST-LAST"},
       {"uid_span = \"200000-200014\"", "room for one session"},
       {"uid_span = \"300000-200000\"", "must be FIRST-LAST"},
@@ -99,6 +99,9 @@ TEST(Config, RefusesWithPlaceKeyAndRemedy) {
       {"[[open]]\nprofile = \"worker\"\nusers = [-1]", "must be a list of names or numbers"},
       {"[[open]]\nprofile = \"worker\"\nusers = [4294967295]", "cannot be resolved"},
       {"[open]\nprofile = \"worker\"", "write [[open]]"},
+      {"[[open]]\nprofile = \"worker\"\nusers = [1]\nuser = 2",
+       "b.toml:4: key open.user is not known; did you mean open.users?"},
+      {"[[open]]\nprofile = \"worker\"\nusers = [0, -1]", "must be a list of names or numbers"},
   };
   for (const RefusedCase& one : cases) {
     const auto config = parse_config(one.text, "b.toml");
@@ -111,8 +114,10 @@ TEST(Accounts, AreReadFromTheSystemsFilesOrTakenAsNumbers) {
   EXPECT_EQ(resolve_user("root").value(), 0U);
   EXPECT_EQ(resolve_group("daemon").value(), 1U);
   EXPECT_EQ(resolve_user("12345").value(), 12345U);
-  for (const char* wrong : {"", "roo", "root:x", "-1", "4294967295", "99999999999999999999", "no-such-user-here"})
+  for (const char* wrong : {"", "roo", "root:x", "-1", "4294967295", "99999999999999999999", "no-such-user-here",
+                            "root:x:0", "r", "roots", "ROOT", "root "})
     EXPECT_FALSE(resolve_user(wrong)) << wrong;
+  EXPECT_EQ(resolve_user("4294967294").value(), 4'294'967'294U);
 }
 
 }  // namespace

@@ -51,7 +51,7 @@ const RangeOfAKey kRanges[] = {
      "key sandbox.tmp is 65535B; the least is 64KiB", "key sandbox.tmp is 1099511627777B; the most is 1TiB"},
     {"limits", "memory", "1048575", "1048576", "1125899906842624", "1125899906842625",
      "key limits.memory is 1048575B; the least is 1MiB", "key limits.memory is 1125899906842625B; the most is 1024TiB"},
-    {"limits", "cpus", "0", "0.01", "4096", "4096.1", "key limits.cpus must be a number of CPUs",
+    {"limits", "cpus", "0.00999", "0.01", "4096", "4096.001", "key limits.cpus must be a number of CPUs",
      "key limits.cpus must be a number of CPUs"},
     {"limits", "pids", "0", "1", "4194304", "4194305", "key limits.pids is 0; the least is 1",
      "key limits.pids is 4194305; the most is 4194304"},
@@ -67,8 +67,8 @@ const RangeOfAKey kRanges[] = {
     {"docker.container", "memory", "6291455", "6291456", "1125899906842624", "1125899906842625",
      "key docker.container.memory is 6291455B; the least is 6MiB",
      "key docker.container.memory is 1125899906842625B; the most is 1024TiB"},
-    {"docker.container", "cpus", "0", "0.01", "4096", "4096.1", "key docker.container.cpus must be a number of CPUs",
-     "key docker.container.cpus must be a number of CPUs"},
+    {"docker.container", "cpus", "0.00999", "0.01", "4096", "4096.001",
+     "key docker.container.cpus must be a number of CPUs", "key docker.container.cpus must be a number of CPUs"},
     {"docker.container", "pids", "0", "1", "4194304", "4194305", "key docker.container.pids is 0; the least is 1",
      "key docker.container.pids is 4194305; the most is 4194304"},
     {"docker.container", "shm", "65535", "65536", "1099511627776", "1099511627777",
@@ -101,6 +101,96 @@ INSTANTIATE_TEST_SUITE_P(Of, ARange, testing::ValuesIn(kRanges), [](const auto& 
     if (c == '.') c = '_';
   return name.front() == '_' ? "broker" + name : name;
 });
+
+// --- texts and lists: how long, how many ---
+
+std::string of_profile(const std::string& text) {
+  const auto profile = parse_profile(text, *ProfileName::parse("worker"), "p.toml");
+  return profile ? "" : profile.error().text();
+}
+std::string of_config(const std::string& text) {
+  const auto config = parse_config(text, "b.toml");
+  return config ? "" : config.error().text();
+}
+std::string repeated(const std::string& text, std::size_t count) {
+  std::string all;
+  for (std::size_t i = 0; i < count; ++i) all += (i == 0 ? "" : ", ") + text;
+  return all;
+}
+std::string forwards(std::size_t count) {
+  std::string text;
+  for (std::size_t i = 1; i <= count; ++i)
+    text += "[[forward]]\nlisten = \"127.0.0.1:" + std::to_string(i) + "\"\nto = \"10.0.0.1:1\"\n";
+  return text;
+}
+std::string a_forward(const std::string& to, const std::string& rest = "") {
+  return "[[forward]]\nlisten = \"127.0.0.1:1\"\nto = \"" + to + "\"\n" + rest;
+}
+std::string path_of(std::size_t size) { return "/" + std::string(size - 1, 'a'); }
+std::string image_pattern(std::size_t size) {
+  return "[docker]\nimages = [\"r.example/" + std::string(size - 12, 'a') + ":1\"]";
+}
+
+struct Length {
+  const char* name;
+  std::size_t least;  // 0: it has none
+  std::size_t most;
+  std::string (*refusal)(std::size_t);  // of one of that length
+  const char* words;
+};
+class ALength : public testing::TestWithParam<Length> {};
+TEST_P(ALength, TakesItsLeastAndItsMostAndNothingBeyond) {
+  const Length& length = GetParam();
+  EXPECT_EQ(length.refusal(std::max<std::size_t>(length.least, 1)), "");
+  EXPECT_EQ(length.refusal(length.most), "");
+  if (length.least > 0) EXPECT_THAT(length.refusal(length.least - 1), testing::HasSubstr(length.words));
+  EXPECT_THAT(length.refusal(length.most + 1), testing::HasSubstr(length.words));
+}
+const Length kLengths[] = {
+    {"worker_command", 1, 1024, [](auto n) { return of_profile("[worker]\ncommand = [" + repeated("\"a\"", n) + "]"); },
+     "key worker.command "},
+    {"worker_environment_name", 1, 128,
+     [](auto n) { return of_profile("[worker]\nenvironment = { \"" + std::string(n, 'A') + "\" = \"1\" }"); },
+     "is not a name a variable can have"},
+    {"worker_pass_environment_name", 1, 128,
+     [](auto n) { return of_profile("[worker]\npass_environment = [\"" + std::string(n, 'A') + "\"]"); },
+     "key worker.pass_environment names something that is not a variable"},
+    {"worker_directory", 1, 4095,
+     [](auto n) { return of_profile("[worker]\ndirectory = \"" + (n == 0 ? "" : path_of(n)) + "\""); },
+     "key worker.directory must be an absolute path"},
+    {"sandbox_root", 2, 4095, [](auto n) { return of_profile("[sandbox]\nroot = \"" + path_of(n) + "\""); },
+     "key sandbox.root must be \"host\" or an absolute path"},
+    {"sandbox_hostname", 1, 63,
+     [](auto n) { return of_profile("[sandbox]\nhostname = \"" + std::string(n, 'a') + "\""); },
+     "key sandbox.hostname must be 1 to 63 letters"},
+    {"forwards", 0, 16, [](auto n) { return of_profile(forwards(n)); }, "there are more than 16 [[forward]] sections"},
+    {"forward_group", 1, 32,
+     [](auto n) { return of_profile(a_forward("10.0.0.1:1", "group = \"" + std::string(n, 'g') + "\"")); },
+     "key forward.group must be a group's name"},
+    {"forward_to_port", 1, 65535, [](auto n) { return of_profile(a_forward("10.0.0.1:" + std::to_string(n))); },
+     "key forward.to must be"},
+    {"forward_to_octet", 0, 255, [](auto n) { return of_profile(a_forward("10.0.0." + std::to_string(n) + ":1")); },
+     "key forward.to must be"},
+    {"forward_to_path", 2, 107, [](auto n) { return of_profile(a_forward("unix:" + path_of(n))); },
+     "key forward.to must be"},
+    {"docker_image_pattern", 0, 512, [](auto n) { return of_profile(image_pattern(std::max<std::size_t>(n, 13))); },
+     "key docker.images names something that is no image or pattern"},
+    {"profile_bytes", 0, 65536, [](auto n) { return of_profile(std::string(n, '\n')); }, "is larger than 64 KiB"},
+    {"profile_dots_of_a_line", 0, 32,
+     [](auto n) -> std::string { return of_profile(std::string(n, '.')).contains("more than 32 dots") ? "dots" : ""; },
+     "dots"},
+    {"config_bytes", 0, 65536, [](auto n) { return of_config(std::string(n, '\n')); }, "is larger than 64 KiB"},
+    {"config_docker_version", 0, 32,
+     [](auto n) {
+       return of_config("docker_version = \"1.2.3+" + std::string(std::max<std::size_t>(n, 7) - 6, 'a') + "\"");
+     },
+     "docker_version must be MAJOR.MINOR.PATCH"},
+    {"config_log_directory", 1, 4095,
+     [](auto n) { return of_config("log_directory = \"" + (n == 0 ? "" : path_of(n)) + "\""); },
+     "key log_directory must be an absolute path"},
+};
+INSTANTIATE_TEST_SUITE_P(Of, ALength, testing::ValuesIn(kLengths),
+                         [](const auto& info) { return std::string(info.param.name); });
 
 std::string span(const char* text) {
   const auto config = parse_config("uid_span = \"" + std::string(text) + "\"", "b.toml");

@@ -84,6 +84,12 @@ TEST_F(RootFile, ThatIsTooLargeIsRefused) {
   EXPECT_EQ(refusal(), "");
 }
 
+TEST_F(RootFile, ThatHoldsMoreThanItsSizeIsBeingWritten) {  // as a file of /proc always is
+  const auto outcome = read_root_file("/proc/self/status");
+  ASSERT_FALSE(outcome);
+  EXPECT_NE(outcome.error().text().find("is being written"), std::string::npos) << outcome.error().text();
+}
+
 TEST_F(RootFile, ThatIsMissingSaysSo) {
   std::filesystem::remove(file());
   const auto outcome = read_root_file(file());

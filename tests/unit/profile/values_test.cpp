@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include "sallyport/limits.hpp"
+
 namespace sallyport {
 namespace {
 
@@ -43,6 +45,16 @@ TEST(UnixAddress, IsACleanAbsolutePathThatFitsASocketAddress) {
   EXPECT_FALSE(parse_unix_address("unix:/" + std::string(107, 'a')));
   for (const char* wrong : {"", "unix:", "unix:/", "unix:run", "/run/a.sock", "unix:/run/../a", "unix://a", "unix:/a/"})
     EXPECT_FALSE(parse_unix_address(wrong)) << wrong;
+}
+
+TEST(Path, IsCleanWhereEachReaderOfItMeansTheSamePlace) {
+  for (const char* clean : {"/", "/a", "/a/b", "/.a", "/a.", "/...", "/..a", "/a..", "/-", "/a b"})
+    EXPECT_TRUE(is_clean_absolute_path(clean)) << clean;
+  for (const char* wrong : {"", "a", "./a", "//", "/a/", "//a", "/a//b", "/.", "/a/.", "/./a", "/..", "/a/..", "/../a",
+                            "/a/../b", "/a\nb", "/a\x7f", "/a\xc3\xa9"})
+    EXPECT_FALSE(is_clean_absolute_path(wrong)) << wrong;
+  EXPECT_TRUE(is_clean_absolute_path("/" + std::string(limits::kMaxPathBytes - 2, 'a')));
+  EXPECT_FALSE(is_clean_absolute_path("/" + std::string(limits::kMaxPathBytes - 1, 'a'))) << "with its NUL";
 }
 
 struct NormalCase {
