@@ -50,16 +50,32 @@ class Deadline : public testing::Test {
     context_.poll();
   }
   // To the one request that the gate has sent.
-  void reply(protocol::Reply reply) {
+  void reply(protocol::Reply reply, std::vector<int> fds = {}) {
     std::array<std::byte, 4096> buffer;
     const auto size = receive_datagram(keeper_end_.get(), buffer).value().size;
     const auto id = decode_message<protocol::RequestEnvelope>(std::span(buffer).first(size)).value().id;
-    ASSERT_TRUE(send_datagram(keeper_end_.get(), encode_message(protocol::ReplyEnvelope{id, std::move(reply)})));
+    ASSERT_TRUE(send_datagram(keeper_end_.get(), encode_message(protocol::ReplyEnvelope{id, std::move(reply)}), fds));
+  }
+  bool has_asked_the_keeper() {
+    std::array<std::byte, 4096> buffer;
+    return receive_datagram(keeper_end_.get(), buffer).has_value();
+  }
+  // Whether the gate has closed, and not its own direction alone.
+  bool takes_nothing_more() { return ::send(client_.get(), "x", 1, MSG_NOSIGNAL) < 0 && errno == EPIPE; }
+  // Pings, until the gate reads no more because nobody reads its answers.
+  void ask_until_it_is_stuck() {
+    std::string many;
+    for (int i = 0; i < 100; ++i) many += kPing;
+    while (::send(client_.get(), many.data(), many.size(), MSG_NOSIGNAL) > 0) context_.poll();
   }
   // What the client has received once the gate has looked at its deadlines when `passed` was over.
   std::string heard_after(Clock::duration passed) {
-    ahead_ = passed;
-    context_.run_for(1200ms);
+    run_to(passed);
+    return heard();
+  }
+  // And now.
+  std::string heard() {
+    run_for_a_moment();
     std::string heard;
     std::array<char, 4096> buffer;
     ssize_t size;
@@ -68,6 +84,12 @@ class Deadline : public testing::Test {
     has_ended_ = size == 0;
     return heard;
   }
+
+  void run_to(Clock::duration passed) {
+    ahead_ = passed;
+    context_.run_for(1200ms);
+  }
+  void run_for_a_moment() { context_.run_for(20ms); }
 
   bool has_ended_ = false;
 
@@ -147,6 +169,74 @@ TEST_F(Deadline, OfAnIdleConnectionIsNotTheLastingStreams) {
   send(kPing);
   EXPECT_TRUE(heard_after(2 * limits::kIdleDeadline).starts_with("HTTP/1.1 200 "));
   EXPECT_FALSE(has_ended_);
+}
+
+TEST_F(Deadline, OfABodyIsOverWhenTheBodyHasCome) {
+  connect();
+  const std::string body = R"({"Image":"busybox"})";
+  send("POST /containers/create HTTP/1.1\r\nHost: d\r\nContent-Type: application/json\r\nContent-Length: " +
+       std::to_string(body.size()) + "\r\n\r\n");
+  send(body);
+  EXPECT_EQ(heard_after(2 * limits::kBodyDeadline), "");
+  EXPECT_FALSE(has_ended_);
+  reply(protocol::Failed{503, "as the keeper says", 0});
+  EXPECT_TRUE(heard_after(2 * limits::kBodyDeadline).starts_with("HTTP/1.1 503 "));
+}
+
+TEST_F(Deadline, OfWhatComesBehindARefusalIsOverForWhoeverStays) {
+  connect();
+  send("PUT /nothing HTTP/1.1\r\nHost: d\r\nContent-Length: 100\r\n\r\n");
+  EXPECT_TRUE(heard().starts_with("HTTP/1.1 404 "));
+  EXPECT_TRUE(has_ended_);
+  EXPECT_FALSE(takes_nothing_more()) << "so that the refusal arrives";
+  (void)heard_after(limits::kDrainTime + kAfter);
+  EXPECT_TRUE(takes_nothing_more());
+}
+
+TEST_F(Deadline, OfAnAnswerThatIsNotReadGivesItsClientUp) {
+  connect();
+  ask_until_it_is_stuck();
+  run_to(limits::kWriteStall + kBefore);
+  EXPECT_FALSE(takes_nothing_more());
+  run_to(limits::kWriteStall + kAfter);
+  EXPECT_TRUE(takes_nothing_more());
+}
+
+TEST_F(Deadline, OfAnAnswerThatIsNotReadIsNotTheLastingStreams) {
+  connect(ClientKind::LastingStream);
+  ask_until_it_is_stuck();
+  run_to(2 * limits::kWriteStall);
+  EXPECT_FALSE(takes_nothing_more());
+}
+
+TEST_F(Deadline, OfAnAnswerThatIsNotReadIsNotOfALogThatIsFollowed) {
+  connect();
+  send("GET /containers/job/logs?stdout=1&follow=1 HTTP/1.1\r\nHost: d\r\n\r\n");
+  int ends[2];
+  ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends), 0);
+  const UniqueFd source = UniqueFd::adopt(ends[0]);
+  reply(protocol::Streaming{false}, {ends[1]});
+  ::close(ends[1]);
+  const std::string output(64 * 1024, 'x');
+  do run_for_a_moment();
+  while (::send(source.get(), output.data(), output.size(), MSG_NOSIGNAL) > 0);
+  run_to(2 * limits::kWriteStall);
+  EXPECT_FALSE(takes_nothing_more());
+}
+
+// A stream has taken the connection over: when it has ended, nothing is a request any more.
+TEST_F(Deadline, OfAStreamThatHasEndedIsNoBeginningOfRequests) {
+  connect();
+  send("POST /containers/job/attach?stream=1 HTTP/1.1\r\nHost: d\r\n\r\n");
+  int ends[2];
+  ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+  reply(protocol::Hijacked{false, {}}, {ends[1]});
+  ::close(ends[0]);
+  ::close(ends[1]);
+  EXPECT_TRUE(heard().starts_with("HTTP/1.1 200 "));
+  (void)heard_after(limits::kDrainTime + kAfter);
+  EXPECT_TRUE(takes_nothing_more());
+  EXPECT_FALSE(has_asked_the_keeper());
 }
 
 TEST_F(Deadline, IsNoneWhileTheKeeperHasTheRequest) {

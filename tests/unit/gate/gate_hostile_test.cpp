@@ -68,6 +68,9 @@ const HostileCase kHostile[] = {
     {kChunked + "\r\n10000000000000046\r\n" + kBody + "\r\n0\r\n\r\n", 400, "AChunkSizeAbove64Bits"},
     {kChunked + "\r\n-1\r\n" + kBody + "\r\n0\r\n\r\n", 400, "ANegativeChunkSize"},
     {kChunked + "\r\n46\r\n" + kBody + "\r\n0\r\nX-Trailer: 1\r\n\r\n", 400, "Trailers"},
+    {kChunked + "Trailer: X\r\n\r\n46\r\n" + kBody + "\r\n0\r\n\r\n", 400, "ATrailerThatIsAnnounced"},
+    {"GET /_ping HTTP/1.1\r\nHost: d\r\nConnection: keep alive\r\n\r\n", 400, "AConnectionThatIsNoListOfTokens"},
+    {kCreate + "Content-Length: 18446744073709551686\r\n\r\n" + kBody, 400, "ALengthBeyond64Bits"},
     {kCreate + "Content-Encoding: gzip\r\nContent-Length: 70\r\n\r\n" + kBody, 415, "ContentEncoding"},
     {kCreate + "Expect: 200-ok\r\nContent-Length: 70\r\n\r\n" + kBody, 417, "AnUnknownExpectation"},
     {"GET /_ping HTTP/1.1\r\nHost: d\r\nUpgrade: h2c\r\nUpgrade: tcp\r\n\r\n", 400, "TwoUpgrades"},
@@ -253,6 +256,9 @@ TEST(GateHttp, TurnsAwayAHostOfConnectionsThatNeverReadWithoutHoldingThemAllAndS
   std::vector<UniqueFd> clients = every_connection_of(gate);
   std::vector<UniqueFd> stuck;
   for (std::size_t i = 0; i < limits::kMaxWaitingClients + 100; ++i) stuck.push_back(gate.connect());
+  EXPECT_EQ(status_of(ask(gate.stream(), get("/_ping"))), 200);
+  EXPECT_LE(gate.open_descriptors(), limits::kMaxClientConnections + limits::kMaxWaitingClients + 16);
+  ASSERT_TRUE(gate.wait_for_claims(false, limits::kMaxWaitingClients)) << "those are being turned away";
   EXPECT_EQ(status_of(ask(gate.stream(), get("/_ping"))), 200);
   EXPECT_LE(gate.open_descriptors(), limits::kMaxClientConnections + limits::kMaxWaitingClients + 16);
   clients.clear();

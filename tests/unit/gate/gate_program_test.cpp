@@ -2,8 +2,10 @@
 #include <sys/socket.h>
 
 #include <chrono>
+#include <fstream>
 #include <thread>
 
+#include "broker/protocol/permits.hpp"
 #include "gate_harness.hpp"
 
 namespace sallyport::test {
@@ -107,6 +109,80 @@ TEST(GateProgram, LosesNoRequestWhereTheKeeperDoesNotReadForAWhile) {
   gate.stop_reading(false);
   for (const UniqueFd& client : clients) EXPECT_EQ(status_of(read_response(client)), 201);
   EXPECT_EQ(gate.requests().size(), 60U);
+}
+
+std::vector<KeeperReply> silent(protocol::RequestId, const Request&) { return {}; }
+
+// The keeper would end a gate for one more.
+TEST(GateProgram, HasNoMoreOfAKindUnderWayThanItsPermitAndSendsTheNextWhenOneEnds) {
+  GateHarness gate(silent);
+  const std::size_t most = protocol::kPermit<protocol::CreateContainer>.in_flight_at_most;
+  std::vector<UniqueFd> clients;
+  for (std::size_t i = 0; i < most + 8; ++i) {
+    clients.push_back(gate.connect());
+    send_all(clients.back(), post("/containers/create", kBusybox));
+  }
+  ASSERT_TRUE(gate.wait_for_requests(most));
+  const UniqueFd other = gate.connect();
+  send_all(other, get("/containers/json"));  // another kind is served meanwhile
+  ASSERT_TRUE(gate.wait_for_requests(most + 1));
+  EXPECT_TRUE(std::holds_alternative<protocol::ListContainers>(gate.requests()[most].request));
+  for (std::size_t ended = 0; ended < 8; ++ended) {
+    gate.reply(gate.requests()[ended].id, {protocol::Failed{503, "no", 0}, {}});
+    ASSERT_TRUE(gate.wait_for_requests(most + 2 + ended));
+  }
+  EXPECT_EQ(status_of(ask(gate.stream(), get("/_ping"))), 200);
+  EXPECT_EQ(gate.requests().size(), most + 9);
+}
+
+TEST(GateProgram, HasNoMoreRequestsUnderWayThanTheKeeperTakes) {
+  GateHarness gate(silent);
+  std::vector<UniqueFd> clients;
+  for (std::size_t i = 0; i < limits::kMaxRequestsInFlight; ++i) {
+    clients.push_back(gate.connect());
+    send_all(clients.back(), post("/containers/job/wait"));
+  }
+  ASSERT_TRUE(gate.wait_for_requests(limits::kMaxRequestsInFlight));
+  EXPECT_EQ(status_of(ask(gate.stream(), get("/_ping") + get("/containers/json"))), 200);
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  EXPECT_EQ(gate.requests().size(), limits::kMaxRequestsInFlight);
+  gate.reply(gate.requests()[0].id, {protocol::Failed{503, "no", 0}, {}});
+  ASSERT_TRUE(gate.wait_for_requests(limits::kMaxRequestsInFlight + 1));
+}
+
+TEST(GateProgram, LivesOnWhereAClientHasGoneBeforeItsAnswer) {
+  GateHarness gate(silent);
+  UniqueFd client = gate.connect();
+  send_all(client, get("/containers/json"));
+  ASSERT_TRUE(gate.wait_for_requests(1));
+  client.reset();
+  gate.reply(gate.requests()[0].id, {protocol::Succeeded{}, {}});
+  EXPECT_EQ(status_of(ask(gate.connect(), get("/_ping"))), 200);
+  EXPECT_TRUE(gate.gate_runs());
+}
+
+// What a keeper of ours never sends: the gate must not look for a descriptor that is not there.
+TEST(GateProgram, AnswersWhereAStreamCameWithoutItsDescriptor) {
+  for (const char* target : {"/containers/job/logs?stdout=1&follow=1", "/containers/job/attach?stream=1"}) {
+    const bool logs = std::string_view(target).contains("logs");
+    GateHarness gate([logs](protocol::RequestId, const Request&) {
+      std::vector<KeeperReply> replies;
+      if (logs) replies.push_back({protocol::Streaming{false}, {}});
+      else replies.push_back({protocol::Hijacked{false, {}}, {}});
+      return replies;
+    });
+    EXPECT_EQ(status_of(ask(gate.connect(), logs ? get(target) : post(target))), 500) << target;
+    EXPECT_TRUE(gate.gate_runs());
+  }
+}
+
+TEST(GateProgram, HasItsFilter) {
+  GateHarness gate(silent);
+  ASSERT_EQ(status_of(ask(gate.stream(), get("/_ping"))), 200);
+  std::ifstream status("/proc/" + std::to_string(gate.pid()) + "/status");
+  const std::string text(std::istreambuf_iterator<char>(status), {});
+  EXPECT_THAT(text, testing::HasSubstr("\nSeccomp:\t2\n"));
+  EXPECT_THAT(text, testing::HasSubstr("\nNoNewPrivs:\t1\n"));
 }
 
 TEST(GateProgram, EndsQuietlyWhenTheKeeperCloses) {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "broker/api/endpoints.hpp"
 #include "gate_harness.hpp"
 
 namespace sallyport::test {
@@ -116,6 +117,121 @@ TEST(RefusedRequest, ThatBeginsNoStreamLeavesItsConnectionOpen) {
   EXPECT_EQ(creates(gate), 8U);
 }
 
+// A path of each row of the table, whether it is served or not.
+std::string path_of(const api::Endpoint& row) {
+  std::string path(row.path);
+  for (std::size_t at = 0; (at = path.find('{')) != std::string::npos;)
+    path.replace(at, path.find('}', at) + 1 - at, "abc");
+  return path;
+}
+std::string method_of(const api::Endpoint& row) {
+  for (const char* name : {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"})
+    if (api::method_of(name) == row.method) return name;
+  return "";
+}
+
+TEST(EveryEndpoint, ThatIsRefusedInAnyWayReadsNothingBehindWhatMayBeginAStream) {
+  GateHarness gate(creating);
+  std::size_t streams = 0;
+  for (const api::Endpoint& row : api::kEndpoints) {
+    const std::string method = method_of(row);
+    ASSERT_NE(method, "");
+    const std::pair<std::string, bool> targets[] = {// and whether it has its row
+                                                    {"/v9.99" + path_of(row), false},
+                                                    {path_of(row) + "/", false},
+                                                    {path_of(row) + "?nonsense=1", true},
+                                                    {"/v1.41" + path_of(row) + "?a;b", true}};
+    for (const auto& [target, is_routed] : targets) {
+      for (const std::string_view headers : {std::string_view(), kUpgrade, kH2c}) {
+        const bool may_stream = !headers.empty() || (is_routed ? api::begins_stream(row) : method == "POST");
+        const auto answers = answers_to(gate, request(method + " " + target, headers) + create("", kBody));
+        ASSERT_FALSE(answers.empty()) << method << " " << target;
+        EXPECT_GE(answers[0], 400) << method << " " << target;
+        EXPECT_EQ(answers.size(), may_stream ? 1U : 3U) << method << " " << target << " " << headers;
+        streams += may_stream ? 1 : 0;
+      }
+    }
+  }
+  EXPECT_GT(streams, std::size(api::kEndpoints) * 8);
+}
+
+// Where it is not known where a request ends, all that follows is of it.
+TEST(ARefusal, OfWhatHasABodyThatWasNotReadReadsNothingBehindIt) {
+  GateHarness gate(creating);
+  const std::string length = "Content-Length: " + std::to_string(create("", kBody).size()) + "\r\n";
+  const std::pair<std::string, int> requests[] = {
+      {request("PUT /nothing", length), 404},
+      {request("DELETE /nothing", length), 404},
+      {request("PUT /v9.99/containers/abc/archive", length), 400},
+      {request("GET /_ping", length), 400},
+      {request("DELETE /v1.41/containers/abc", length), 400},
+      {request("PUT /nothing", "Transfer-Encoding: chunked\r\n"), 404},
+      {request("GET /_ping", "Transfer-Encoding: chunked\r\n"), 400},
+      {request("PUT /v1.41/containers/abc/archive?path=/", "Content-Length: 9000\r\n"), 403},
+      {request("PUT /v1.41/containers/abc/archive?path=/", "Transfer-Encoding: chunked\r\n"), 403},
+      {request("PUT /v1.41/containers/abc/archive?path=/", "Expect: 100-continue\r\n" + length), 403},
+      {request("POST /v1.41/containers/abc/start", "Content-Length: 9000\r\n"), 413},
+      {request("POST /v1.41/containers/create", "Transfer-Encoding: chunked\r\n") + "x\r\n", 400},
+      {"POST /v1.41/containers/create HTTP/1.0\r\nHost: d\r\n\r\n", 505},
+      {request("GET /_ping", "Host: e\r\n"), 400},
+      {request("GET /_ping", "Transfer-Encoding: gzip\r\n"), 400},
+      {request("GET /_ping", "no colon\r\n"), 400},
+      {request("GET /_ping", "Expect: nothing\r\n"), 417}};
+  for (const auto& [bytes, status] : requests)
+    EXPECT_EQ(answers_to(gate, bytes + create("", kBody)), std::vector<int>{status}) << bytes;
+  EXPECT_EQ(creates(gate), 0U);
+}
+
+TEST(ARefusal, OfAClientThatSaysItClosesIsTheLast) {
+  GateHarness gate(creating);
+  const std::pair<const char*, int> requests[] = {{"GET /nothing", 404},
+                                                  {"GET /_ping?x=1", 400},
+                                                  {"GET /events", 403},
+                                                  {"POST /v1.41/containers/abc/start", 404},
+                                                  {"POST /v1.41/containers/abc/kill?signal=32", 400},
+                                                  {"GET /v1.41/containers/abc/logs?stdout=1", 404},
+                                                  {"GET /v1.41/containers/abc/json", 404},
+                                                  {"POST /v1.41/containers/abc/wait", 404}};
+  for (const char* close : {"Connection: close\r\n", "Connection: keep-alive, Close\r\n"})
+    for (const auto& [line, status] : requests)
+      EXPECT_EQ(answers_to(gate, request(line, close) + create("", kBody)), std::vector<int>{status}) << line;
+  EXPECT_EQ(creates(gate), 0U);
+}
+
+// How much of so many bytes the gate took before it closed.
+std::size_t taken_of(const UniqueFd& client, std::size_t most) {
+  const std::string block(64 * 1024, 'x');
+  std::size_t sent = 0;
+  while (sent < most) {
+    const ssize_t size = ::send(client.get(), block.data(), block.size(), MSG_NOSIGNAL);
+    if (size <= 0) break;
+    sent += static_cast<std::size_t>(size);
+  }
+  return sent;
+}
+
+TEST(ARefusal, IsHeardByAClientThatFirstSendsAllItHas) {
+  GateHarness gate(creating);
+  constexpr std::size_t kUpload = limits::kMaxDrainedBytes / 2;
+  for (const std::string& bytes :
+       {request("PUT /v1.41/containers/x/archive?path=/", "Content-Length: 100000000\r\n"),
+        request("POST /v1.41/containers/job/attach?stream=1&stdin=1", kUpgrade)}) {  // refused by the keeper
+    const UniqueFd client = gate.connect();
+    send_all(client, bytes);
+    EXPECT_EQ(taken_of(client, kUpload), kUpload) << bytes;
+    EXPECT_EQ(statuses(read_to_end(client)).size(), 1U) << bytes;
+  }
+}
+
+TEST(ARefusal, OfAClientThatNeverStopsIsReadForSoManyBytesAndNoMore) {
+  GateHarness gate(creating);
+  const UniqueFd client = gate.connect();
+  send_all(client, request("PUT /v1.41/containers/x/archive?path=/", "Content-Length: 100000000\r\n"));
+  const std::size_t taken = taken_of(client, 8 * limits::kMaxDrainedBytes);
+  EXPECT_GE(taken, limits::kMaxDrainedBytes - 64 * 1024);
+  EXPECT_LE(taken, 2 * limits::kMaxDrainedBytes) << "and what its socket holds";
+}
+
 TEST(RefusedAttach, ClosesTheLastingStreamToo) {
   GateHarness gate(creating);
   send_all(gate.stream(), request("POST /v1.41/containers/job/attach?stream=1", kUpgrade) + create("", kBody));
@@ -185,6 +301,36 @@ TEST(ChunkExtension, IsReadByItsGrammarAndMeansNothing) {
         std::vector<int>{400})
         << extension;
   EXPECT_EQ(creates(gate), 5U);
+}
+
+TEST(ChunkedBody, IsHeldToTheCeilingOfABodyWhoseLengthIsSaid) {
+  GateHarness gate(creating);
+  const auto padded = [](std::size_t size) {
+    const std::string body = std::string(size - kBody.size(), ' ') + kBody;
+    char length[20];
+    std::snprintf(length, sizeof length, "%zx\r\n", size);
+    return chunked(length + body + "\r\n0\r\n\r\n");
+  };
+  EXPECT_EQ(answers_to(gate, padded(limits::kMaxCreateBodyBytes)), (std::vector<int>{201, 200}));
+  EXPECT_EQ(answers_to(gate, padded(limits::kMaxCreateBodyBytes + 1)), std::vector<int>{413});
+  std::string start = request("POST /v1.41/containers/job/start", "Transfer-Encoding: chunked\r\n") + "2001\r\n";
+  EXPECT_EQ(answers_to(gate, start + std::string(limits::kMaxOtherBodyBytes + 1, ' ') + "\r\n0\r\n\r\n"),
+            std::vector<int>{413});
+}
+
+// The connection stays open: nothing but its size ends it.
+TEST(ALineOfAChunkedBody, ThatDoesNotEndIsRefusedWhenItIsLongerThanAHead) {
+  GateHarness gate(creating);
+  const UniqueFd client = gate.connect();
+  send_all(client, chunked("46;" + std::string(limits::kMaxHeadBytes + 16 * 1024, 'x')));
+  EXPECT_EQ(status_of(read_response(client)), 400);
+}
+
+TEST(AHead, ThatDoesNotEndIsRefusedWhenItIsLongerThanIsServed) {
+  GateHarness gate(creating);
+  const UniqueFd client = gate.connect();
+  send_all(client, "GET /_ping HTTP/1.1\r\nHost: d\r\nX: " + std::string(limits::kMaxHeadBytes + 16 * 1024, 'x'));
+  EXPECT_EQ(status_of(read_response(client)), 431);
 }
 
 TEST(ChunkExtension, IsHeldWithItsBodyToACeiling) {

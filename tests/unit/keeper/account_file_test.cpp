@@ -186,7 +186,7 @@ TEST_F(AccountsInAFile, AreReplacedThroughNoLink) {
 
 TEST_F(AccountsInAFile, AreReplacedAsAWholeOverWhatACrashHasLeft) {
   std::ofstream(file() + ".next") << std::string(10'000, 'x');
-  (void)profile_->take(60, 6);
+  const AccountLease lease = profile_->take(60, 6);
   EXPECT_TRUE(parse_accounts(text_in(file()))) << text_in(file()).substr(0, 300);
 }
 
