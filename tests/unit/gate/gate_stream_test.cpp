@@ -177,6 +177,22 @@ TEST(GateAttach, IsRefusedOnTheLastingStream) {
   EXPECT_TRUE(gate.requests().empty());
 }
 
+// The keeper holds a duplicate of what it gave, so that the gate's end alone ends nothing at dockerd.
+TEST(GateAttach, EndsTheStreamItselfWhenItsClientGoes) {
+  GateHarness gate(silent);
+  UniqueFd client = gate.connect();
+  send_all(client, attach(kUpgrade));
+  ASSERT_TRUE(gate.wait_for_requests(1));
+  Pair pair = stream_pair();
+  const UniqueFd duplicate = UniqueFd::adopt(::fcntl(pair.theirs.get(), F_DUPFD_CLOEXEC, 3));
+  KeeperReply reply{protocol::Hijacked{false, {}}, {}};
+  reply.fds.push_back(std::move(pair.theirs));
+  gate.reply(gate.requests()[0].id, std::move(reply));
+  (void)head_of(client);
+  client.reset();
+  EXPECT_EQ(read_to_end(pair.ours), "");
+}
+
 TEST(GateAttach, CarriesManyMegabytesUnchanged) {
   GateHarness gate(silent);
   const UniqueFd client = gate.connect();
@@ -218,6 +234,25 @@ TEST(GateWait, IsCancelledWhenTheClientGoes) {
   ASSERT_TRUE(gate.wait_for_requests(2));
   const auto requests = gate.requests();
   EXPECT_EQ(std::get<protocol::CancelRequest>(requests[1].request).request, requests[0].id);
+}
+
+TEST(GateWait, IsCancelledAlsoWhereTheChannelWasFullWhenTheClientWent) {
+  GateHarness gate(silent);
+  UniqueFd client = gate.connect();
+  send_all(client, post("/containers/job/wait"));
+  ASSERT_TRUE(gate.wait_for_requests(1));
+  const UniqueFd other = gate.connect();
+  gate.stop_reading(true);
+  for (int i = 0; i < 3000; ++i)  // claims of many kinds, until the channel holds no more of them
+    ASSERT_EQ(status_of(ask(other, get("/nothing/" + std::to_string(i) + std::string(100, 'x')))), 404);
+  client.reset();
+  ASSERT_EQ(status_of(ask(other, get("/_ping"))), 200);
+  gate.stop_reading(false);
+  // Whatever the keeper says next gives the gate the turn to say what it could not.
+  ASSERT_TRUE(gate.wait_for_claims(false, 1));
+  gate.reply(gate.requests()[0].id, {protocol::Waiting{}, {}});
+  ASSERT_TRUE(gate.wait_for_requests(2));
+  EXPECT_EQ(std::get<protocol::CancelRequest>(gate.requests()[1].request).request, gate.requests()[0].id);
 }
 
 std::optional<protocol::GateClaim> claim_of(GateHarness& gate, std::string_view rule) {
