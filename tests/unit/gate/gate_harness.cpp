@@ -238,6 +238,20 @@ std::string post(std::string_view target, std::string_view body, std::string_vie
   return request + "\r\n\r\n" + std::string(body);
 }
 
+std::vector<UniqueFd> fill_channel(const GateHarness& gate) {
+  std::vector<UniqueFd> clients;
+  const std::string variable(90'000, 'x');  // a channel holds two such requests
+  for (int i = 0; i < 6; ++i) {
+    clients.push_back(gate.connect());
+    send_all(clients.back(),
+             post("/v1.41/containers/create", R"({"Image":"busybox","Cmd":["true"],"Env":["A=)" + variable +
+                                                  R"("],"HostConfig":{"NetworkMode":"none"}})"));
+  }
+  // Read in the order in which they came: when a later one is answered, those have been sent, or wait.
+  for (int i = 0; i < 3; ++i) (void)ask(gate.connect(), get("/_ping"));
+  return clients;
+}
+
 protocol::Summary summary(std::string_view name, char id_digit, std::int64_t created,
                           protocol::ContainerStatus status) {
   protocol::Summary container;

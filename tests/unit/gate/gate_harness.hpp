@@ -76,6 +76,9 @@ int status_of(std::string_view response);
 std::string get(std::string_view target);  // a GET request as bytes
 std::string post(std::string_view target, std::string_view body = {}, std::string_view type = "application/json");
 
+// Creates that are larger together than a channel holds whose keeper does not read: each by a client of its own.
+std::vector<UniqueFd> fill_channel(const GateHarness& gate);
+
 // A container that the fake keeper knows.
 protocol::Summary summary(std::string_view name, char id_digit, std::int64_t created, protocol::ContainerStatus status);
 

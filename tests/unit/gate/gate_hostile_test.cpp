@@ -259,6 +259,7 @@ TEST(GateHttp, TurnsAwayAHostOfConnectionsThatNeverReadWithoutHoldingThemAllAndS
   EXPECT_EQ(status_of(ask(gate.stream(), get("/_ping"))), 200);
   EXPECT_LE(gate.open_descriptors(), limits::kMaxClientConnections + limits::kMaxWaitingClients + 16);
   ASSERT_TRUE(gate.wait_for_claims(false, limits::kMaxWaitingClients)) << "those are being turned away";
+  clients.pop_back();  // which lets the gate look for others again
   EXPECT_EQ(status_of(ask(gate.stream(), get("/_ping"))), 200);
   EXPECT_LE(gate.open_descriptors(), limits::kMaxClientConnections + limits::kMaxWaitingClients + 16);
   clients.clear();
@@ -293,7 +294,8 @@ TEST(GateClaims, AreAllToldWhenTheKeeperEndsItsDirectionThoughItsChannelWasFull)
   GateHarness gate(created);
   const UniqueFd client = gate.connect();
   gate.stop_reading(true);
-  // Of many kinds, until the channel holds no more of them; what is beyond waits in the gate.
+  const std::vector<UniqueFd> others = fill_channel(gate);
+  // Of many kinds: all of them wait in the gate.
   for (int i = 0; i < 3000; ++i)
     ASSERT_EQ(status_of(ask(client, get("/nothing/" + std::to_string(i) + std::string(100, 'x')))), 404);
   gate.stop_reading(false);
