@@ -113,6 +113,7 @@ Result<LedgerFile> LedgerFile::open_left(std::string path) {
   ledger.file_ = UniqueFd::adopt(::open(path.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW));
   if (!ledger.file_) return fail_errno("open the ledger " + path);
   ledger.path_ = std::move(path);
+  ledger.torn_ = true;  // perhaps, by a broker that died: an empty line does no harm
   return ledger;
 }
 
@@ -128,16 +129,14 @@ Result<> LedgerFile::append(const std::string& line) {
 }
 
 Result<> LedgerFile::write(const std::string& line) {
-  const std::string text = line + "\n";
+  const std::string text = (torn_ ? "\n" : "") + line + "\n";
   ssize_t size;
   do size = ::write(file_.get(), text.data(), text.size());
   while (size < 0 && errno == EINTR);
   if (size < 0) return fail_errno("write the ledger " + path_);
   bytes_ += static_cast<std::size_t>(size);
-  if (static_cast<std::size_t>(size) != text.size()) {
-    (void)!::write(file_.get(), "\n", 1);  // so that a later line is not joined to the half one
-    return fail("write the ledger " + path_ + ": no space left");
-  }
+  if (size > 0) torn_ = static_cast<std::size_t>(size) != text.size();
+  if (static_cast<std::size_t>(size) != text.size()) return fail("write the ledger " + path_ + ": no space left");
   return {};
 }
 
@@ -162,6 +161,7 @@ Result<> LedgerFile::compact() {
   }
   file_ = std::move(next.file_);
   bytes_ = next.bytes_;
+  torn_ = false;
   return {};
 }
 

@@ -51,6 +51,7 @@ class LedgerFile {
   // What the file says, so that it can be written anew when it has grown.
   LedgerRecord record_;
   bool is_own_ = false;  // made by this broker; one of an earlier broker only gets its `ended`
+  bool torn_ = false;    // it ends in half a line, which no later one may be joined to
   std::size_t bytes_ = 0;
   std::size_t grows_to_ = limits::kLedgerGrowsTo;
 };

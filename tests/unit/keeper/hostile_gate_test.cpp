@@ -191,16 +191,105 @@ TEST(HostileGatePermits, LetACancelCrossItsEnd) {
   EXPECT_TRUE(std::holds_alternative<protocol::Succeeded>(keeper.ask(protocol::ListContainers{true})));
 }
 
+// Beyond their rate each is read a moment later than the last, and the channel is full meanwhile: the gate itself
+// waits.
 TEST(HostileGateFlood, OfAnswerlessMessagesIsHeldBackAndHurtsNoNeighbour) {
   KeeperUnderTest keeper;
   ASSERT_TRUE(keeper.open());
-  for (int i = 0; i < 14'000; ++i)
-    (void)send_datagram(keeper.gate(), encode_message(protocol::RequestEnvelope{1, protocol::CancelRequest{9}}));
-  EXPECT_TRUE(keeper.is_alive());
-  EXPECT_TRUE(keeper.open());
+  const auto one = encode_message(protocol::RequestEnvelope{1, protocol::CancelRequest{9}});
+  const auto take = [&] { return static_cast<bool>(send_datagram(keeper.gate(), one)); };
+  Writer many;
+  for (int i = 0; i < 4000; ++i) codec::encode(many, protocol::RequestEnvelope{1, protocol::CancelRequest{9}});
+  for (std::uint32_t sent = 0; sent < limits::kMaxUntoldPerMinute; sent += 4000) keeper.send_raw(many.bytes());
+  keeper.send_raw(many.bytes());  // all beyond the rate, but for what has been refilled meanwhile
   const auto before = std::chrono::steady_clock::now();
+  std::size_t taken = 0;
+  while (std::chrono::steady_clock::now() - before < std::chrono::seconds(1)) {
+    if (take()) ++taken;
+    else std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  EXPECT_FALSE(take()) << "the channel is full";
+  EXPECT_LT(taken, 1000U) << "as many as the channel holds";
+  const UniqueFd control = keeper.take_control();
+  const UniqueFd flooding = keeper.take_gate();
+  EXPECT_TRUE(keeper.open());
   EXPECT_TRUE(std::holds_alternative<protocol::Succeeded>(keeper.ask(protocol::ListContainers{true})));
-  EXPECT_LT(std::chrono::steady_clock::now() - before, std::chrono::seconds(3));
+  EXPECT_FALSE(send_datagram(flooding.get(), one)) << "and still is";
+}
+
+TEST(HostileGate, HasNoSignalSentThatIsNone) {
+  KeeperUnderTest keeper;
+  ASSERT_TRUE(keeper.open());
+  const ContainerName db = *ContainerName::parse("db");
+  keeper.expect<protocol::Created>(keeper.create_request("db"));
+  for (const std::uint8_t signal : {0, 32, 33, 65, 255})
+    EXPECT_EQ(keeper.expect<protocol::Failed>(protocol::KillContainer{db, signal}).http_status, 400) << +signal;
+  EXPECT_EQ(keeper.dockerd().times("POST /v1.41/containers/" + FakeDockerd::id('c') + "/kill"), 0U);
+  for (const std::uint8_t signal : {1, 31, 34, 64})
+    keeper.expect<protocol::Succeeded>(protocol::KillContainer{db, signal});
+}
+
+TEST(HostileGate, HasNoDetachKeysSentThatAreNotPrintable) {
+  KeeperUnderTest keeper;
+  ASSERT_TRUE(keeper.open());
+  keeper.expect<protocol::Created>(keeper.create_request("db"));
+  for (const std::string keys : {"a\r\nHost: x", "\x01", "\x7f", "\xff", "a b\t"}) {
+    protocol::AttachContainer attach{*ContainerName::parse("db"), false, false};
+    attach.detach_keys = keys;
+    EXPECT_EQ(keeper.expect<protocol::Failed>(attach).http_status, 400);
+  }
+  EXPECT_FALSE(keeper.dockerd().saw("POST /v1.41/containers/" + FakeDockerd::id('c') + "/attach"));
+}
+
+// Only what waits can be called back: everything else is under way, and its answer is needed.
+TEST(HostileGate, CancelsNoRequestThatChanges) {
+  KeeperUnderTest keeper;
+  ASSERT_TRUE(keeper.open());
+  keeper.expect<protocol::Created>(keeper.create_request("db"));
+  keeper.dockerd().behave([](const std::string& asked) {
+    const bool slow =
+        asked.starts_with("POST ") || asked.starts_with("DELETE ") || asked.find("/images/") != std::string::npos;
+    if (!slow || asked.find("/create") != std::string::npos) return FakeDockerd::Answer{};
+    const bool image = asked.starts_with("GET ");
+    return FakeDockerd::Answer{.bytes = image ? FakeDockerd::reply(200, FakeDockerd::image(R"("Cmd":["sh"])"))
+                                              : "HTTP/1.1 204 No Content\r\n\r\n",
+                               .delay_milliseconds = 100};
+  });
+  const ContainerName db = *ContainerName::parse("db");
+  const std::vector<protocol::Request> requests = {
+      keeper.create_request("d2"),    protocol::StartContainer{db},        protocol::KillContainer{db, 9},
+      protocol::StopContainer{db, 1}, protocol::ResizeContainer{db, 9, 9}, protocol::RemoveContainer{db, true}};
+  protocol::RequestId id = 0;
+  for (const protocol::Request& request : requests) {
+    keeper.send(++id, request);
+    keeper.send(500, protocol::CancelRequest{id});
+    const auto answer = keeper.reply(id);
+    ASSERT_TRUE(answer) << id;
+    EXPECT_FALSE(std::holds_alternative<protocol::Failed>(answer->reply)) << "kind " << request.index();
+  }
+}
+
+TEST(HostileGate, CancelsTheStreamThatItNamesAndNoOther) {
+  KeeperUnderTest keeper;
+  ASSERT_TRUE(keeper.open());
+  keeper.expect<protocol::Created>(keeper.create_request("db"));
+  keeper.dockerd().behave([](const std::string& asked) {
+    if (asked.find("/logs?") == std::string::npos) return FakeDockerd::Answer{};
+    return FakeDockerd::Answer{.bytes = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"};
+  });
+  for (protocol::RequestId id = 1; id <= 3; ++id) {
+    keeper.send(id, protocol::ReadLogs{.container = *ContainerName::parse("db"), .follow = true});
+    ASSERT_TRUE(keeper.reply(id));
+  }
+  auto streams = keeper.take_fds();
+  ASSERT_EQ(streams.size(), 3U);
+  keeper.send(500, protocol::CancelRequest{2});
+  char byte;
+  EXPECT_TRUE(eventually([&] { return ::recv(streams[1].get(), &byte, 1, MSG_DONTWAIT) == 0; }));
+  for (const std::size_t other : {0U, 2U}) {
+    EXPECT_EQ(::recv(streams[other].get(), &byte, 1, MSG_DONTWAIT), -1);
+    EXPECT_EQ(errno, EAGAIN);
+  }
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -89,6 +90,7 @@ KeeperUnderTest::KeeperUnderTest(const Options& options) {
   reap_only_ = options.reap_only;
   max_sessions_ = options.max_sessions;
   ballast_ = options.ballast;
+  ballast_waits_ = options.ballast_waits;
   open_files_ = options.open_files;
   if (options.start) start();
 }
@@ -116,8 +118,10 @@ void KeeperUnderTest::start() {
     if (!reap_only_) inputs.control_listener = UniqueFd::adopt(200);
     inputs.spawner_channel = UniqueFd::adopt(201);
     if (ballast_ > 0)
-      std::thread([bytes = ballast_] {
-        std::this_thread::sleep_for(std::chrono::milliseconds(200));
+      std::thread([bytes = ballast_, word = ballast_waits_ ? directory_ + "/ballast" : ""] {
+        std::this_thread::sleep_for(std::chrono::milliseconds(word.empty() ? 200 : 0));
+        while (!word.empty() && ::access(word.c_str(), F_OK) != 0)
+          std::this_thread::sleep_for(std::chrono::milliseconds(5));
         const std::vector<char> ballast(bytes, 'x');
         for (;;) ::pause();
       }).detach();
@@ -198,6 +202,12 @@ void KeeperUnderTest::run_spawner() {
       if (start->forward_listeners > 0) fds.push_back(keepers_relay.get());
       answer(spawner::Started{}, fds);
     } else if (const auto* dial = std::get_if<spawner::Dial>(&request->message)) {
+      const auto trail = audit();
+      const auto recorded = std::ranges::count_if(
+          trail, [](const std::string& line) { return line.contains(R"("event":"forward","decision":"ALLOW")"); });
+      events_.push_back("dial with " + std::to_string(recorded) + " forwards recorded");
+      events_.push_back("dial " + dial->address.value + (dial->tcp ? ":" + std::to_string(dial->port) : "") +
+                        " with the group " + std::to_string(dial->extra_group));
       events_.emplace_back("dial");
       if (dials_end_with_ != 0) tell_keeper(spawner::DialDone{dial->session, dial->connection, dials_end_with_});
     } else if (std::holds_alternative<spawner::KillProcesses>(request->message)) {
@@ -253,6 +263,7 @@ bool KeeperUnderTest::open(std::uint32_t uid_base, int milliseconds) {
   const UniqueFd other = UniqueFd::adopt(ends[1]);
   const UniqueFd uid_lock =
       UniqueFd::adopt(::open((directory_ + "/uid-lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  if (uid_base != 0) (void)::flock(uid_lock.get(), LOCK_EX | LOCK_NB);
   std::vector<int> fds = {launcher.get(), init.get()};
   if (uid_base != 0) fds.push_back(uid_lock.get());
   fds.insert(fds.end(), {listener.get(), stream.get()});
@@ -343,13 +354,35 @@ void KeeperUnderTest::let_files_grow(bool may) const {
   if (::prlimit(keeper_pid_, RLIMIT_FSIZE, &limit, nullptr) != 0) std::abort();
 }
 
-std::vector<std::string> KeeperUnderTest::audit() const {
+void KeeperUnderTest::take_ballast() const { std::ofstream(directory_ + "/ballast") << "now"; }
+
+namespace {
+std::vector<std::string> lines_of(const std::string& path) {
   std::vector<std::string> lines;
-  for (const char* name : {"/log/audit.jsonl", "/log/audit.jsonl.reads"}) {
-    std::ifstream file(directory_ + name);
-    for (std::string line; std::getline(file, line);) lines.push_back(line);
-  }
+  std::ifstream file(path);
+  for (std::string line; std::getline(file, line);) lines.push_back(line);
   return lines;
+}
+}  // namespace
+
+// It ends where no file of the keeper may go on, behind a hole.
+void KeeperUnderTest::let_ledger_grow(bool may) const {
+  constexpr rlim_t kEnd = 1U << 30;
+  const std::string path = directory_ + "/state/sessions/" + session_;
+  if (!may) std::filesystem::resize_file(path, kEnd);
+  rlimit limit{};
+  (void)::prlimit(keeper_pid_, RLIMIT_FSIZE, nullptr, &limit);
+  limit.rlim_cur = may ? limit.rlim_max : kEnd;
+  if (::prlimit(keeper_pid_, RLIMIT_FSIZE, &limit, nullptr) != 0) std::abort();
+}
+
+std::vector<std::string> KeeperUnderTest::audit() const {
+  std::vector<std::string> lines = lines_of(directory_ + "/log/audit.jsonl");
+  for (std::string& line : audit_of_reads()) lines.push_back(std::move(line));
+  return lines;
+}
+std::vector<std::string> KeeperUnderTest::audit_of_reads() const {
+  return lines_of(directory_ + "/log/audit.jsonl.reads");
 }
 std::string KeeperUnderTest::ledger_of(const std::string& session) const {
   std::ifstream file(directory_ + "/state/sessions/" + session);
@@ -360,11 +393,10 @@ std::string KeeperUnderTest::log() const {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 bool KeeperUnderTest::audit_has(std::string_view part) const {
-  return eventually([&] {
-    for (const std::string& line : audit())
-      if (line.find(part) != std::string::npos) return true;
-    return false;
-  });
+  return eventually([&] { return audit_has_now(part); });
+}
+bool KeeperUnderTest::audit_has_now(std::string_view part) const {
+  return std::ranges::any_of(audit(), [&](const std::string& line) { return line.contains(part); });
 }
 std::vector<std::string> KeeperUnderTest::spawner_events() const {
   const std::lock_guard lock(mutex_);

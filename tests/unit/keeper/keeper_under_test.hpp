@@ -52,7 +52,8 @@ class KeeperUnderTest {
     bool start = true;
     bool reap_only = false;
     std::uint32_t max_sessions = 64;
-    std::size_t ballast = 0;     // bytes that the keeper's process takes a moment after its start
+    std::size_t ballast = 0;     // bytes that the keeper's process takes a moment after its start...
+    bool ballast_waits = false;  // ...or when it is told to
     std::size_t open_files = 0;  // the most that the keeper may have; 0: as this process
   };
   KeeperUnderTest() : KeeperUnderTest(Options{}) {}
@@ -91,8 +92,14 @@ class KeeperUnderTest {
   }
   protocol::CreateContainer create_request(const char* name = nullptr) const;
 
+  void take_ballast() const;
+
   std::vector<std::string> audit() const;
+  std::vector<std::string> audit_of_reads() const;
   bool audit_has(std::string_view part) const;
+  bool audit_has_now(std::string_view part) const;
+  // The ledgers of this keeper cannot be written from now on, though everything else can.
+  void let_ledger_grow(bool may) const;
   std::vector<std::string> spawner_events() const;
   bool spawner_saw(const std::string& event, int milliseconds = 5000) const;
   void tell_keeper(const protocol::spawner::FromSpawner& message);
@@ -130,6 +137,7 @@ class KeeperUnderTest {
   bool reap_only_ = false;
   std::uint32_t max_sessions_ = 64;
   std::size_t ballast_ = 0;
+  bool ballast_waits_ = false;
   std::size_t open_files_ = 0;
   std::unique_ptr<FakeDockerd> dockerd_;
   ProcessHandle keeper_;

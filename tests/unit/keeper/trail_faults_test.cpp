@@ -1,8 +1,7 @@
 // A trail that cannot be written: whatever is asked for, nothing is granted, and dockerd and the spawner hear of
 // nothing.
-#include "broker/protocol/permits.hpp"
 #include "broker/protocol/relay_messages.hpp"
-#include "keeper_under_test.hpp"
+#include "each_request.hpp"
 
 namespace sallyport::testing_support {
 namespace {
@@ -14,40 +13,6 @@ const std::string kForward = R"([[forward]]
 listen = "unix:/run/sallyport/up.sock"
 to = "127.0.0.1:6379"
 )";
-
-// One of each kind, that would be granted. What is added to the protocol needs a line here.
-template <class T>
-protocol::Request one_of(const KeeperUnderTest&) {
-  T request;
-  request.container = *ContainerName::parse("db");
-  if constexpr (std::is_same_v<T, protocol::KillContainer>) request.signal = 9;
-  return request;
-}
-template <>
-protocol::Request one_of<protocol::CreateContainer>(const KeeperUnderTest& keeper) {
-  return keeper.create_request("another");
-}
-template <>
-protocol::Request one_of<protocol::ListContainers>(const KeeperUnderTest&) {
-  return protocol::ListContainers{true};
-}
-
-template <std::size_t kKind = 0>
-void for_each_answered(const KeeperUnderTest& keeper, const std::function<void(const protocol::Request&)>& then) {
-  if constexpr (kKind < std::variant_size_v<protocol::Request>) {
-    using Kind = std::variant_alternative_t<kKind, protocol::Request>;
-    if constexpr (protocol::kPermits[kKind].answer == protocol::Answer::Expected) then(one_of<Kind>(keeper));
-    for_each_answered<kKind + 1>(keeper, then);
-  }
-}
-
-// A create looks at the image first, which changes nothing and tells nobody.
-std::size_t times_dockerd_was_asked(const KeeperUnderTest& keeper) {
-  const auto requests = keeper.dockerd().requests();
-  return static_cast<std::size_t>(std::ranges::count_if(requests, [](const std::string& request) {
-    return !request.starts_with("GET ") || request.find("/containers/") != std::string::npos;
-  }));
-}
 
 TEST(TrailThatCannotBeWritten, GrantsNoRequestOfAnyKindAndDockerdHearsOfNone) {
   KeeperUnderTest keeper;
@@ -63,7 +28,7 @@ TEST(TrailThatCannotBeWritten, GrantsNoRequestOfAnyKindAndDockerdHearsOfNone) {
     EXPECT_THAT(failed.message.value, testing::HasSubstr("the audit trail cannot be written")) << request.index();
     EXPECT_EQ(times_dockerd_was_asked(keeper), before) << "kind " << request.index();
   });
-  EXPECT_EQ(asked, 11U);
+  EXPECT_EQ(asked, kAnsweredKinds);
   keeper.let_files_grow(true);
   keeper.expect<protocol::Inspected>(protocol::InspectContainer{*ContainerName::parse("db")});
   EXPECT_EQ(times_dockerd_was_asked(keeper), before + 1) << "and all goes on by itself";
