@@ -48,7 +48,7 @@ class AccountsInAFile : public testing::Test {
 };
 
 using Bucket = KeptBucket Account::*;
-constexpr Bucket kBuckets[] = {&Account::requests, &Account::creates, &Account::untold};
+constexpr Bucket kBuckets[] = {&Account::requests, &Account::creates, &Account::connections, &Account::untold};
 
 // How many it gives at once.
 std::uint32_t spend(const AccountLease& lease, Bucket bucket, std::uint32_t most = 100'000) {
@@ -62,26 +62,28 @@ TEST_F(AccountsInAFile, AreFoundAsTheyWereOfEveryRate) {
     fs::remove(file());
     restart();
     {
-      const AccountLease lease = profile_->take(60, 6);
+      const AccountLease lease = profile_->take({60, 6, 60});
       EXPECT_GE(spend(lease, bucket), 6U);
     }
     restart();
-    EXPECT_LE(spend(profile_->take(60, 6), bucket), bucket == &Account::untold ? 3000U : 1U) << "what seconds give";
+    EXPECT_LE(spend(profile_->take({60, 6, 60}), bucket), bucket == &Account::untold ? 3000U : 1U)
+        << "what seconds give";
   }
 }
 
 TEST_F(AccountsInAFile, OfEveryRateAreNotRefilledByACrashAtAnyMoment) {
   for (const Bucket bucket : kBuckets) {
-    const std::uint32_t all = bucket == &Account::untold     ? limits::kMaxUntoldPerMinute
-                              : bucket == &Account::requests ? burst_of_requests(60)
-                                                             : 6;
+    const std::uint32_t all = bucket == &Account::untold        ? limits::kMaxUntoldPerMinute
+                              : bucket == &Account::requests    ? burst_of_requests(60)
+                              : bucket == &Account::connections ? 60
+                                                                : 6;
     for (const std::uint32_t part : {4U, 2U, 1U}) {
       fs::remove(file());
       restart();
-      const AccountLease before = profile_->take(60, 6);
+      const AccountLease before = profile_->take({60, 6, 60});
       const std::uint32_t spent = spend(before, bucket, all / part);
       restart();
-      const std::uint32_t after = spend(profile_->take(60, 6), bucket);
+      const std::uint32_t after = spend(profile_->take({60, 6, 60}), bucket);
       EXPECT_LE(spent + after, all + all / 4) << "and what a few seconds give";
     }
   }
@@ -89,7 +91,7 @@ TEST_F(AccountsInAFile, OfEveryRateAreNotRefilledByACrashAtAnyMoment) {
 
 TEST_F(AccountsInAFile, InUseFillFromASecondLaterOnThanTheyWereWritten) {
   const std::int64_t before = now_in_milliseconds();
-  AccountLease lease = profile_->take(60, 6);
+  AccountLease lease = profile_->take({60, 6, 60});
   const auto in_use = parse_accounts(text_in(file()));
   ASSERT_TRUE(in_use && in_use->accounts.size() == 1);
   EXPECT_GE(in_use->accounts[0].at, before + 1000);
@@ -101,10 +103,11 @@ TEST_F(AccountsInAFile, InUseFillFromASecondLaterOnThanTheyWereWritten) {
 
 TEST_F(AccountsInAFile, ThatWereWrittenByAClockThatWasSetBackSinceAreNotRefilled) {
   const std::int64_t tomorrow = now_in_milliseconds() + 24LL * 3'600'000;
-  write(text_of({.accounts = {{tomorrow, 0, 0, 0}}}));
+  write(text_of({.accounts = {{tomorrow, 0, 0, 0, 0}}}));
   restart();
-  const AccountLease lease = profile_->take(60, 6);
-  for (const Bucket bucket : {&Account::requests, &Account::creates}) EXPECT_EQ(spend(lease, bucket), 0U);
+  const AccountLease lease = profile_->take({60, 6, 60});
+  for (const Bucket bucket : {&Account::requests, &Account::creates, &Account::connections})
+    EXPECT_EQ(spend(lease, bucket), 0U);
 }
 
 TEST_F(AccountsInAFile, KeepWhatTheTrailCouldNotTakeAndWhenCountsWereTold) {
@@ -127,12 +130,13 @@ TEST_F(AccountsInAFile, TellCountsNoLaterForAClockThatWasSetBack) {
 
 TEST_F(AccountsInAFile, HaveTheRatesThatTheProfileHasNow) {
   {
-    const AccountLease before = profile_->take(600, 60);
+    const AccountLease before = profile_->take({600, 60, 600});
   }
-  const AccountLease after = profile_->take(60, 6);
+  const AccountLease after = profile_->take({60, 6, 60});
   EXPECT_EQ(after.account().requests.per_minute(), 60U);
   EXPECT_LE(spend(after, &Account::requests), burst_of_requests(60) + 1);
   EXPECT_EQ(spend(after, &Account::creates), 6U);
+  EXPECT_EQ(spend(after, &Account::connections), 60U);
 }
 
 TEST_F(AccountsInAFile, OfASessionHaveTheRatesOfItsProfile) {
@@ -164,7 +168,7 @@ TEST_F(AccountsInAFile, LieInADirectoryOfTheKeepersAlone) {
 
 TEST_F(AccountsInAFile, AreReadableByTheirOwnerOnlyWhateverTheUmask) {
   const mode_t before = ::umask(0);
-  (void)profile_->take(60, 6);
+  (void)profile_->take({60, 6, 60});
   ::umask(before);
   EXPECT_EQ(fs::status(file()).permissions(), fs::perms::owner_read | fs::perms::owner_write);
 }
@@ -180,18 +184,18 @@ TEST_F(AccountsInAFile, ThatIsALinkAreNotReadAndBeginSpent) {
 TEST_F(AccountsInAFile, AreReplacedThroughNoLink) {
   std::ofstream(directory_ + "/elsewhere") << "of somebody";
   fs::create_symlink("elsewhere", file() + ".next");
-  (void)profile_->take(60, 6);
+  (void)profile_->take({60, 6, 60});
   EXPECT_EQ(text_in(directory_ + "/elsewhere"), "of somebody");
 }
 
 TEST_F(AccountsInAFile, AreReplacedAsAWholeOverWhatACrashHasLeft) {
   std::ofstream(file() + ".next") << std::string(10'000, 'x');
-  const AccountLease lease = profile_->take(60, 6);
+  const AccountLease lease = profile_->take({60, 6, 60});
   EXPECT_TRUE(parse_accounts(text_in(file()))) << text_in(file()).substr(0, 300);
 }
 
 TEST_F(AccountsInAFile, StayAsTheyWereWhereTheDiskHasNoRoomForMore) {
-  AccountLease lease = profile_->take(60, 6);
+  AccountLease lease = profile_->take({60, 6, 60});
   const std::string before = text_in(file());
   rlimit old{};
   ::getrlimit(RLIMIT_FSIZE, &old);
@@ -240,9 +244,10 @@ TEST_F(AccountsInAFile, OfTheMostBytesAreReadAndOfOneMoreBeginSpent) {
 TEST_F(AccountsInAFile, ThatCannotBeReadBeginSpentOfEveryRateAndShare) {
   write("nonsense\n");
   restart();
-  const AccountLease lease = profile_->take(60, 6);
+  const AccountLease lease = profile_->take({60, 6, 60});
   EXPECT_EQ(spend(lease, &Account::requests), 0U);
   EXPECT_EQ(spend(lease, &Account::creates), 0U);
+  EXPECT_EQ(spend(lease, &Account::connections), 0U);
   EXPECT_LE(spend(lease, &Account::untold), 3000U) << "what a few seconds give";
   auto trail = *AuditTrail::open(directory_, "b0");
   AuditRecord record;
@@ -257,14 +262,14 @@ TEST_F(AccountsInAFile, ThatCannotBeReadBeginSpentOfEveryRateAndShare) {
 }
 
 TEST(AccountsFile, IsOfNoOtherFormThanItsOwn) {
-  const std::string whole = text_of({1, {}, 0, {{1, 2, 3, 4}}});
+  const std::string whole = text_of({1, {}, 0, {{1, 2, 3, 4, 5}}});
   ASSERT_TRUE(parse_accounts(whole));
   const auto with = [&](std::string_view from, std::string_view to) {
     std::string text = whole;
     text.replace(text.find(from), from.size(), to);
     return text;
   };
-  for (const std::string& text : {with("accounts 2", "accounts 3"),
+  for (const std::string& text : {with("accounts 3", "accounts 2"),
                                   with("sallyport", "Sallyport"),
                                   with("told 0", "told -1"),
                                   with("unwritten 0", "unwritten -1"),
@@ -282,9 +287,9 @@ TEST(AccountsFile, IsOfNoOtherFormThanItsOwn) {
                                   with("hour 1", "hour 1x"),
                                   with("hour 1", "hour 99999999999999999999"),
                                   with("account 1", "account 99999999999999999999"),
-                                  with("account 1 2 3 4", "account 1 2 3"),
-                                  with("account 1 2 3 4", "account 1 2 3 4 5"),
-                                  with("account 1 2 3 4", "account 1 2 3 4 5 6 7 8 9"),
+                                  with("account 1 2 3 4 5", "account 1 2 3 4"),
+                                  with("account 1 2 3 4 5", "account 1 2 3 4 5 6"),
+                                  with("account 1 2 3 4 5", "account 1 2 3 4 5 6 7 8 9"),
                                   with("account", "other"),
                                   with("hour 1\n", "\nhour 1\n")})
     EXPECT_FALSE(parse_accounts(text)) << text;

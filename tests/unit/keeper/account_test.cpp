@@ -224,29 +224,6 @@ TEST_F(AccountOfAProfile, IsNotWrittenForEachRecordThatComesAfterItWasGivenBack)
       << "given back, the file is exact again: a restart costs nothing";
 }
 
-TEST_F(AccountOfAProfile, HasEachOfItsBucketsAsItWasInTheNextSessionAndAfterARestart) {
-  const std::pair<const char*, KeptBucket Account::*> kBuckets[] = {{"requests", &Account::requests},
-                                                                    {"creates", &Account::creates},
-                                                                    {"connections", &Account::connections},
-                                                                    {"untold", &Account::untold}};
-  constexpr std::uint32_t kMuch = 1000;  // what none fills up with while this runs
-  for (const auto& [name, bucket] : kBuckets) {
-    for (const bool restarts : {false, true}) {
-      fs::remove(directory_ + "/worker");
-      restart();
-      {
-        AccountLease lease = take();
-        while (!(lease.account().*bucket).take(Clock::now())) continue;
-      }
-      if (restarts) restart();
-      AccountLease next = take();
-      for (const auto& [other_name, other] : kBuckets)
-        EXPECT_EQ((next.account().*other).take(Clock::now(), kMuch).has_value(), other == bucket)
-            << other_name << " after " << name << " is spent, restarts " << restarts;
-    }
-  }
-}
-
 TEST_F(AccountOfAProfile, BeginsSpentWhereItsFileCannotBeRead) {
   for (const char* text : {"", "nonsense\n", "sallyport-accounts 3\nhour 1\n", "sallyport-accounts 1\n"}) {
     std::ofstream(directory_ + "/worker") << text;

@@ -181,6 +181,20 @@ TEST(Followers, AreBoundedByTheSessionsContainers) {
       << "one that has ended gives its place back";
 }
 
+// Nobody says so: their ends are closed, and dockerd has nothing to send.
+TEST(Followers, WhoseClientsLeaveGiveTheirPlacesBack) {
+  KeeperUnderTest keeper;
+  ASSERT_TRUE(keeper.open()) << keeper.refusal();
+  keeper.expect<protocol::Created>(keeper.create_request("db"));
+  hold_streams(keeper);
+  const protocol::ReadLogs follow{.container = named("db"), .follow = true};
+  constexpr std::size_t kMost = limits::kFollowersPerContainer + limits::kFollowersBesides;
+  for (std::size_t i = 0; i < kMost; ++i) keeper.expect<protocol::Streaming>(follow);
+  EXPECT_EQ(keeper.expect<Failed>(follow).http_status, 429);
+  (void)keeper.take_fds();
+  EXPECT_TRUE(eventually([&] { return std::holds_alternative<protocol::Streaming>(keeper.ask(follow)); }));
+}
+
 // A sanitizer's shadow is an eighth of what it shadows, and it holds back some of what was freed
 // (keeper_under_test.cpp).
 #ifdef SALLYPORT_ASAN

@@ -116,7 +116,7 @@ FakeDockerd::Answer FakeDockerd::answer(const std::string& request) {
   }
   if (behaviour) {
     Answer given = behaviour(request);
-    if (!given.bytes.empty() || given.never) return given;
+    if (!given.bytes.empty() || given.never || given.then_close) return given;
   }
   return honest(request.substr(0, request.find(" HTTP/1.1")));
 }

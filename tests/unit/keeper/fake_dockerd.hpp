@@ -27,7 +27,7 @@ class FakeDockerd {
   ~FakeDockerd();
   void listen();
   void go_away();  // closes everything
-  // Asked first; an answer without bytes that is not `never` means: as an honest dockerd would.
+  // Asked first; an answer without bytes that neither is `never` nor closes means: as an honest dockerd would.
   void behave(Behaviour behaviour);
   std::vector<std::string> requests() const;  // in full, in the order of arrival
   bool saw(std::string_view start) const { return times(start) > 0; }

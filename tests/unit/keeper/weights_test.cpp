@@ -130,6 +130,24 @@ TEST(Requests, WeighWhatTheImageBringsAsWell) {
   EXPECT_EQ(keeper.expect<Failed>(protocol::InspectContainer{named("db")}).http_status, 429);
 }
 
+// No refilling that a slow machine would see: one in a minute, and what weighs all of the burst needs a full bucket.
+TEST(Requests, ForAListWeighWhatItShows) {
+  for (const std::size_t bytes : {10U, 50'000U}) {
+    KeeperUnderTest keeper(with_requests("1/min"));  // a burst of 20
+    keeper.dockerd().behave([bytes](const std::string& request) {
+      if (request.find("/images/") == std::string::npos) return FakeDockerd::Answer{};
+      std::string labels;
+      for (std::size_t i = 0; i < bytes; ++i) labels += "\\u0001";
+      return FakeDockerd::Answer{
+          .bytes = FakeDockerd::reply(200, FakeDockerd::image(R"("Cmd":["sh"],"Labels":{"a":")" + labels + "\"}"))};
+    });
+    ASSERT_TRUE(keeper.open()) << keeper.refusal();
+    keeper.expect<protocol::Created>(keeper.create_request("db"));
+    const auto listed = keeper.ask(protocol::ListContainers{true});
+    EXPECT_EQ(std::holds_alternative<Failed>(listed), bytes > 10) << bytes;
+  }
+}
+
 TEST(Requests, ForACreateThatCannotBeWeighTheListThatIsAskedForIt) {
   KeeperUnderTest keeper(with_requests("6/min"));  // a burst of 20
   keeper.dockerd().behave([](const std::string& request) {
