@@ -252,10 +252,10 @@ TEST(Reaper, RemovesByRecordAndNeverByLabelAlone) {
   KeeperUnderTest keeper(after_a_broker_that_left(kMadeA1 + "intent sp-0123456789ab-b1\n"));
   keeper.dockerd().behave([](const std::string& request) {
     if (request.find("/containers/json") == std::string::npos) return FakeDockerd::Answer{};
-    return FakeDockerd::Answer{.bytes =
-                                   FakeDockerd::reply(200, R"([{"Id":")" + FakeDockerd::id('b') +
-                                                               R"(","Names":["/sp-0123456789ab-b1"]},)" + R"({"Id":")" +
-                                                               FakeDockerd::id('f') + R"(","Names":["/forged"]}])")};
+    return FakeDockerd::Answer{
+        .bytes =
+            FakeDockerd::reply(200, R"([{"Id":")" + FakeDockerd::id('f') + R"(","Names":["/forged"]},)" + R"({"Id":")" +
+                                        FakeDockerd::id('b') + R"(","Names":["/sp-0123456789ab-b1"]}])")};
   });
   keeper.start();
   EXPECT_TRUE(keeper.spawner_saw("remove-cgroup 0123456789ab", 10'000));

@@ -151,5 +151,21 @@ TEST(LeftBehind, OfAProfileIsBoundedAndTheOpenerHearsOfIt) {
   }
 }
 
+TEST(LeftBehind, OfAnotherProfileKeepsNobodyOut) {
+  DockerdModel dockerd;
+  KeeperUnderTest::Options options = left_sessions(limits::kMaxLeftOfProfile, dockerd);
+  const auto of_another = [](std::string& text) {
+    if (const auto at = text.find(" worker "); at != std::string::npos) text.replace(at, 8, " another ");
+  };
+  of_another(options.ledger_text);
+  for (auto& [session, text] : options.more_ledgers) of_another(text);
+  KeeperUnderTest keeper(options);
+  keeper.dockerd().behave(dockerd.behaviour());
+  keeper.let_next_uid_base_be(500'000);
+  keeper.start();
+  ASSERT_TRUE(eventually([&] { return times(keeper.log(), "trying until it is done") == limits::kMaxLeftOfProfile; }));
+  EXPECT_TRUE(keeper.open()) << keeper.refusal();
+}
+
 }  // namespace
 }  // namespace sallyport::testing_support

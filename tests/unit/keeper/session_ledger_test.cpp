@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "each_request.hpp"
+#include "unit/thorough.hpp"
 
 namespace sallyport::testing_support {
 namespace {
@@ -107,6 +108,16 @@ TEST(UidRange, IsLockedUntilNothingOfTheSessionIsLeft) {
   ASSERT_TRUE(keeper.spawner_saw("remove-cgroup " + keeper.session()));
   EXPECT_FALSE(eventually(is_free, 300)) << "its cgroup is there yet";
   EXPECT_TRUE(eventually(is_free, 10'000));
+}
+
+TEST(SessionEnd, ComesWithItsTimeWhateverTheLauncherDoes) {
+  SALLYPORT_LONG_TEST();
+  KeeperUnderTest::Options options;
+  options.profile += "[limits]\ntime = \"1s\"\n";
+  KeeperUnderTest keeper(options);
+  ASSERT_TRUE(keeper.open()) << keeper.refusal();
+  EXPECT_TRUE(keeper.spawner_saw("kill", 20'000));
+  EXPECT_TRUE(keeper.audit_has(R"("rule":"limits.time")"));
 }
 
 // Whoever ends it first says why, and it ends once.
