@@ -104,7 +104,7 @@ Outcome<> settle_cpus(Draft& draft) {
   if (draft.request.nano_cpus != 0)
     return refuse(400, "HostConfig.NanoCpus", "Conflicting options: Nano CPUs and CPU Quota cannot both be set.");
   const std::int64_t period = draft.cpu_period == 0 ? 100'000 : draft.cpu_period;
-  draft.request.nano_cpus = std::max<std::int64_t>(1, draft.cpu_quota * 1'000'000'000 / period);
+  draft.request.nano_cpus = draft.cpu_quota * 1'000'000'000 / period;  // never 0: a period is a second at most
   return {};
 }
 

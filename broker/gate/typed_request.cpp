@@ -43,11 +43,9 @@ Outcome<protocol::WaitCondition> condition_of(const Query& query) {
 Outcome<std::string> detach_keys_of(const Query& query) {
   const std::string_view text = query.text("detachKeys");
   const auto plain = [](char c) {
-    return detail::is_lower(c) || detail::is_digit(c) ||
-           std::string_view("@[]\\^_,-").find(c) != std::string_view::npos;
+    return detail::is_lower(c) || detail::is_digit(c) || std::string_view("@[]^_,-").find(c) != std::string_view::npos;
   };
-  if (text.size() > limits::kMaxDetachKeysBytes || !detail::all(text, plain) ||
-      text.find('\\') != std::string_view::npos)
+  if (text.size() > limits::kMaxDetachKeysBytes || !detail::all(text, plain))
     return refuse(400, "detachKeys", "the parameter detachKeys " + quoted(text) + " is not a list of keys");
   return std::string(text);
 }

@@ -1,7 +1,9 @@
 #include "gate_harness.hpp"
 
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -247,8 +249,14 @@ std::vector<UniqueFd> fill_channel(const GateHarness& gate) {
              post("/v1.41/containers/create", R"({"Image":"busybox","Cmd":["true"],"Env":["A=)" + variable +
                                                   R"("],"HostConfig":{"NetworkMode":"none"}})"));
   }
-  // Read in the order in which they came: when a later one is answered, those have been sent, or wait.
-  for (int i = 0; i < 3; ++i) (void)ask(gate.connect(), get("/_ping"));
+  for (const UniqueFd& client : clients) {
+    int unread = 1;
+    for (int i = 0; i < kPatience && unread > 0; ++i) {
+      ::ioctl(client.get(), SIOCOUTQ, &unread);
+      if (unread > 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+  }
+  (void)ask(gate.connect(), get("/_ping"));  // after its turn with what it has read
   return clients;
 }
 
