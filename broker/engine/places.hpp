@@ -24,7 +24,6 @@ struct PlaceBounds {
   std::size_t for_streams() const { return share - limits::kDockerdShareForRequests; }
   // Every session may be ending, and an earlier broker's be reaped.
   std::size_t keepers() const {
-    static_assert(limits::kMaxRemovedAtOnce == limits::kDockerdShare);
     return (sessions + limits::kMaxReapedAtOnce) * share + limits::kKeeperDockerdConnections;
   }
   std::size_t of_sessions() const { return sessions * share + common; }
@@ -32,7 +31,8 @@ struct PlaceBounds {
   std::size_t descriptors() const {
     const std::size_t streams = sessions * for_streams() + common;
     return streams * limits::kDescriptorsPerStream + sessions * limits::kDockerdShareForRequests + keepers() +
-           limits::kMaxIdleUpstreams + sessions * limits::kDescriptorsPerSession + limits::kKeeperDescriptors;
+           limits::kMaxIdleUpstreams + sessions * limits::kDescriptorsPerSession + limits::kKeeperDescriptors +
+           limits::kMaxWaitingForPlace * limits::kDescriptorsPerOpener;
   }
 };
 // The bounds for so many sessions that fit into so many descriptors: with a smaller common part, and with smaller

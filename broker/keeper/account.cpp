@@ -17,6 +17,7 @@ namespace sallyport::keeper {
 namespace {
 
 constexpr std::string_view kFirstLine = "sallyport-accounts 3";
+constexpr std::string_view kFirstLineBefore = "sallyport-accounts 2";  // without connections
 // How far the file is ahead of an account in use: so often, at most, is it written anew.
 constexpr std::chrono::seconds kSavedAhead{1};
 constexpr double kPartAhead = 10;                  // of what a minute gives
@@ -81,7 +82,15 @@ std::vector<std::int64_t> numbers_after(std::string_view word, std::string_view 
   return numbers;
 }
 
-bool read_line(std::string_view line, SavedAccounts& into, std::size_t& shares) {
+bool read_account(std::vector<std::int64_t> numbers, bool has_connections, SavedAccounts& into) {
+  if (!has_connections && numbers.size() == 4) numbers.insert(numbers.begin() + 3, 0);
+  else if (!has_connections) return false;
+  if (numbers.size() != 5 || into.accounts.size() >= limits::kMaxSessions) return false;
+  into.accounts.push_back({numbers[0], numbers[1], numbers[2], numbers[3], numbers[4]});
+  return true;
+}
+
+bool read_line(std::string_view line, bool has_connections, SavedAccounts& into, std::size_t& shares) {
   const auto is_count = [](std::int64_t number) { return number >= 0; };
   if (const auto hour = numbers_after("hour", line); hour.size() == 1) return into.hour = hour[0], true;
   if (const auto told = numbers_after("told", line); told.size() == 1 && is_count(told[0]))
@@ -96,10 +105,13 @@ bool read_line(std::string_view line, SavedAccounts& into, std::size_t& shares) 
     use.swallowed = static_cast<std::uint64_t>(share[2]);
     return true;
   }
-  const auto account = numbers_after("account", line);
-  if (account.size() != 5 || into.accounts.size() >= limits::kMaxSessions) return false;
-  into.accounts.push_back({account[0], account[1], account[2], account[3], account[4]});
-  return true;
+  return read_account(numbers_after("account", line), has_connections, into);
+}
+
+// An hour is sixty times what any of them holds.
+bool has_filled_up(const SavedAccounts::Buckets& one, std::int64_t wall) {
+  return wall - one.at > kMillisecondsPerHour &&
+         std::min({one.requests, one.creates, one.connections, one.untold}) >= 0;
 }
 
 }  // namespace
@@ -146,12 +158,15 @@ std::string text_of(const SavedAccounts& saved) {
 Result<SavedAccounts> parse_accounts(std::string_view text) {
   SavedAccounts saved;
   std::size_t shares = 0;
+  bool has_connections = true;
   for (bool first = true; !text.empty(); first = false) {
     const std::size_t end = text.find('\n');
     if (end == std::string_view::npos) return fail("its last line is torn");
     const std::string_view line = text.substr(0, end);
     text.remove_prefix(end + 1);
-    if (first ? line != kFirstLine : !read_line(line, saved, shares)) return fail("it is malformed");
+    if (first && line == kFirstLineBefore) has_connections = false;
+    else if (first ? line != kFirstLine : !read_line(line, has_connections, saved, shares))
+      return fail("it is malformed");
   }
   if (shares != kShares) return fail("it is malformed");
   return saved;
@@ -222,7 +237,11 @@ void ProfileAccounts::write(Shares shares) {
          thousandths(account.connections.save(now, in_use)), thousandths(account.untold.save(now, in_use))});
   };
   for (auto one = in_use_.rbegin(); one != in_use_.rend(); ++one) add(**one, true);
-  for (auto one = free_.rbegin(); one != free_.rend(); ++one) add(**one, false);
+  // What has filled up is as good as one that is made anew, and needs no line: or the file would for ever be as long as
+  // when most sessions were open.
+  for (auto one = free_.rbegin(); one != free_.rend(); ++one)
+    if (!(*one)->is_full(now)) add(**one, false);
+  std::erase_if(loaded_, [wall](const auto& one) { return has_filled_up(one, wall); });
   saved.accounts.insert(saved.accounts.end(), loaded_.begin(), loaded_.end());
   const auto written = replace_file(path_, text_of(saved));
   if (!written && !save_failed_)

@@ -42,6 +42,7 @@ class KeptBucket {
   }
   std::uint32_t per_minute() const { return bucket_.per_minute(); }
 
+  bool is_full(Clock::time_point now) const { return bucket_.is_full(now); }
   void set_rate(std::uint32_t per_minute, std::uint32_t burst) { bucket_.set_rate(per_minute, burst); }
   void resume(double tokens, Clock::time_point now);
   // What the file is to say now: of a bucket in use, less than there is.
@@ -64,6 +65,9 @@ struct Account {
   KeptBucket creates;
   KeptBucket connections;  // of its forwards
   KeptBucket untold;       // cancels and claims, which have no answer to hold back
+  bool is_full(Clock::time_point now) const {
+    return requests.is_full(now) && creates.is_full(now) && connections.is_full(now) && untold.is_full(now);
+  }
 };
 
 // What a profile grants of them in a minute.

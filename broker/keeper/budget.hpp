@@ -50,6 +50,7 @@ class TokenBucket {
     const double elapsed = std::chrono::duration<double>(now - last_).count();
     return std::min<double>(burst_, tokens_ + elapsed * per_minute_ / 60.0);
   }
+  bool is_full(Clock::time_point now) const { return level(now) + kRounding >= burst_; }
   void resume(double tokens, Clock::time_point at) {
     tokens_ = tokens;
     last_ = at;

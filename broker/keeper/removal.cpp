@@ -124,7 +124,7 @@ net::awaitable<Removed> remove_containers(engine::DockerClient& docker, std::str
   std::shared_ptr<Removals> removals(
       new Removals{docker, std::move(broker), std::move(session), intents_may_be_dropped, {}, {}});
   const auto executor = co_await net::this_coro::executor;
-  Places places(executor, limits::kMaxRemovedAtOnce, limits::kKeepsPlace);
+  Places places(executor, docker.places().bounds().share, limits::kKeepsPlace);
   async::TaskGroup tasks(executor, [removals](const std::string& task, const std::string& what) {
     log::error("task \"" + task + "\" failed: " + what);
     removals->refused(task, what);

@@ -46,7 +46,7 @@ class RetryPause {
   std::chrono::milliseconds pause_;
 };
 
-// Removes what it can, kMaxRemovedAtOnce at a time, and takes it out of `leftovers`. An intent is taken out when its
+// Removes what it can, so many at a time as a session has connections to dockerd, and takes it out of `leftovers`. An intent is taken out when its
 // container has been removed, or when `intents_may_be_dropped` and a list that dockerd made since does not show it.
 // Error: which container is left first, and why; dockerd is away, or refuses; to be called again. Without one, all that
 // is left are intents.

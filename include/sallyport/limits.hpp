@@ -90,13 +90,13 @@ inline constexpr std::size_t kMaxUpstreamHeadBytes = 16 * 1024;
 inline constexpr std::size_t kMaxIdleUpstreams = 16;
 inline constexpr std::size_t kMaxContainers = 4096;                  // of a session; the most that a profile may allow
 inline constexpr std::size_t kMaxListedContainers = kMaxContainers;  // in one answer of dockerd's, of one session
-inline constexpr std::size_t kMaxRemovedAtOnce = 8;                  // containers of one session that has ended
 inline constexpr std::size_t kMaxReapedAtOnce = 8;     // sessions of an earlier broker; dockerd removes 20-30/s
 inline constexpr std::chrono::seconds kKeepsPlace{2};  // of both: what takes longer lets the next one begin
 inline constexpr std::size_t kListEntryBytes = 1024;   // besides its texts; 762 measured, docker 20.10
 inline constexpr std::size_t kListedByIdAtOnce = 512;  // where a whole list is too large; a query of 36 KiB
 // Connections to dockerd, each for as long as it lives (engine/places.hpp): a share for each of max_sessions, a common
-// part, and the keeper's own, with which it ends sessions. Two descriptors of dockerd's each.
+// part, and the keeper's own, with which it ends sessions, a share's containers of each at once. Two descriptors of
+// dockerd's each.
 inline constexpr std::size_t kDockerdShare = 8;             // two `docker run` (attach and wait) and what ends them
 inline constexpr std::size_t kDockerdShareForRequests = 2;  // of it: a session's streams cannot keep it from its stop
 inline constexpr std::size_t kCommonDockerdConnections = 1536;  // 2048 in all at the default of 64 sessions
@@ -105,8 +105,9 @@ inline constexpr std::size_t kKeeperDockerdConnections = 16;    // besides what 
 // not fit, they are smaller: one follower and its stop at least.
 inline constexpr std::size_t kLeastDockerdShare = kDockerdShareForRequests + 1;
 inline constexpr std::size_t kDescriptorsPerStream = 3;  // dockerd's, ours of a log's pair, the gate's until it is sent
-inline constexpr std::size_t kDescriptorsPerSession = 10;  // 7 measured: channels, pidfds, ledger, lock
-inline constexpr std::size_t kKeeperDescriptors = 128;     // listeners, trail, peers that greet, an upstream on its way
+inline constexpr std::size_t kDescriptorsPerSession = 8;  // 7 measured: channels, pidfds, ledger, lock
+inline constexpr std::size_t kDescriptorsPerOpener = 16 + kDescriptorsPerSession;  // its forwards' listeners as well
+inline constexpr std::size_t kKeeperDescriptors = 128;  // listeners, trail, peers that greet, an upstream on its way
 // The keeper's own memory. 17 KiB an idle session and 4 KiB a wait are measured; the rest is for answers under way.
 inline constexpr std::size_t kMemoryPerSession = 1024 * 1024;
 // Of it what the ledger keeps for as long as a container is there of what its client wrote: labels, names, the image.
@@ -143,6 +144,7 @@ inline constexpr std::uint64_t kWeighedLogBytes = 10ULL << 20;  // the log for w
 // --- sessions ---
 inline constexpr std::size_t kMaxSessions = 1024;  // 1,500 were tried; what is bound to it is asserted below
 inline constexpr std::size_t kMaxForwards = 16;
+static_assert(kDescriptorsPerOpener >= kMaxForwards + kDescriptorsPerSession);
 inline constexpr std::size_t kMaxForwardConnections = 256;  // per session
 inline constexpr std::chrono::seconds kDialDeadline{5};
 // Dialers at one time, each a fork of the spawner: some of each session's own, whether it is there to use them or not,
@@ -158,8 +160,8 @@ constexpr std::size_t max_dialers(std::size_t max_sessions) {
   return own_dialers(max_sessions) * max_sessions + kCommonDialers;
 }
 // Messages of the spawner that wait for the keeper to read them: the ends of three processes and an answer or two of
-// each session, when all end at once, and the outcome of each dial.
-inline constexpr std::size_t kMaxQueuedForKeeper = kMaxSessions * 8 + max_dialers(kMaxSessions);
+// each session, when all end at once, and the outcome of each dial that a session may have under way.
+inline constexpr std::size_t kMaxQueuedForKeeper = kMaxSessions * (8 + kMaxForwardConnections);
 inline constexpr std::chrono::minutes kHalfClosedIdle{5};  // a forward whose one end has gone and the other is silent
 inline constexpr std::size_t kForwardBufferBytes = 32 * 1024;     // each direction; 16 MiB for the most connections
 inline constexpr std::size_t kLedgerGrowsTo = 1024 * 1024;        // then it is written anew, without what is gone
@@ -260,6 +262,7 @@ inline constexpr std::size_t kRelayAddressSpace = 128 << 20;
 // --- uids ---
 // One range per session. Disjoint parts, so that no two of our processes, and no two sessions, share a uid.
 inline constexpr std::uint32_t kUidsPerSession = 16;
+inline constexpr std::size_t kRangesInTurn = 4 * kMaxSessions;  // of a span: at its fullest one in four is in use
 enum class UidPart : std::uint32_t { Init = 0, Worker = 1, Gate = 2, Relay = 3, Container = 4, Dialer = 5 };
 
 }  // namespace sallyport::limits

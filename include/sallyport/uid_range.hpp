@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <optional>
@@ -42,15 +43,17 @@ inline Result<UniqueFd> lock_uid_range(const std::string& runtime_directory, std
   return lock;
 }
 
-// A free one; none where all are in use. Looked for from anywhere: from the first on it would be behind all that are in
-// use, and the uids of a session that has just ended would be the next one's.
+// A free one; none where all are in use. Looked for from anywhere among the first of them: from the first on it would
+// be behind all that are in use, and the uids of a session that has just ended would be the next one's. Not from
+// anywhere in the span, which may be large: each that was ever taken leaves the file of its lock.
 inline Result<std::optional<UidRange>> try_take_uid_range(const std::string& runtime_directory, std::uint32_t first,
                                                           std::uint32_t last) {
   const std::uint64_t size = last < first ? 0 : std::uint64_t{last} - first + 1;
   const std::uint64_t ranges = size / limits::kUidsPerSession;
   const auto now = static_cast<std::uint64_t>(std::chrono::steady_clock::now().time_since_epoch().count());
   // Of the product of a count of nanoseconds with 2^64 / golden ratio the upper bits are spread evenly.
-  const std::uint64_t start = (now * 0x9e3779b97f4a7c15U) >> 32;
+  const std::uint64_t random = (now * 0x9e3779b97f4a7c15U) >> 32;
+  const std::uint64_t start = random % std::clamp<std::uint64_t>(ranges, 1, limits::kRangesInTurn);
   for (std::uint64_t tried = 0; tried < ranges; ++tried) {
     const std::uint64_t base = first + (start + tried) % ranges * limits::kUidsPerSession;
     auto lock = lock_uid_range(runtime_directory, static_cast<std::uint32_t>(base));

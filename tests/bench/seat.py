@@ -16,7 +16,7 @@ class Session:
     def __init__(self, broker: Broker, profile="bench"):
         self.run = sandbox.Run(broker, profile)
         self.socket = f"/proc/{self.run.init_pid}/root/run/sallyport/docker.sock"
-        wait_until(self._answers, 20, f"the session does not answer: {self.run.stderr}")
+        wait_until(self._answers, 20, f"the session does not answer: {self.run.stderr}", every=0.001)
 
     def _answers(self) -> bool:
         if self.run.process.poll() is not None:

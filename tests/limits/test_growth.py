@@ -1,5 +1,7 @@
 """As many sessions, and as many containers, as may be at once: nothing is refused, nothing is held up, nothing is left."""
 import concurrent.futures
+import os
+import resource
 import signal
 import time
 
@@ -36,15 +38,30 @@ class Seat(sandbox.Run):
             assert done.status == status, done
 
 
+@pytest.fixture
+def many_files():
+    """This program holds four of each session."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (before[1], before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def descriptors_of(pid: int) -> int:
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
 @pytest.mark.long
-def test_a_thousand_sessions_with_a_container_each_open_work_and_end_at_once(dockerd):
+def test_a_thousand_sessions_with_a_container_each_open_work_and_end_at_once(dockerd, many_files):
     broker = Broker(dockerd.socket, sessions=SESSIONS + 8, config_extra=f"max_sessions = {SESSIONS + 1}\n")
     seats = []
     try:
         broker.profile("one", docker={}, budget=UNBOUND | {"containers": 1})
         keeper = broker.keeper_pid
+        idle = descriptors_of(keeper)
         with concurrent.futures.ThreadPoolExecutor(8) as several:
-            seats = list(several.map(lambda _: Seat(broker, "one"), range(SESSIONS)))
+            list(several.map(lambda _: seats.append(Seat(broker, "one")), range(SESSIONS)))
+            assert descriptors_of(keeper) - idle <= 8 * SESSIONS, "kDescriptorsPerSession"
             assert len({seat.uid_base for seat in seats}) == SESSIONS
             for made in several.map(lambda seat: create(seat.docker_socket), seats):
                 assert made.status == 201, made

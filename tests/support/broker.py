@@ -1,5 +1,4 @@
 """A broker of the test's own: own configuration, places and uid span, so that two never meet."""
-import itertools
 import json
 import os
 import pathlib
@@ -10,12 +9,16 @@ from . import places, profiles
 from .processes import Daemon, children_of, command_of, is_alive, uids_of, wait_until
 
 KEEPER_USER = 64990  # a number of no account
-_spans = itertools.count()
+_UIDS_OF_A_PROCESS = 2_000_000  # of a thousand: runc takes none above 2^31
+_taken = 0
 
 
 def next_uid_span(sessions=64):
     """Spans of different test processes and brokers do not overlap."""
-    first = 1_000_000 + (os.getpid() % 1000) * 131_072 + next(_spans) * sessions * 16
+    global _taken
+    first = 1_000_000 + (os.getpid() % 1000) * _UIDS_OF_A_PROCESS + _taken
+    _taken += sessions * 16
+    assert _taken <= _UIDS_OF_A_PROCESS, "a process of tests has used up its uids"
     return first, first + sessions * 16 - 1
 
 

@@ -94,7 +94,7 @@ class Run:
                 except (FileNotFoundError, ProcessLookupError):
                     pass
             return None
-        return wait_until(find, 10, f"no init below the launcher {self.process.pid}: {self.stderr}")
+        return wait_until(find, 10, f"no init below the launcher {self.process.pid}: {self.stderr}", every=0.002)
 
     @property
     def worker_pid(self) -> int:

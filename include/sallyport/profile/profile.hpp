@@ -39,11 +39,10 @@ struct LimitsSection {             // 0 or empty: no limit of ours
   double cpus = 0;                 // needs cgroup v2: not enforced in this version
   std::uint64_t pids = 512;        // RLIMIT_NPROC: counts per uid, and the uid is the session's own
   std::optional<std::chrono::seconds> time;
-  std::uint64_t open_files = 1024;          // RLIMIT_NOFILE
-  std::uint64_t output_bytes = 1ULL << 30;  // stdout and stderr together; what is beyond is dropped and said
-  std::uint32_t connections_per_minute =
-      30'000;                        // new ones of its forwards; those beyond are held back, and that is said
-  std::vector<std::string> require;  // refuse the launch where one of these cannot be enforced
+  std::uint64_t open_files = 1024;                // RLIMIT_NOFILE
+  std::uint64_t output_bytes = 1ULL << 30;        // stdout and stderr together; what is beyond is dropped and said
+  std::uint32_t connections_per_minute = 12'000;  // new ones of its forwards; those beyond are held back, and told
+  std::vector<std::string> require;               // refuse the launch where one of these cannot be enforced
 };
 
 struct TcpAddress {

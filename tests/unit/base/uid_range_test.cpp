@@ -46,6 +46,15 @@ TEST_F(UidRangeTest, IsFoundWithoutTryingAllThatAreTaken) {
   EXPECT_GT(*bases.rbegin(), 1000 + 500 * limits::kUidsPerSession) << "they are anywhere in the span";
 }
 
+// Each that was ever taken leaves the file of its lock in the host's /run.
+TEST_F(UidRangeTest, OfALargeSpanLeavesNoMoreFilesThanRangesInTurn) {
+  for (int i = 0; i < 300; ++i) {
+    const auto range = take_uid_range(directory_, 1000, 4'000'000'000);
+    ASSERT_TRUE(range);
+    EXPECT_LT(range->base, 1000 + limits::kRangesInTurn * limits::kUidsPerSession);
+  }
+}
+
 TEST_F(UidRangeTest, OfASpanIsFoundUntilTheLastIsTaken) {
   std::vector<UidRange> taken;
   for (int i = 0; i < 20; ++i) {

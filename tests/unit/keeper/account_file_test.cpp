@@ -261,6 +261,37 @@ TEST_F(AccountsInAFile, ThatCannotBeReadBeginSpentOfEveryRateAndShare) {
       << "counted only, until the hour is over";
 }
 
+TEST_F(AccountsInAFile, ThatHaveFilledUpNeedNoLine) {
+  const auto lines = [this] { return parse_accounts(text_in(file()))->accounts.size(); };
+  std::vector<AccountLease> at_once;
+  for (int i = 0; i < 100; ++i) at_once.push_back(profile_->take({60, 6, 60}));
+  EXPECT_EQ(lines(), 100U);
+  (void)spend(at_once.back(), &Account::creates);
+  at_once.clear();
+  EXPECT_EQ(lines(), 1U) << "the one that has spent";
+  const std::int64_t now = now_in_milliseconds(), long_ago = now - 2LL * 3'600'000;
+  write(text_of({.accounts = {{now, 0, 0, 0, 0}, {long_ago, 0, 0, 0, 0}, {long_ago, 0, -1000, 0, 0}}}));
+  restart();
+  const AccountLease first = profile_->take({60, 6, 60});
+  EXPECT_EQ(lines(), 2U) << "the first, which is in use, and the one that owed";
+}
+
+// As written by a broker whose forwards had no rate of their profile's.
+TEST(AccountsFile, OfTheVersionBeforeIsReadWithItsConnectionsSpent) {
+  std::string text = text_of({1, {}, 0, {{1, 2, 3, 4, 5}}});
+  const auto replace = [&](std::string_view from, std::string_view to) {
+    text.replace(text.find(from), from.size(), to);
+  };
+  replace("accounts 3", "accounts 2");
+  EXPECT_FALSE(parse_accounts(text)) << "it has no fifth number";
+  replace("account 1 2 3 4 5", "account 1 2 3 5");
+  const auto saved = parse_accounts(text);
+  ASSERT_TRUE(saved && saved->accounts.size() == 1);
+  EXPECT_EQ(saved->accounts[0].creates, 3);
+  EXPECT_EQ(saved->accounts[0].connections, 0);
+  EXPECT_EQ(saved->accounts[0].untold, 5);
+}
+
 TEST(AccountsFile, IsOfNoOtherFormThanItsOwn) {
   const std::string whole = text_of({1, {}, 0, {{1, 2, 3, 4, 5}}});
   ASSERT_TRUE(parse_accounts(whole));

@@ -101,7 +101,7 @@ TEST(Places, OfTheKeeperAreEnoughForAllEndingsAndNoSessions) {
   const auto held = take_all(places, new_share(), Holding::Stream);
   std::vector<Place> own;
   while (auto place = places.take_for_keeper()) own.push_back(std::move(*place));
-  EXPECT_EQ(own.size(), (4 + limits::kMaxReapedAtOnce) * limits::kMaxRemovedAtOnce + limits::kKeeperDockerdConnections);
+  EXPECT_EQ(own.size(), (4 + limits::kMaxReapedAtOnce) * limits::kDockerdShare + limits::kKeeperDockerdConnections);
   EXPECT_EQ(places.common_taken(), 3U);
 }
 

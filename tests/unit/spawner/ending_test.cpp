@@ -271,26 +271,27 @@ TEST(Broker, AnswersNoRequestLaterForOneThatTakesLong) {
 
 TEST(TakeOver, KeepsTheUidRangeOfWhatIsLeftFromEverybodyUntilItIsGone) {
   Harness harness;
-  const auto first_free = [&] { return harness.take_range().base; };
-  const std::uint32_t base = first_free();
+  const std::uint32_t base = harness.config().uid_span.first, next = base + limits::kUidsPerSession;
   const SessionId session = harness.new_session(), other = harness.new_session();
   LeftProcess left(session);
-  std::optional<UidRange> held = harness.take_range();  // by a launcher on its way out
-  ASSERT_EQ(held->base, base);
+  (void)harness.take_range();  // makes the directory of the locks
+  auto held = lock_uid_range(harness.config().runtime_directory, base);  // by a launcher on its way out
+  ASSERT_TRUE(held);
   harness.send(messages::TakeOver{session, base + 5}, {}, 1);  // of another span: it has uids of two ranges
   harness.send(messages::TakeOver{other, 0}, {}, 2);           // nothing is known of this one's
   EXPECT_TRUE(left.is_dead());
   left.reap();
   harness.hear_one<messages::ProcessesDead>();
   harness.hear_one<messages::ProcessesDead>();
-  held.reset();
-  EXPECT_TRUE(eventually([&] { return first_free() == base + 2 * limits::kUidsPerSession; }));
+  held->reset();
+  EXPECT_TRUE(eventually([&] { return !harness.is_free(base) && !harness.is_free(next); }));
+  EXPECT_TRUE(harness.is_free(next + limits::kUidsPerSession));
   harness.send(messages::RemoveCgroup{other, false});
   harness.hear_one<messages::CgroupRemoved>();
-  EXPECT_EQ(first_free(), base + 2 * limits::kUidsPerSession);
+  EXPECT_FALSE(harness.is_free(base) || harness.is_free(next));
   harness.send(messages::RemoveCgroup{session, false});
   harness.hear_one<messages::CgroupRemoved>();
-  EXPECT_EQ(first_free(), base);
+  EXPECT_TRUE(harness.is_free(base) && harness.is_free(next));
 }
 
 // What may be left are containers: their files are on the host under the uids.
@@ -322,7 +323,7 @@ TEST(TakeOver, TriesAgainForAUidRangeWhoseLockCannotBeTaken) {
   harness.hear_one<messages::ProcessesDead>();
   std::this_thread::sleep_for(std::chrono::milliseconds(100));
   std::filesystem::remove(lock);
-  EXPECT_TRUE(eventually([&] { return harness.take_range().base == base + limits::kUidsPerSession; }));
+  EXPECT_TRUE(eventually([&] { return !harness.is_free(base); }));
   harness.send(messages::RemoveCgroup{session, false});
   harness.hear_one<messages::CgroupRemoved>();
 }

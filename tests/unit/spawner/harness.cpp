@@ -119,6 +119,8 @@ UidRange Harness::take_range() const {
   return *take_uid_range(config_.runtime_directory, config_.uid_span.first, config_.uid_span.last);
 }
 
+bool Harness::is_free(std::uint32_t base) const { return lock_uid_range(config_.runtime_directory, base).has_value(); }
+
 SessionId Harness::new_session() const {
   static std::mt19937_64 random(std::random_device{}());
   std::array<char, 13> text{};

@@ -46,6 +46,7 @@ class Harness {
   const BrokerConfig& config() const { return config_; }
   const std::string& cgroup() const { return cgroup_; }  // of cgroup2, where it has one of its own
   UidRange take_range() const;
+  bool is_free(std::uint32_t base) const;  // a range: nobody holds its lock
   SessionId new_session() const;
 
   void send(const messages::ToSpawner& message, const std::vector<int>& fds = {}, std::uint32_t number = 1) const;
