@@ -26,9 +26,9 @@ int main(void) {
   bytes[0] = 1;
   bytes[4] = 200;
   send_bytes(bytes, 5);
-#elif LIE == 4  // the same request id twice in flight: ListContainers (alternative 9), which asks dockerd
-  memcpy(bytes, "\x01\0\0\0\x09\x01", 6);
-  for (int i = 0; i < 64; ++i) send_bytes(bytes, 6);
+#elif LIE == 4  // the same request id twice in flight: ListContainers (alternative 9); in one datagram, or the first may be answered
+  memcpy(bytes, "\x01\0\0\0\x09\x01\x01\0\0\0\x09\x01", 12);
+  send_bytes(bytes, 12);
 #elif LIE == 5  // a name that no grammar takes
   memcpy(bytes, "\x01\0\0\0\x01\x05\0\0\0../..", 14);
   send_bytes(bytes, 14);
