@@ -1,5 +1,10 @@
 // dockerd at its worst: whatever it answers, the client gets a status and our words, the gate never gets a connection
 // that could still speak HTTP to dockerd, and the keeper lives on.
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/io_context.hpp>
+
+#include "broker/engine/docker_client.hpp"
 #include "keeper_under_test.hpp"
 #include "unit/thorough.hpp"
 
@@ -7,6 +12,7 @@ namespace sallyport::testing_support {
 namespace {
 
 using protocol::Failed;
+namespace net = boost::asio;
 
 ContainerName db() { return *ContainerName::parse("db"); }
 
@@ -239,6 +245,62 @@ TEST(Logs, AreFedPieceByPieceAndEndWithTheirSource) {
     else if (errno != EAGAIN) break;
   }
   EXPECT_EQ(text, "first second");
+}
+
+// What would be queued in the keeper for nobody.
+TEST(Logs, TakeNothingFromTheGate) {
+  KeeperUnderTest keeper;
+  ASSERT_TRUE(keeper.open());
+  keeper.expect<protocol::Created>(keeper.create_request("db"));
+  keeper.dockerd().behave([](const std::string& request) {
+    if (request.find("/logs") == std::string::npos) return FakeDockerd::Answer{};
+    return FakeDockerd::Answer{.bytes = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"};
+  });
+  keeper.expect<protocol::Streaming>(protocol::ReadLogs{.container = db(), .follow = true, .use_stdout = true});
+  const auto fds = keeper.take_fds();
+  ASSERT_EQ(fds.size(), 1U);
+  EXPECT_EQ(::send(fds[0].get(), "x", 1, MSG_NOSIGNAL | MSG_DONTWAIT), -1);
+  EXPECT_EQ(errno, EPIPE);
+}
+
+TEST(Attach, ThatIsRefusedWithMoreThanIsReadIsA502) {
+  KeeperUnderTest keeper;
+  ASSERT_TRUE(keeper.open());
+  keeper.expect<protocol::Created>(keeper.create_request("db"));
+  keeper.expect<protocol::Succeeded>(protocol::StartContainer{db()});
+  const auto refused_with = [&](std::size_t bytes) {
+    const std::string begin = R"({"message":")";
+    const std::string text = begin + std::string(bytes - begin.size() - 2, 'x') + "\"}";
+    keeper.dockerd().behave([text](const std::string& request) {
+      return FakeDockerd::Answer{.bytes = request.contains("/attach") ? FakeDockerd::reply(409, text) : ""};
+    });
+    return keeper.expect<Failed>(protocol::AttachContainer{db(), false, true}).http_status;
+  };
+  EXPECT_EQ(refused_with(limits::kMaxUpstreamHeadBytes - 1024), 409);
+  EXPECT_EQ(refused_with(limits::kMaxUpstreamHeadBytes + 1024), 502);
+}
+
+// The watch over deadlines sleeps where nothing is under way.
+TEST(Dockerd, ThatDoesNotAnswerIsGivenUpInTimeWhereNothingElseIsUnderWay) {
+  const KeeperUnderTest with_a_dockerd;
+  FakeDockerd dockerd(with_a_dockerd.directory() + "/silent.sock");
+  dockerd.behave([](const std::string& request) { return FakeDockerd::Answer{.never = request.contains("/info")}; });
+  net::io_context io(1);
+  engine::DockerClient client(io.get_executor(), with_a_dockerd.directory() + "/silent.sock", engine::PlaceBounds{},
+                              engine::MemoryGauge(limits::kLeastMemoryCeiling, [] { return 0; }));
+  std::optional<Error> error;
+  engine::Exchange exchange;
+  const auto asks = [&]() -> net::awaitable<void> {
+    const auto reply = co_await client.ask(engine::render_info(), exchange, std::chrono::seconds(1));
+    if (!reply) error = reply.error();
+    io.stop();
+  };
+  net::co_spawn(io, client.watch_deadlines(), net::detached);
+  io.poll();
+  net::co_spawn(io, asks, net::detached);
+  io.run_for(std::chrono::seconds(10));
+  ASSERT_TRUE(error) << "it is waited for";
+  EXPECT_EQ(error->code, ETIMEDOUT);
 }
 
 }  // namespace

@@ -158,5 +158,18 @@ TEST(Forward, WhoseDialComesWithoutADescriptorOrTwiceIsNoConnection) {
   EXPECT_FALSE(answer(keeper, 200)) << "it is connected already";
 }
 
+TEST(Forward, IsDialedWithTheGroupOfItsOwnSection) {
+  KeeperUnderTest::Options options = with_a_forward();
+  options.profile += "[[forward]]\nlisten = \"unix:/run/sallyport/a.sock\"\nto = \"unix:/run/a.sock\"\n";
+  options.profile += "group = \"4711\"\n";
+  options.profile += "[[forward]]\nlisten = \"unix:/run/sallyport/b.sock\"\nto = \"unix:/run/b.sock\"\n";
+  KeeperUnderTest keeper(options);
+  ASSERT_TRUE(keeper.open()) << keeper.refusal();
+  for (std::uint8_t forward = 0; forward < 3; ++forward) tell(keeper, relay::Connect{1U + forward, forward});
+  EXPECT_TRUE(keeper.spawner_saw("dial 127.0.0.1:6379 with the group -1"));
+  EXPECT_TRUE(keeper.spawner_saw("dial /run/a.sock with the group 4711"));
+  EXPECT_TRUE(keeper.spawner_saw("dial /run/b.sock with the group -1"));
+}
+
 }  // namespace
 }  // namespace sallyport::testing_support

@@ -30,7 +30,7 @@ std::vector<std::string> lines_of(const std::string& path) {
 
 // It ends where no file of the keeper may go on, behind a hole.
 void KeeperUnderTest::let_ledger_grow(bool may) const {
-  constexpr rlim_t kEnd = 1U << 30;
+  constexpr rlim_t kEnd = 1U << 24;
   const std::string path = directory_ + "/state/sessions/" + session_;
   if (!may) std::filesystem::resize_file(path, kEnd);
   rlimit limit{};

@@ -189,7 +189,11 @@ void KeeperUnderTest::run_spawner() {
       (void)send_datagram(spawner_end_.get(), encode_message(envelope), fds);
     };
     const std::lock_guard lock(mutex_);
-    if (std::holds_alternative<spawner::TakeRange>(request->message)) {
+    if (const auto* take = std::get_if<spawner::TakeRange>(&request->message)) {
+      if (ledger_ends_with_range_.exchange(false)) {
+        session_ = take->session.text();
+        let_ledger_grow(false);
+      }
       answer(spawner::RangeTaken{next_uid_base_});
     } else if (const auto* start = std::get_if<spawner::StartSession>(&request->message)) {
       events_.push_back("start " + std::to_string(received->fds.size()));
@@ -244,12 +248,13 @@ void KeeperUnderTest::tell_keeper_of_dial(const spawner::DialDone& done, int ups
   (void)send_datagram(spawner_end_.get(), encode_message(spawner::FromSpawnerEnvelope{0, done}), fds);
 }
 
-bool KeeperUnderTest::open(std::uint32_t uid_base, int milliseconds) {
-  control_ = connect_to(directory_ + "/broker.sock");
+UniqueFd KeeperUnderTest::connect() const { return connect_to(directory_ + "/broker.sock"); }
+
+void KeeperUnderTest::say_hello(int control, std::uint32_t uid_base) {
   handshake::OpenSession hello;
   hello.profile = *ProfileName::parse("worker");
   const auto profile = load_profile(directory_ + "/profiles", hello.profile);
-  if (!profile) return refusal_ = profile.error().text(), false;
+  if (!profile) return ADD_FAILURE() << profile.error().text(), void();
   hello.profile_hash = profile->hash;
   hello.has_docker = true;
   hello.uid_base = uid_base;
@@ -275,7 +280,12 @@ bool KeeperUnderTest::open(std::uint32_t uid_base, int milliseconds) {
     fds.push_back(forwards.back().get());
   }
   hello.forward_listeners = static_cast<std::uint8_t>(forwards.size());
-  (void)send_datagram(control_.get(), encode_message(handshake::ToKeeper(hello)), fds);
+  (void)send_datagram(control, encode_message(handshake::ToKeeper(hello)), fds);
+}
+
+bool KeeperUnderTest::open(std::uint32_t uid_base, int milliseconds) {
+  control_ = connect();
+  say_hello(control_.get(), uid_base);
   const auto received = receive_within(control_.get(), milliseconds);
   if (!received) return refusal_ = "no answer", false;
   const auto answer = decode_message<handshake::FromKeeper>(received->bytes);

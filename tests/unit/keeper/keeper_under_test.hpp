@@ -65,6 +65,9 @@ class KeeperUnderTest {
   // Opens a session; gate() and control() are its ends here. False: refused, see refusal().
   // With a uid range of its own only where the test is root.
   bool open(std::uint32_t uid_base = 0, int milliseconds = 15'000);
+  // The two halves of it, without an answer that is waited for.
+  UniqueFd connect() const;
+  void say_hello(int control, std::uint32_t uid_base = 0);
   const std::string& refusal() const { return refusal_; }
   int gate() const { return gate_.get(); }
   int relay() const { return relay_.get(); }  // where the profile has a forward
@@ -100,6 +103,7 @@ class KeeperUnderTest {
   bool audit_has_now(std::string_view part) const;
   // The ledgers of this keeper cannot be written from now on, though everything else can.
   void let_ledger_grow(bool may) const;
+  void let_ledger_stop_growing_with_its_range() { ledger_ends_with_range_ = true; }  // of the next session
   std::vector<std::string> spawner_events() const;
   bool spawner_saw(const std::string& event, int milliseconds = 5000) const;
   void tell_keeper(const protocol::spawner::FromSpawner& message);
@@ -155,6 +159,7 @@ class KeeperUnderTest {
   std::atomic<int> stubborn_cgroups_ = 0;
   std::atomic<bool> spawner_dies_after_kill_ = false;
   std::atomic<bool> holds_kills_ = false;
+  std::atomic<bool> ledger_ends_with_range_ = false;
   std::atomic<int> dials_end_with_ = 0;
   std::atomic<std::uint32_t> next_uid_base_ = 300'000;
   std::string mute_take_over_;

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
@@ -103,6 +104,45 @@ TEST_F(LedgerDisk, ThatNamesAnotherSessionIsNotReadAsItsOwn) {
   const auto left = read_left_ledgers(state);
   ASSERT_TRUE(left);
   EXPECT_TRUE(left->empty());
+}
+
+// It has grown, and is written anew where there is no room for all of it: the old one stays, whole.
+TEST_F(LedgerDisk, StaysWholeWhereItCannotBeWrittenAnew) {
+  auto file = LedgerFile::create(state, head);
+  ASSERT_TRUE(file);
+  const ContainerId id = *ContainerId::parse(std::string(64, 'c'));
+  std::size_t made = 0;
+  const auto next = [&] { return name(std::string(100, 'n') + std::to_string(made)); };
+  while (std::filesystem::file_size(path()) <= limits::kLedgerGrowsTo) {
+    ASSERT_TRUE(file->intent(next()) && file->made(next(), id));
+    ++made;
+  }
+  let_files_grow_to(limits::kLedgerGrowsTo / 2);
+  EXPECT_FALSE(file->intent(name("full")));
+  let_files_grow();
+  ASSERT_TRUE(file->intent(name("later")));
+  const auto left = read_left_ledgers(state);
+  ASSERT_TRUE(left && left->size() == 1U);
+  const auto& containers = left->front().record.containers;
+  EXPECT_EQ(std::ranges::count_if(containers, [&](const auto& entry) { return entry.second == id.text(); }), made);
+  EXPECT_TRUE(containers.contains(name("later"))) << "what was written since is in the same file";
+  EXPECT_FALSE(std::filesystem::exists(path() + ".next"));
+}
+
+TEST_F(LedgerDisk, RefusesALineBeforeItIsTooLargeToBeRead) {
+  std::ofstream(path()) << "session 0123456789ab worker 300000 cgroupfs\nintent " + name("aa") + "\n";
+  auto file = LedgerFile::open_left(path());
+  ASSERT_TRUE(file);
+  constexpr std::size_t kLine = 1024 * 1024;
+  std::size_t written = 0;
+  Result<> last;
+  while (written <= limits::kMaxLedgerBytes && (last = file->gone(std::string(kLine, 'x')))) written += kLine;
+  ASSERT_FALSE(last) << "it takes ever more";
+  EXPECT_THAT(last.error().text(), testing::HasSubstr("it has grown too large"));
+  EXPECT_GE(written, limits::kMaxLedgerBytes / 2);
+  const auto left = read_left_ledgers(state);
+  ASSERT_TRUE(left && left->size() == 1U);
+  EXPECT_TRUE(left->front().record.containers.contains(name("aa")));
 }
 
 }  // namespace

@@ -92,6 +92,22 @@ TEST(Create, IsRefusedWhereDockerdHasAnotherCgroupDriverThanItsSession) {
   EXPECT_FALSE(keeper.dockerd().saw("POST /v1.41/containers/create"));
 }
 
+// It came back while nobody asked: the create is the first to find that out.
+TEST(Create, LooksAnewAtADockerdThatCameBackSinceTheLastRequest) {
+  KeeperUnderTest keeper;
+  ASSERT_TRUE(keeper.open()) << keeper.refusal();
+  (void)keeper.ask(protocol::ListContainers{true});  // whose connection is kept
+  keeper.dockerd().go_away();
+  keeper.dockerd().behave([](const std::string& asked) {
+    const bool info = asked.find("/info") != std::string::npos;
+    return FakeDockerd::Answer{.bytes = info ? FakeDockerd::reply(200, R"({"CgroupDriver":"systemd"})") : ""};
+  });
+  keeper.dockerd().listen();
+  const auto failed = keeper.expect<Failed>(keeper.create_request("db"));
+  EXPECT_THAT(failed.message.value, testing::HasSubstr("dockerd has changed its cgroup driver"));
+  EXPECT_FALSE(keeper.dockerd().saw("POST /v1.41/containers/create"));
+}
+
 TEST(UidRange, IsLockedUntilNothingOfTheSessionIsLeft) {
   if (::getuid() != 0) GTEST_SKIP() << "only root brings a range of its own";
   KeeperUnderTest keeper;

@@ -246,5 +246,21 @@ TEST(LastWords, OfARelayAreTheBytesOfItsConnections) {
   }
 }
 
+TEST(LastWords, StandForNoMoreThanAClaimCan) {
+  KeeperUnderTest keeper;
+  ASSERT_TRUE(keeper.open());
+  keeper.tally()->denied = std::numeric_limits<std::uint64_t>::max();
+  keeper.tally()->allowed = std::numeric_limits<std::uint64_t>::max() - 1;
+  keeper.close_gate();
+  ASSERT_TRUE(keeper.audit_has(R"("event":"session-end")"));
+  const auto records = keeper.audit();
+  EXPECT_EQ(std::ranges::count_if(records,
+                                  [](const std::string& line) {
+                                    return line.contains("gate.undescribed") && line.ends_with("\"count\":4294967295}");
+                                  }),
+            2);
+  EXPECT_TRUE(keeper.audit_has_now("; 8589934590 answers of its gate are counted"));
+}
+
 }  // namespace
 }  // namespace sallyport::testing_support
