@@ -63,8 +63,8 @@ TEST(Opening, IsRefusedByABrokerThatStops) {
 TEST(Opening, IsRefusedBeforeAnythingRunsWhereItsRangeCannotBeWrittenIntoTheLedger) {
   KeeperUnderTest keeper;
   keeper.let_ledger_stop_growing_with_its_range();
-  EXPECT_FALSE(keeper.open());
-  EXPECT_THAT(keeper.refusal(), testing::HasSubstr("write the ledger"));
+  ASSERT_FALSE(keeper.open(0, 5000));
+  ASSERT_THAT(keeper.refusal(), testing::HasSubstr("write the ledger"));
   EXPECT_TRUE(keeper.audit_has(R"("rule":"session.not-started")"));
   for (const std::string& event : keeper.spawner_events()) EXPECT_FALSE(event.starts_with("start ")) << event;
   keeper.let_ledger_grow(true);

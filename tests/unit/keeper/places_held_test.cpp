@@ -21,7 +21,7 @@ TEST(Ending, RemovesEightAtATime) {
     const std::size_t now = ++under_way;
     for (std::size_t seen = most; seen < now && !most.compare_exchange_weak(seen, now);) {
     }
-    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+    std::this_thread::sleep_for(std::chrono::milliseconds(300));
     --under_way;
     return FakeDockerd::Answer{};
   });
