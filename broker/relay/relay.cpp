@@ -23,12 +23,11 @@ using async::kUseTuple;
 using Listener = net::posix::stream_descriptor;
 namespace messages = protocol::relay;
 
-constexpr auto kSweepInterval = 30s;
 constexpr auto kAcceptPause = 100ms;  // where the kernel has no descriptor or memory for another connection
 
 class Relay {
  public:
-  Relay(net::io_context& io, UniqueFd keeper, std::vector<UniqueFd> listeners);
+  Relay(net::io_context& io, UniqueFd keeper, std::vector<UniqueFd> listeners, const HalfClosed& half_closed);
   int run();
 
  private:
@@ -46,6 +45,7 @@ class Relay {
   void stop(int code);
 
   net::io_context& io_;
+  const HalfClosed half_closed_;
   async::Channel keeper_;
   std::vector<Listener> listeners_;
   std::uint32_t next_connection_ = 1;
@@ -57,8 +57,9 @@ class Relay {
   async::TaskGroup tasks_;  // last: its tasks use all of the above
 };
 
-Relay::Relay(net::io_context& io, UniqueFd keeper, std::vector<UniqueFd> listeners)
+Relay::Relay(net::io_context& io, UniqueFd keeper, std::vector<UniqueFd> listeners, const HalfClosed& half_closed)
     : io_(io),
+      half_closed_(half_closed),
       keeper_(io.get_executor(), std::move(keeper), limits::kMaxSmallMessageBytes, async::Sending::WithWrite),
       room_(io, net::steady_timer::time_point::max()),
       tasks_(io.get_executor(), [this](const std::string&, const std::string&) { stop(1); }) {
@@ -167,19 +168,20 @@ net::awaitable<void> Relay::carry(std::uint32_t number, UniqueFd client, UniqueF
 
 net::awaitable<void> Relay::sweep() {
   for (;;) {
-    co_await async::sleep_for(kSweepInterval);
+    co_await async::sleep_for(half_closed_.looked_at_every);
     const auto now = Connection::Clock::now();
     for (const auto& [number, connection] : carried_)
-      if (connection->is_half_closed() && now - connection->last_activity() > limits::kHalfClosedIdle)
-        connection->cut();
+      if (connection->is_half_closed() && now - connection->last_activity() > half_closed_.cut_after) connection->cut();
   }
 }
 
 }  // namespace
 
-int serve(UniqueFd keeper, std::vector<UniqueFd> listeners, int (*lock_down)() noexcept) {
+int serve(UniqueFd keeper, std::vector<UniqueFd> listeners, int (*lock_down)() noexcept,
+          const HalfClosed& half_closed) {
   net::io_context io(1);
-  Relay relay(io, std::move(keeper), std::move(listeners));  // Asio makes its epoll, event and timer descriptors now
+  // Asio makes its epoll, event and timer descriptors now.
+  Relay relay(io, std::move(keeper), std::move(listeners), half_closed);
   if (lock_down() != 0) return 2;
   return relay.run();
 }

@@ -336,6 +336,27 @@ def test_it_refuses_directories_that_others_may_write(stopped, mode):
     assert "belongs to uid 4711; chown it to root" in refusal(stopped)
 
 
+def test_a_lock_that_is_a_link_is_refused_and_nothing_is_made_through_it(stopped):
+    """The directory is the keeper's: a taken-over one would have root open what it chooses."""
+    victim = stopped.directory / "victim"
+    stopped.state.mkdir(mode=0o700)
+    (stopped.state / "lock").symlink_to(victim)
+    assert "open the lock" in refusal(stopped)
+    assert not victim.exists()
+
+
+@pytest.mark.parametrize("torn", ["00112233445566f", "00112233445566ff", "00112233445566FF\n", "00112233445566ff\n0"])
+def test_a_broker_id_that_is_torn_is_refused_and_stays(stopped, torn):
+    """Another one in its place would forget all that an earlier broker left."""
+    stopped.state.mkdir(mode=0o700)
+    (stopped.state / "broker-id").write_text(torn)
+    for path in (stopped.state, stopped.state / "broker-id"):
+        os.chown(path, KEEPER_USER, KEEPER_USER)
+    done = subprocess.run([stopped.program("sallyport-broker"), *stopped.options], capture_output=True, text=True, timeout=30)
+    assert done.returncode == 1 and "broker-id: it is malformed" in done.stderr, done
+    assert (stopped.state / "broker-id").read_text() == torn
+
+
 def test_it_refuses_a_state_directory_that_the_keeper_cannot_reach(stopped):
     closed = stopped.directory / "closed"
     closed.mkdir(mode=0o700)

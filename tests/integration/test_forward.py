@@ -240,10 +240,15 @@ for command in (['CONFIG', 'GET', '*'], ['DEBUG', 'SLEEP', '0'], ['ACL', 'LIST']
 def test_a_forward_to_docker_or_to_the_brokers_own_socket_is_refused_by_both_doors(broker, echo):
     broker.profile("forward", forwards=[{"listen": LISTEN, "to": echo.address}])
     assert sandbox.run(broker, "forward", ["/bin/true"]).code == 0  # the allowed twin
-    for target in (broker.docker_socket, "/var/run/docker.sock", broker.control_socket):
+    link = broker.directory / "to-the-broker"
+    link.symlink_to(broker.control_socket)
+    refusals = lambda: len(broker.audit(event="session-open", decision="DENY"))
+    for target in (broker.docker_socket, "/var/run/docker.sock", broker.control_socket, link):
         broker.profile("leak", forwards=[{"listen": LISTEN, "to": f"unix:{target}"}])
+        before = refusals()
         refused = sandbox.run(broker, "leak", ["/bin/true"])
         assert refused.code == 125 and "forward.to" in refused.stderr, refused
+        assert refusals() == before, "by the launcher: the broker has not been asked"
         control = hello.Control(broker.control_socket)
         control.send(hello.open_session("leak", (broker.profiles / "leak.toml").read_bytes(), has_docker=False, forwards=1))
         name, reason = control.receive()

@@ -271,6 +271,16 @@ def test_a_unit_that_protects_kernel_tunables_is_told_so(own):
     assert done.returncode == 125 and "ProtectKernelTunables=" in done.stderr, done
 
 
+@pytest.mark.parametrize("over,bound,says", [
+    ("/dev/zero", "/dev/tty", "/dev/zero of the host is not the device of that name"),
+    ("/dev/null", "/etc/hostname", "/dev/null of the host is not the device of that name"),
+])
+def test_a_host_where_something_else_lies_at_that_place_is_told_so(own, over, bound, says):
+    script = f"mount --bind {bound} {over} && exec \"$@\""
+    done = subprocess.run(["unshare", "--mount", "/bin/sh", "-c", script, "sh", *launcher.command(own, "plain")], capture_output=True, text=True)
+    assert done.returncode == 125 and says in done.stderr, done
+
+
 def test_a_host_without_user_namespaces_is_told_so(own):
     script = "echo 0 > /proc/sys/user/max_user_namespaces && exec \"$@\""
     done = subprocess.run(["unshare", "--user", "--map-root-user", "/bin/sh", "-c", script, "sh", *launcher.command(own, "plain")],

@@ -9,12 +9,14 @@ from support.hello import VERSION, Control, PlayedLauncher, kill_session, open_s
 from support.processes import wait_until
 
 ALLOWED_UID, OTHER_UID = 64991, 64992
+ALLOWED_GID = 64993
 
 
 @pytest.fixture
 def broker_with_open(dockerd):
-    broker = Broker(dockerd.socket, config_extra=f'[[open]]\nprofile = "shared"\nusers = [{ALLOWED_UID}]\n')
-    for name in ("shared", "private"):
+    broker = Broker(dockerd.socket, config_extra=f'[[open]]\nprofile = "shared"\nusers = [{ALLOWED_UID}]\n'
+                    f'[[open]]\nprofile = "grouped"\ngroups = [0, {ALLOWED_GID}]\n')
+    for name in ("shared", "private", "grouped"):
         broker.profile(name, docker={})
     play = broker.directory / "play"
     play.mkdir()
@@ -23,7 +25,7 @@ def broker_with_open(dockerd):
     broker.remove()
 
 
-def open_as(broker, uid, profile, change=None):
+def open_as(broker, uid, profile, change=None, gids=()):
     """As `uid`, without root: the whole hello of a launcher, then a ping on the session's stream where it was opened."""
     text = (broker.profiles / f"{profile}.toml").read_bytes()
 
@@ -40,7 +42,7 @@ def open_as(broker, uid, profile, change=None):
             return list(answer)
         finally:
             launcher.end()
-    answer = forked(speak, uid=uid)
+    answer = forked(speak, uid=uid, gids=gids)
     assert "value" in answer, answer["trace"]
     return answer["value"]
 
@@ -50,10 +52,19 @@ def test_another_user_is_refused_and_told_what_to_write(broker_with_open):
     assert name == "Refused" and "[[open]]" in reason, (name, reason)
 
 
+@pytest.mark.parametrize("gids,answer", [([ALLOWED_GID], "Opened"), ([64000], "Refused"),
+                                         ([*range(63000, 63299), ALLOWED_GID], "Refused"), (range(63000, 63300), "Refused")])
+def test_a_group_that_open_names_is_looked_for_among_256_and_whoever_is_in_more_is_in_none(broker_with_open, gids, answer):
+    assert open_as(broker_with_open, OTHER_UID, "grouped", gids=gids)[0] == answer
+
+
 def test_the_user_that_open_names_gets_a_session_for_that_profile_only(broker_with_open, dockerd):
     opened = open_as(broker_with_open, ALLOWED_UID, "shared")
     assert opened[0] == "Opened" and opened[2].startswith("HTTP/1.1 200"), opened
     assert open_as(broker_with_open, ALLOWED_UID, "private")[0] == "Refused"
+    [record] = broker_with_open.audit(event="session-open", decision="DENY")
+    assert (record["rule"], record["profile"]) == ("session.refused", "private"), record
+    assert record["reason"].startswith(f"uid {ALLOWED_UID}: uid {ALLOWED_UID} may not open"), record
     leaks.wait_until_clean(broker_with_open, dockerd)
 
 

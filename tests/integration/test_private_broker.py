@@ -2,6 +2,7 @@
 import fcntl
 import os
 import signal
+import socket
 import subprocess
 import time
 
@@ -163,3 +164,32 @@ def test_only_root_may_ask_for_it(places_only):
     done = subprocess.run([places.program("sallyport"), "run", *places_only.options, "--private-broker", "worker", "--", "/bin/true"],
                           capture_output=True, text=True, user=64999, group=64999, extra_groups=[], timeout=30)
     assert done.returncode == 125 and "root" in done.stderr, done
+
+
+def test_a_log_directory_in_use_is_not_taken_twice(places_only):
+    """Two brokers that write one trail would cut off each other's records."""
+    taken = places_only.logs / "private-worker.0"
+    taken.mkdir(mode=0o700)
+    held = os.open(taken, os.O_RDONLY)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    try:
+        assert sandbox.run_python(places_only, "worker", "pass", options=["--private-broker"]).code == 0
+    finally:
+        os.close(held)
+    assert not list(taken.iterdir()) and (places_only.logs / "private-worker.1").is_dir()
+    assert sandbox.run_python(places_only, "worker", "pass", options=["--private-broker"]).code == 0
+    assert list(taken.iterdir()), "once it is free"
+
+
+@pytest.mark.parametrize("uid", [0, 64991])
+def test_a_private_broker_serves_no_peer_but_root(places_only, uid):
+    os.seteuid(uid)
+    try:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    finally:
+        os.seteuid(0)
+    ours.close()  # whom it serves, it serves until then
+    with theirs:
+        done = subprocess.run([places_only.program("sallyport-broker"), *places_only.options, "--private-fd", str(theirs.fileno())],
+                              capture_output=True, text=True, timeout=30, pass_fds=[theirs.fileno()])
+    assert ("a private broker serves root only" in done.stderr, done.returncode) == (uid != 0, 1 if uid else 0), done

@@ -2,14 +2,36 @@
 // itself.
 #define OPENSSL_API_COMPAT 10100
 #include <openssl/sha.h>
+#include <sys/stat.h>
 
 #include <algorithm>
+#include <filesystem>
 
 #include "sallyport/profile/config.hpp"
 #include "sallyport/profile/profile.hpp"
 #include "sallyport/profile/root_file.hpp"
 
 namespace sallyport {
+
+namespace {
+
+// One spelling for each place, which ends in a slash: options may have slashes too many, and /var/run is a link to /run
+// on every systemd host.
+std::string spelling_of(const std::string& path) {
+  std::string spelling = std::filesystem::path(path + "/").lexically_normal();
+  if (spelling.starts_with("/var/run/")) spelling.erase(0, 4);
+  return spelling;
+}
+
+// Also one that is reached by a link or mounted in two places. What does not exist yet is known by its spelling alone.
+bool is_same_socket(const std::string& one, const std::string& other) {
+  if (spelling_of(one) == spelling_of(other)) return true;
+  struct stat first{}, second{};
+  return ::stat(one.c_str(), &first) == 0 && ::stat(other.c_str(), &second) == 0 && first.st_dev == second.st_dev &&
+         first.st_ino == second.st_ino;
+}
+
+}  // namespace
 
 Result<Profile> load_profile(const std::string& directory, const ProfileName& name) {
   const std::string file = directory + "/" + name.text() + ".toml";
@@ -23,21 +45,16 @@ Result<Profile> load_profile(const std::string& directory, const ProfileName& na
 }
 
 Result<> check_against(const Profile& profile, const BrokerConfig& config) {
-  const auto same_socket = [](std::string_view a, std::string_view b) {
-    for (std::string_view* path : {&a, &b})
-      if (path->starts_with("/var/run/")) path->remove_prefix(4);  // a link to /run on every systemd host
-    return a == b;
-  };
   for (const ForwardSection& forward : profile.forwards) {
     const auto* to = std::get_if<UnixAddress>(&forward.to);
     if (to == nullptr) continue;
-    for (const std::string_view forbidden :
-         {std::string_view(config.docker_socket), std::string_view("/run/docker.sock"),
-          std::string_view("/run/containerd/containerd.sock")})
-      if (same_socket(to->path, forbidden))
+    for (const std::string& forbidden :
+         {config.docker_socket, std::string("/run/docker.sock"), std::string("/run/containerd/containerd.sock")})
+      if (is_same_socket(to->path, forbidden))
         return fail("profile " + profile.name.text() + ": key forward.to is " + to->path +
                     ", which would give the worker the whole of Docker; use [docker] instead");
-    if (to->path.starts_with(config.runtime_directory + "/"))
+    if (spelling_of(to->path).starts_with(spelling_of(config.runtime_directory)) ||
+        is_same_socket(to->path, config.control_socket()))
       return fail("profile " + profile.name.text() + ": key forward.to is " + to->path +
                   ", a socket of sallyport itself; remove the forward");
   }

@@ -7,6 +7,7 @@
 #include "broker/protocol/permits.hpp"
 #include "broker/protocol/relay_messages.hpp"
 #include "broker/protocol/spawner_messages.hpp"
+#include "broker/protocol/tally.hpp"
 #include "sallyport/handshake.hpp"
 
 namespace sallyport {
@@ -115,6 +116,48 @@ TEST(Permits, EveryRequestHasOneAndNoMoreInFlightThanConnections) {
     EXPECT_GT(permit.in_flight_at_most, 0U);
     EXPECT_LE(permit.in_flight_at_most, limits::kMaxRequestsInFlight);
   }
+}
+
+// Written a second time on purpose: who gives a gate more of a kind says so here, too.
+TEST(Permits, AreTheseNumbers) {
+  const auto most = []<class T>(const T&) { return protocol::kPermit<T>.in_flight_at_most; };
+  EXPECT_EQ(most(protocol::CreateContainer{}), 32U);
+  EXPECT_EQ(most(protocol::StartContainer{}), 64U);
+  EXPECT_EQ(most(protocol::WaitContainer{}), 128U);
+  EXPECT_EQ(most(protocol::AttachContainer{}), 128U);
+  EXPECT_EQ(most(protocol::ReadLogs{}), 128U);
+  EXPECT_EQ(most(protocol::KillContainer{}), 64U);
+  EXPECT_EQ(most(protocol::StopContainer{}), 64U);
+  EXPECT_EQ(most(protocol::ResizeContainer{}), 64U);
+  EXPECT_EQ(most(protocol::InspectContainer{}), 32U);
+  EXPECT_EQ(most(protocol::ListContainers{}), 32U);
+  EXPECT_EQ(most(protocol::RemoveContainer{}), 64U);
+  EXPECT_EQ(most(protocol::CancelRequest{}), 128U);
+  EXPECT_EQ(most(protocol::GateClaim{}), 128U);
+  std::size_t without_an_answer = 0;
+  for (const protocol::Permit& permit : protocol::kPermits)
+    without_an_answer += permit.answer == protocol::Answer::None ? 1 : 0;
+  EXPECT_EQ(without_an_answer, 2U);
+}
+
+// A read beyond the end of a file that was cut off is SIGBUS: the end of the keeper.
+TEST(TheTally, CanBeCutOffOrGrownByNobody) {
+  const auto [tally, memory] = protocol::SharedTally::make().value();
+  ASSERT_NE(tally.get(), nullptr);
+  EXPECT_EQ(::fcntl(memory.get(), F_GET_SEALS), F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
+  for (const off_t size : {off_t{0}, off_t{8}, off_t{1} << 30}) {
+    EXPECT_EQ(::ftruncate(memory.get(), size), -1) << size;
+    EXPECT_EQ(errno, EPERM) << size;
+  }
+  EXPECT_EQ(tally.get()->denied, 0U);
+}
+
+TEST(TheTally, IsWrittenByTheGateAndOnlyReadByTheKeeper) {
+  auto [tally, memory] = protocol::SharedTally::make().value();
+  const auto gates = protocol::SharedTally::open(memory.get()).value();
+  gates.get()->denied = 7;
+  EXPECT_EQ(tally.get()->denied, 7U);
+  EXPECT_DEATH(tally.get()->denied = 0, "");
 }
 
 }  // namespace

@@ -313,6 +313,18 @@ TEST(GateClaims, OfAFloodAreCountedAndFewMessagesCarryThem) {
   EXPECT_LT(gate.claim_messages(), 10U);
 }
 
+// A gate that is alone tells at once, and not for each client that leaves it alone again.
+TEST(GateClaims, OfClientsThatComeAndGoAreFewMessages) {
+  GateHarness gate(created);
+  const auto began = std::chrono::steady_clock::now();
+  for (int i = 0; i < 300; ++i)
+    ASSERT_EQ(status_of(ask(gate.connect(), get("/nothing/" + std::to_string(i % 3)))), 404);
+  EXPECT_TRUE(gate.wait_for_claims(false, 300));
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
+  // Three kinds: ten times a second for the last client that leaves, once for each kind, and at the ends.
+  EXPECT_LT(static_cast<double>(gate.claim_messages()), 3 * 11 * (took.count() + 1));
+}
+
 // Whoever asks for made-up paths first must not hide behind them what it asks for then.
 TEST(GateClaims, OfMadeUpPathsLeaveTheOthersTheirNamesAndAreToldAsOthersBeyondTheirPlaces) {
   GateHarness gate(created);

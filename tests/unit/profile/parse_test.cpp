@@ -1,5 +1,9 @@
 // What a good profile says is what the Profile holds, and what it leaves out has the default.
 #include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include <filesystem>
+#include <fstream>
 
 #include "sallyport/profile/config.hpp"
 #include "sallyport/profile/profile.hpp"
@@ -137,12 +141,14 @@ TEST(Profile, AllowsOnlyTheGroupsThatItNames) {
   EXPECT_FALSE(profile->docker->allows(ApiGroup::Remove));
 }
 
+bool is_forward_taken(const std::string& path, const BrokerConfig& config) {
+  const auto profile =
+      parse_profile("[[forward]]\nlisten = \"127.0.0.1:1\"\nto = \"unix:" + path + "\"\n", kName, "worker.toml");
+  return check_against(*profile, config).has_value();
+}
+
 TEST(Profile, ForwardToTheDockerSocketIsRefusedUnderAnyOfItsNames) {
-  const auto outcome = [](const std::string& path, const BrokerConfig& config) {
-    const auto profile =
-        parse_profile("[[forward]]\nlisten = \"127.0.0.1:1\"\nto = \"unix:" + path + "\"\n", kName, "worker.toml");
-    return check_against(*profile, config).has_value();
-  };
+  const auto outcome = is_forward_taken;
   BrokerConfig config;
   config.docker_socket = "/srv/dockerd/d.sock";
   EXPECT_FALSE(outcome("/srv/dockerd/d.sock", config));
@@ -151,6 +157,38 @@ TEST(Profile, ForwardToTheDockerSocketIsRefusedUnderAnyOfItsNames) {
   EXPECT_FALSE(outcome("/run/containerd/containerd.sock", config));
   EXPECT_FALSE(outcome("/run/sallyport/broker.sock", config));
   EXPECT_TRUE(outcome("/run/redis/redis.sock", config));
+  config.docker_socket = "/var/run/dockerd//d.sock";  // as an option may say it
+  EXPECT_FALSE(outcome("/run/dockerd/d.sock", config));
+}
+
+TEST(Profile, ForwardToOurOwnSocketIsRefusedUnderAnyOfItsNames) {
+  BrokerConfig config;
+  for (const char* runtime : {"/run/sallyport", "/var/run/sallyport", "/run//sallyport/", "/run/x/../sallyport"}) {
+    config.runtime_directory = runtime;
+    EXPECT_FALSE(is_forward_taken("/run/sallyport/broker.sock", config)) << runtime;
+    EXPECT_FALSE(is_forward_taken("/var/run/sallyport/broker.sock", config)) << runtime;
+    EXPECT_FALSE(is_forward_taken("/run/sallyport/of/a-run.sock", config)) << runtime;
+    EXPECT_TRUE(is_forward_taken("/run/sallyport-of-another/broker.sock", config)) << runtime;
+  }
+}
+
+TEST(Profile, ForwardToAForbiddenSocketIsRefusedByALinkToItOrToItsDirectory) {
+  std::string directory = testing::TempDir() + "forward-XXXXXX";
+  ASSERT_NE(::mkdtemp(directory.data()), nullptr);
+  BrokerConfig config;
+  config.docker_socket = directory + "/docker.sock";
+  config.runtime_directory = directory + "/runtime";
+  std::filesystem::create_directory(config.runtime_directory);
+  for (const std::string& path : {config.docker_socket, config.control_socket(), directory + "/redis.sock"})
+    std::ofstream(path) << "";
+  std::filesystem::create_symlink("docker.sock", directory + "/to-docker");
+  std::filesystem::create_symlink("runtime", directory + "/to-runtime");
+  std::filesystem::create_symlink("redis.sock", directory + "/to-redis");
+  EXPECT_FALSE(is_forward_taken(directory + "/to-docker", config));
+  EXPECT_FALSE(is_forward_taken(directory + "/to-runtime/broker.sock", config));
+  EXPECT_TRUE(is_forward_taken(directory + "/to-redis", config));
+  EXPECT_TRUE(is_forward_taken(directory + "/nothing-yet", config));
+  std::filesystem::remove_all(directory);
 }
 
 }  // namespace

@@ -45,6 +45,16 @@ TEST_F(RootFile, OfTheCallerIsLoadedAndHashed) {
   EXPECT_NE(empty->hash, profile->hash);
 }
 
+TEST_F(RootFile, IsHashedToItsLastByte) {
+  const auto hash = [&] { return load_profile(directory_, *ProfileName::parse("worker")).value().hash; };
+  for (const std::size_t size : {100U, 5'000U, 60'000U}) {
+    write("# " + std::string(size, 'x') + "a\n");
+    const auto one = hash();
+    write("# " + std::string(size, 'x') + "b\n");
+    EXPECT_NE(hash(), one) << size;
+  }
+}
+
 TEST_F(RootFile, ThatItsGroupOrOthersMayWriteIsRefused) {
   ASSERT_EQ(::chmod(file().c_str(), 0664), 0);
   EXPECT_NE(refusal().find("chmod go-w"), std::string::npos) << refusal();

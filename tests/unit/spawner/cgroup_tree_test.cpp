@@ -10,6 +10,7 @@
 #include <array>
 #include <filesystem>
 #include <fstream>
+#include <thread>
 
 #include "broker/spawner/cgroup_tree.hpp"
 #include "broker/spawner/container_cgroups.hpp"
@@ -133,6 +134,45 @@ TEST_F(StandIn, IsNotOpenedByASymlinkOrAsAFile) {
   EXPECT_EQ(spawner::open_cgroup(directory.get(), "file/below").error().code, ENOTDIR);
 }
 
+// The writing end of a FIFO, once somebody reads it.
+UniqueFd writer_of(const std::string& fifo) {
+  UniqueFd fd;
+  EXPECT_TRUE(eventually([&] {
+    fd = UniqueFd::adopt(::open(fifo.c_str(), O_WRONLY | O_CLOEXEC | O_NONBLOCK));
+    return static_cast<bool>(fd);
+  })) << fifo;
+  return fd;
+}
+
+// Its number may belong to another process by now.
+TEST_F(StandIn, OfWhichAProcessIsGoneByTheSecondLookKillsNobodyOfThatNumber) {
+  for (const bool stays : {false, true}) {
+    SCOPED_TRACE(stays);
+    fs::remove(path + "/cgroup.procs");
+    const std::string first = path + "/cgroup.procs", second = path + "/second";
+    for (const std::string& fifo : {first, second}) ASSERT_EQ(::mkfifo(fifo.c_str(), 0600), 0);
+    const pid_t pid = ::fork();
+    if (pid == 0)
+      for (;;) ::pause();
+    Child listed = *Child::from_pid(pid);
+    std::thread killer([&] { (void)spawner::kill_cgroup_tree(kOne, directory.get()); });
+    const std::string line = std::to_string(pid) + "\n";
+    UniqueFd look = writer_of(first);
+    fs::rename(second, first);
+    EXPECT_GT(::write(look.get(), line.data(), line.size()), 0);
+    look = writer_of(first);
+    if (stays) {
+      EXPECT_GT(::write(look.get(), line.data(), line.size()), 0);
+    }
+    look.reset();
+    killer.join();
+    EXPECT_EQ(listed.handle().has_ended(stays ? 3000 : 100), stays);
+    (void)listed.handle().send_signal(SIGKILL);
+    EXPECT_TRUE(listed.handle().has_ended(3000));
+    (void)listed.try_reap();
+  }
+}
+
 // A hierarchy of the host's with a cgroup for this test below it.
 class RealHierarchy : public testing::Test {
  protected:
@@ -208,6 +248,34 @@ void cover(const std::string& path, const char* with) {
   ASSERT_EQ(::mount(with, path.c_str(), nullptr, MS_BIND, nullptr), 0) << path << ": " << std::strerror(errno);
 }
 void uncover(const std::string& path) { ASSERT_EQ(::umount2(path.c_str(), MNT_DETACH), 0) << path; }
+
+// Whatever forks faster than it is killed is stopped before anything is.
+TEST_F(RealHierarchy, IsKilledAfterTheFreezerWhateverTheirOrder) {
+  const std::string freezer = "/sys/fs/cgroup/freezer";
+  if (!fs::exists(freezer + "/cgroup.procs")) GTEST_SKIP() << "no freezer of cgroups version 1 at " << freezer;
+  const OwnMounts mounts;
+  const std::string frozen = freezer + "/sallyport-" + session.text();
+  fs::create_directory(frozen);
+  const std::string fifo = testing::TempDir() + "procs-" + session.text();
+  ASSERT_EQ(::mkfifo(fifo.c_str(), 0600), 0);
+  cover(frozen + "/cgroup.procs", fifo.c_str());  // who lists it waits for us
+  const pid_t pid = ::fork();
+  if (pid == 0)
+    for (;;) ::pause();
+  Child contained = *Child::from_pid(pid);
+  std::ofstream(path + "/cgroup.procs") << pid << std::flush;
+  const ContainerCgroups cgroups({hierarchy, {CgroupVersion::One, freezer, "/", true}});
+  std::thread killer([&] { (void)cgroups.kill(session); });
+  UniqueFd look = writer_of(fifo);
+  EXPECT_FALSE(contained.handle().has_ended(300)) << "the freezer was not the first";
+  look.reset();
+  killer.join();
+  EXPECT_TRUE(contained.handle().has_ended(3000));
+  (void)contained.try_reap();
+  uncover(frozen + "/cgroup.procs");
+  fs::remove(frozen);
+  fs::remove(fifo);
+}
 
 TEST(ACoveredHierarchy, IsNeitherKilledInNorInTheWayOfTheOthers) {
   const OwnMounts mounts;

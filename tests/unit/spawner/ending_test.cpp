@@ -6,7 +6,9 @@
 #include <filesystem>
 #include <fstream>
 
+#include "broker/spawner/keeper_link.hpp"
 #include "broker/spawner/left_ranges.hpp"
+#include "sallyport/seqpacket.hpp"
 #include "unit/spawner/harness.hpp"
 #include "unit/thorough.hpp"
 
@@ -274,7 +276,7 @@ TEST(TakeOver, KeepsTheUidRangeOfWhatIsLeftFromEverybodyUntilItIsGone) {
   const std::uint32_t base = harness.config().uid_span.first, next = base + limits::kUidsPerSession;
   const SessionId session = harness.new_session(), other = harness.new_session();
   LeftProcess left(session);
-  (void)harness.take_range();  // makes the directory of the locks
+  (void)harness.take_range();                                            // makes the directory of the locks
   auto held = lock_uid_range(harness.config().runtime_directory, base);  // by a launcher on its way out
   ASSERT_TRUE(held);
   harness.send(messages::TakeOver{session, base + 5}, {}, 1);  // of another span: it has uids of two ranges
@@ -342,6 +344,23 @@ TEST(LeftRanges, SayOnceWhyALockCannotBeTakenAndKeepTryingForIt) {
   EXPECT_TRUE(ranges.take_locks());
   EXPECT_FALSE(lock_uid_range(directory, 1000)) << "and it is held";
   std::filesystem::remove_all(directory);
+}
+
+// What waits for it is the spawner's memory.
+TEST(AKeeper, ThatReadsNoAnswersIsLostAtTheirBoundAndNotBefore) {
+  auto [ours, keepers] = *seqpacket_pair();
+  const auto poller = spawner::Poller::create().value();
+  spawner::KeeperLink link(*poller, std::move(ours));
+  std::string why;
+  ASSERT_TRUE(link.start([](spawner::Incoming) {}, [&](const Error& error) { why += error.text(); }));
+  std::size_t answers = 0;
+  while (why.empty() && answers < 2 * limits::kMaxQueuedForKeeper) {
+    link.answer(1, {messages::FromSpawner(messages::ProcessesDead{}), {}});
+    ++answers;
+  }
+  EXPECT_THAT(why, HasSubstr("does not read its channel"));
+  EXPECT_GT(answers, limits::kMaxQueuedForKeeper);
+  EXPECT_LT(answers, limits::kMaxQueuedForKeeper + 10'000) << "with what the socket holds";
 }
 
 }  // namespace

@@ -1,15 +1,19 @@
 // The real relay in its containment, with the test as keeper, worker and upstream.
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 
 #include <array>
 #include <filesystem>
 #include <functional>
+#include <thread>
 
 #include "broker/protocol/relay_messages.hpp"
+#include "broker/relay/relay.hpp"
 #include "sallyport/seqpacket.hpp"
 #include "unit/spawner/harness.hpp"
 
@@ -245,6 +249,78 @@ TEST_F(Relaying, ItIsLockedDownWithAFilterAndNotDumpable) {
   struct stat info;
   ASSERT_EQ(::stat(("/proc/" + std::to_string(pid) + "/environ").c_str(), &info), 0);
   EXPECT_EQ(info.st_uid, 0U) << "proc(5): the files of a process that is not dumpable are root's";
+}
+
+// In this process, because the real one waits for minutes.
+class RelayingInAHurry : public testing::Test {
+ protected:
+  RelayingInAHurry() {
+    auto [ours, theirs] = *seqpacket_pair();
+    keeper = std::move(ours);
+    listener = unix_listener();
+    std::vector<UniqueFd> listeners;
+    listeners.push_back(UniqueFd::adopt(::fcntl(listener.get(), F_DUPFD_CLOEXEC, 3)));
+    served = std::thread([channel = std::move(theirs), made = std::move(listeners)]() mutable {
+      const ::sallyport::relay::HalfClosed soon{std::chrono::milliseconds(20), std::chrono::milliseconds(200)};
+      EXPECT_EQ(::sallyport::relay::serve(std::move(channel), std::move(made), []() noexcept { return 0; }, soon), 0);
+    });
+  }
+  ~RelayingInAHurry() override {
+    keeper.reset();
+    served.join();
+  }
+  template <class T>
+  T hear() {
+    std::array<std::byte, 8192> buffer;
+    pollfd entry{keeper.get(), POLLIN, 0};
+    EXPECT_EQ(::poll(&entry, 1, 5000), 1);
+    const auto datagram = receive_datagram(keeper.get(), buffer);
+    return std::get<T>(decode_message<relay::ToKeeper>(std::span(buffer).first(datagram->size)).value());
+  }
+  struct Ends {
+    UniqueFd client, upstream;
+    std::uint32_t number = 0;
+  };
+  Ends carry() {
+    Ends ends;
+    ends.client = UniqueFd::adopt(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_un address{};
+    socklen_t size = sizeof address;
+    EXPECT_EQ(::getsockname(listener.get(), reinterpret_cast<sockaddr*>(&address), &size), 0);
+    EXPECT_EQ(::connect(ends.client.get(), reinterpret_cast<const sockaddr*>(&address), size), 0);
+    ends.number = hear<relay::Connect>().connection;
+    Pair pair = stream_pair();
+    const int fds[] = {pair.theirs.get()};
+    EXPECT_TRUE(send_datagram(keeper.get(), encode_message(relay::FromKeeper(relay::Connected{ends.number})), fds));
+    ends.upstream = std::move(pair.ours);
+    return ends;
+  }
+  UniqueFd keeper, listener;
+  std::thread served;
+};
+
+// Whoever half-closes and leaves must not hold a place for ever.
+TEST_F(RelayingInAHurry, AHalfClosedConnectionThatIsSilentIsCutAndTheTwinThatIsOpenIsNot) {
+  const Ends open = carry();
+  for (const bool of_client : {true, false}) {
+    const Ends half = carry();
+    ASSERT_EQ(::shutdown((of_client ? half.client : half.upstream).get(), SHUT_WR), 0);
+    EXPECT_EQ(hear<relay::Closed>().connection, half.number);
+    EXPECT_EQ(read_some((of_client ? half.client : half.upstream).get()), "(end)");
+  }
+  write_text(open.client.get(), "still here");
+  EXPECT_EQ(read_some(open.upstream.get()), "still here");
+}
+
+TEST_F(RelayingInAHurry, AHalfClosedConnectionThatIsUsedStays) {
+  const Ends half = carry();
+  ASSERT_EQ(::shutdown(half.client.get(), SHUT_WR), 0);
+  EXPECT_EQ(read_some(half.upstream.get()), "(end)");
+  for (int i = 0; i < 8; ++i) {
+    write_text(half.upstream.get(), "x");
+    EXPECT_EQ(read_some(half.client.get()), "x") << i;
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
 }
 
 }  // namespace

@@ -143,9 +143,7 @@ TEST(ABrokersOwnCgroup, IsWhereWhatAnEarlierBrokerLeftIsKilledAndRemoved) {
 }
 
 // The limits that an operator has set on the unit of a launcher hold for its sandbox, too.
-TEST(ABrokersOwnCgroup, TakesNoInitFromTheCgroupOfAnotherUnit) {
-  Harness harness({.own_cgroup = true});
-  const std::string unit = make_cgroup("unit-" + std::to_string(::getpid()));
+void expect_init_stays_in(const std::string& unit, Harness& harness) {
   UidRange range = harness.take_range();
   FakeSandbox sandbox = make_sandbox({.uid_base = range.base});
   std::ofstream(unit + "/cgroup.procs") << sandbox.init_pid << std::flush;
@@ -159,6 +157,16 @@ TEST(ABrokersOwnCgroup, TakesNoInitFromTheCgroupOfAnotherUnit) {
   EXPECT_TRUE(sandbox.init.handle().has_ended()) << "killed all the same, by its pidfd";
   sandbox = {};
   EXPECT_TRUE(eventually([&] { return ::rmdir(unit.c_str()) == 0; }));
+}
+
+TEST(ABrokersOwnCgroup, TakesNoInitFromTheCgroupOfAnotherUnit) {
+  Harness harness({.own_cgroup = true});
+  expect_init_stays_in(make_cgroup("unit-" + std::to_string(::getpid())), harness);
+}
+
+TEST(ABrokersOwnCgroup, TakesNoInitFromACgroupWhoseNameBeginsLikeItsOwn) {
+  Harness harness({.own_cgroup = true});
+  expect_init_stays_in(make_cgroup(fs::path(harness.cgroup()).filename().string() + "-2"), harness);
 }
 
 TEST(AnInitOfAPeerWithoutARange, IsNotMovedIntoTheSessionsCgroup) {
