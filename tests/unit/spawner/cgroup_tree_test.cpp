@@ -160,6 +160,7 @@ TEST_F(StandIn, OfWhichAProcessIsGoneByTheSecondLookKillsNobodyOfThatNumber) {
     UniqueFd look = writer_of(first);
     fs::rename(second, first);
     EXPECT_GT(::write(look.get(), line.data(), line.size()), 0);
+    look.reset();
     look = writer_of(first);
     if (stays) {
       EXPECT_GT(::write(look.get(), line.data(), line.size()), 0);

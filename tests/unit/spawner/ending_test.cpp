@@ -348,6 +348,7 @@ TEST(LeftRanges, SayOnceWhyALockCannotBeTakenAndKeepTryingForIt) {
 
 // What waits for it is the spawner's memory.
 TEST(AKeeper, ThatReadsNoAnswersIsLostAtTheirBoundAndNotBefore) {
+  SALLYPORT_LONG_TEST();
   auto [ours, keepers] = *seqpacket_pair();
   const auto poller = spawner::Poller::create().value();
   spawner::KeeperLink link(*poller, std::move(ours));
