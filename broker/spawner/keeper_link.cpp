@@ -9,6 +9,10 @@
 
 namespace sallyport::spawner {
 
+namespace {
+constexpr std::size_t kTakenInARow = 64;  // then it is the turn of what else there is
+}  // namespace
+
 Result<> KeeperLink::start(std::function<void(Incoming)> on_request, std::function<void(const Error&)> on_lost) {
   on_request_ = std::move(on_request);
   on_lost_ = std::move(on_lost);
@@ -18,15 +22,19 @@ Result<> KeeperLink::start(std::function<void(Incoming)> on_request, std::functi
   return {};
 }
 
+// As many as there are, and not one in each round of the poller: a request would wait behind the dials of others for as
+// many rounds, each with the ends of up to 64 dials in it.
 void KeeperLink::receive() {
   std::array<std::byte, limits::kMaxSmallMessageBytes> buffer;
-  auto datagram = receive_datagram(channel_.get(), buffer);
-  if (!datagram && datagram.error().code == EAGAIN) return;
-  if (!datagram) return lose(datagram.error());
-  if (datagram->size == 0) return lose(Error{"the keeper has closed its channel", 0});
-  auto request = decode_message<protocol::spawner::ToSpawnerEnvelope>(std::span(buffer).first(datagram->size));
-  if (!request) return lose(Error{"the keeper broke the protocol (" + request.error().text() + ")", EPROTO});
-  on_request_(Incoming{request->number, std::move(request->message), std::move(datagram->fds)});
+  for (std::size_t taken = 0; taken < kTakenInARow && channel_; ++taken) {
+    auto datagram = receive_datagram(channel_.get(), buffer);
+    if (!datagram && datagram.error().code == EAGAIN) return;
+    if (!datagram) return lose(datagram.error());
+    if (datagram->size == 0) return lose(Error{"the keeper has closed its channel", 0});
+    auto request = decode_message<protocol::spawner::ToSpawnerEnvelope>(std::span(buffer).first(datagram->size));
+    if (!request) return lose(Error{"the keeper broke the protocol (" + request.error().text() + ")", EPROTO});
+    on_request_(Incoming{request->number, std::move(request->message), std::move(datagram->fds)});
+  }
 }
 
 void KeeperLink::answer(std::uint32_t number, Outgoing outgoing) {

@@ -29,10 +29,9 @@ def flood(threads, seconds, most=10**9):
 """
 
 
-@pytest.fixture
-def upstream(broker):
+@contextlib.contextmanager
+def one_byte_server(path):
     """Says one byte to whoever comes."""
-    path = f"{broker.directory}/one-byte.sock"
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(path)
     os.chmod(path, 0o777)
@@ -54,6 +53,19 @@ def upstream(broker):
     listener.shutdown(socket.SHUT_RDWR)
     listener.close()
     os.unlink(path)
+
+
+@pytest.fixture
+def upstream(broker):
+    with one_byte_server(f"{broker.directory}/one-byte.sock") as address:
+        yield address
+
+
+@pytest.fixture
+def neighbours_upstream(broker):
+    """An upstream takes whom it takes in order: a neighbour with one of its own waits for the broker alone."""
+    with one_byte_server(f"{broker.directory}/another.sock") as address:
+        yield address
 
 
 def test_ordinary_work_meets_no_rate(broker, upstream):
@@ -86,13 +98,14 @@ def test_beyond_the_profiles_rate_they_are_held_back_and_that_is_said(broker, up
     assert broker.audit(session=broker.sessions()[-2], rule="forward.rate")
 
 
-def test_sessions_that_open_all_they_can_leave_a_neighbour_its_own(broker, upstream):
+def test_sessions_that_open_all_they_can_leave_a_neighbour_its_own(broker, upstream, neighbours_upstream):
     """Four sessions with 80 connections under way each, more than they have dialers for, and a neighbour with one at a time: it is
     served in turn, not behind all of theirs. And a session opens meanwhile."""
     broker.profile("usual", forwards=[{"listen": LISTEN, "to": upstream}])
+    broker.profile("neighbour", forwards=[{"listen": LISTEN, "to": neighbours_upstream}])
     broker.profile("other", command=["/bin/true"], docker={})
     with contextlib.ExitStack() as sessions:
-        neighbour = sessions.enter_context(sandbox.Worker(broker, "usual"))
+        neighbour = sessions.enter_context(sandbox.Worker(broker, "neighbour"))
         hostile = [sessions.enter_context(sandbox.Worker(broker, "usual")) for _ in range(4)]
         for worker in (neighbour, *hostile):
             worker.do(FLOOD)
