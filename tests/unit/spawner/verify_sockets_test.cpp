@@ -126,8 +126,10 @@ class VerifiedAtTheEnd : public Verified {
 TEST_F(VerifiedAtTheEnd, ARangeOfWhichTheLastUidIsNotInTheSpanIsRefused) {
   const std::uint32_t first = harness.config().uid_span.first;
   EXPECT_THAT(refusal(first + 2 * limits::kUidsPerSession), HasSubstr("uid_span"));
-  range = harness.take_range();
-  ASSERT_EQ(range.base, first + limits::kUidsPerSession) << "the last that is whole";
+  range.lock.reset();
+  auto last_whole = lock_uid_range(harness.config().runtime_directory, first + limits::kUidsPerSession);
+  ASSERT_TRUE(last_whole);
+  range = UidRange{first + limits::kUidsPerSession, std::move(*last_whole)};
   sandbox = make_sandbox({.uid_base = range.base, .tcp_listeners = 1});
   harness.send(harness.request_for(session, sandbox, range.base), harness.fds_for(sandbox, range));
   std::vector<UniqueFd> channels;
