@@ -46,10 +46,10 @@ class RetryPause {
   std::chrono::milliseconds pause_;
 };
 
-// Removes what it can, so many at a time as a session has connections to dockerd, and takes it out of `leftovers`. An intent is taken out when its
-// container has been removed, or when `intents_may_be_dropped` and a list that dockerd made since does not show it.
-// Error: which container is left first, and why; dockerd is away, or refuses; to be called again. Without one, all that
-// is left are intents.
+// Removes what it can, so many at a time as a session has connections to dockerd, and takes it out of `leftovers`. An
+// intent is taken out when its container has been removed, or when `intents_may_be_dropped` and a list that dockerd
+// made since does not show it. Error: which container is left first, and why; dockerd is away, or refuses; to be called
+// again. Without one, all that is left are intents.
 net::awaitable<Removed> remove_containers(engine::DockerClient& docker, std::string broker, SessionId session,
                                           Leftovers& leftovers, bool intents_may_be_dropped);
 
