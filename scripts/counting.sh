@@ -54,3 +54,11 @@ real_parts() {
   case $? in 0 | 1 | 124 | 137) ;; *) count "$name (pytest did not come to its end)" 0 1 ;; esac
   junit "$name" "$results/$name.xml"
 }
+# counts_itself NAME SECONDS COMMAND...: its own closing line is the count; without one it did not come to its end.
+counts_itself() {
+  local name=$1 numbers; shift
+  bounded "$name" "$@" > >(tee "$results/$name.log") 2>&1
+  wait $!   # for tee
+  numbers=$(sed -nE 's/^([0-9]+) passed, ([0-9]+) failed$/\1 \2/p' "$results/$name.log" | tail -1)
+  count "$name" ${numbers:-0 1}
+}

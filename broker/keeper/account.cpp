@@ -83,9 +83,8 @@ std::vector<std::int64_t> numbers_after(std::string_view word, std::string_view 
 }
 
 bool read_account(std::vector<std::int64_t> numbers, bool has_connections, SavedAccounts& into) {
-  if (!has_connections && numbers.size() == 4) numbers.insert(numbers.begin() + 3, 0);
-  else if (!has_connections) return false;
-  if (numbers.size() != 5 || into.accounts.size() >= limits::kMaxSessions) return false;
+  if (numbers.size() != (has_connections ? 5 : 4) || into.accounts.size() >= limits::kMaxSessions) return false;
+  if (!has_connections) numbers.insert(numbers.begin() + 3, 0);
   into.accounts.push_back({numbers[0], numbers[1], numbers[2], numbers[3], numbers[4]});
   return true;
 }

@@ -16,6 +16,7 @@
 #include "broker/privileges.hpp"
 #include "broker/spawner/plain_child.hpp"
 #include "sallyport/limits.hpp"
+#include "sallyport/same_file.hpp"
 #include "sallyport/seqpacket.hpp"
 #include "sallyport/syscalls.hpp"
 
@@ -77,14 +78,6 @@ int connect_within_deadline(const DialTarget& target) noexcept {
   ::alarm(static_cast<unsigned>(limits::kDialDeadline.count()) + 1);
   const int socket = connect_within_deadline(target);
   answer_and_exit(socket < 0 ? -socket : 0, socket < 0 ? -1 : socket);
-}
-
-// By any name: /run is /var/run.
-bool is_same_file(const std::string& one, const std::string& other) {
-  struct stat first, second;
-  if (one == other) return true;
-  return ::stat(one.c_str(), &first) == 0 && ::stat(other.c_str(), &second) == 0 && first.st_dev == second.st_dev &&
-         first.st_ino == second.st_ino;
 }
 
 }  // namespace

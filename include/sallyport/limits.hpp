@@ -91,7 +91,7 @@ inline constexpr std::size_t kMaxIdleUpstreams = 16;
 inline constexpr std::size_t kMaxContainers = 4096;                  // of a session; the most that a profile may allow
 inline constexpr std::size_t kMaxListedContainers = kMaxContainers;  // in one answer of dockerd's, of one session
 inline constexpr std::size_t kMaxReapedAtOnce = 8;     // sessions of an earlier broker; dockerd removes 20-30/s
-inline constexpr std::chrono::seconds kKeepsPlace{2};  // of both: what takes longer lets the next one begin
+inline constexpr std::chrono::seconds kKeepsPlace{2};  // and of a removal: what takes longer lets the next begin
 inline constexpr std::size_t kListEntryBytes = 1024;   // besides its texts; 762 measured, docker 20.10
 inline constexpr std::size_t kListedByIdAtOnce = 512;  // where a whole list is too large; a query of 36 KiB
 // Connections to dockerd, each for as long as it lives (engine/places.hpp): a share for each of max_sessions, a common

@@ -15,16 +15,11 @@ from tests.support.processes import private_bytes
 from .launching import COMMAND
 from .measure import MIB, Row, ask_tool, tool
 from .seat import WITHOUT_LIMITS, Session
+from .weights import seconds_of
 
 SESSIONS = (1, 10, 100, 500, 1000)
 CONTAINERS = (1, 100, 500, 1000, 2000, 4000)
 LIST = "/v1.41/containers/json?all=1"
-
-
-def cpu_of(pid: int) -> float:
-    """Seconds on a CPU, exact to the nanosecond (proc(5), schedstat)."""
-    with open(f"/proc/{pid}/schedstat") as stat:
-        return int(stat.read().split()[0]) / 1e9
 
 
 # --- launches beside idle sandboxes ---
@@ -95,10 +90,10 @@ def keeper_seconds_of_a_list(full: Full, rounds: int) -> float:
     keeper, taken = full.broker.keeper_pid, []
     with raw_http.Connection(full.session.socket, 60) as connection:
         for _ in range(rounds):
-            before = cpu_of(keeper)
+            before = seconds_of(keeper)
             listed = connection.request("GET", LIST)
             assert listed.status == 200 and len(listed.json()) == len(full.identities), listed.status
-            taken.append(cpu_of(keeper) - before)
+            taken.append(seconds_of(keeper) - before)
     return statistics.median(taken)
 
 

@@ -15,7 +15,7 @@ def broker_for(docker_socket, sessions=8) -> Broker:
 class Session:
     def __init__(self, broker: Broker, profile="bench"):
         self.run = sandbox.Run(broker, profile)
-        self.socket = f"/proc/{self.run.init_pid}/root/run/sallyport/docker.sock"
+        self.socket = self.run.docker_socket
         wait_until(self._answers, 20, f"the session does not answer: {self.run.stderr}", every=0.001)
 
     def _answers(self) -> bool:

@@ -23,7 +23,7 @@ class Session:
 
     def __init__(self, broker):
         self.run = sandbox.Run(broker, "many", ["/bin/sleep", "86400"])
-        self.socket = f"/proc/{self.run.init_pid}/root/run/sallyport/docker.sock"
+        self.socket = self.run.docker_socket
         wait_until(self.answers, 20, f"the session does not answer: {self.run.stderr}")
         self.waits = []
 

@@ -106,6 +106,11 @@ class Run:
         uid = uids_of(self.worker_pid)[0]
         return uid - 1
 
+    @property
+    def docker_socket(self) -> str:
+        """The sandbox's own socket, seen from outside: for tests that need speed or a second client, not for proofs."""
+        return f"/proc/{self.init_pid}/root/run/sallyport/docker.sock"
+
     def pids(self) -> list:
         return [self.process.pid] + descendants_of(self.process.pid)
 
@@ -204,11 +209,6 @@ class Worker(Run):
             self._answers += data
         line, _, self._answers = self._answers.partition(b"\n")
         return line
-
-    @property
-    def docker_socket(self) -> str:
-        """The sandbox's own socket, seen from outside: for tests that need speed or a second client, not for proofs."""
-        return f"/proc/{self.init_pid}/root/run/sallyport/docker.sock"
 
     def connect(self) -> socket.socket:
         client = socket.socket(socket.AF_UNIX)

@@ -2,7 +2,6 @@
 // itself.
 #define OPENSSL_API_COMPAT 10100
 #include <openssl/sha.h>
-#include <sys/stat.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -10,6 +9,7 @@
 #include "sallyport/profile/config.hpp"
 #include "sallyport/profile/profile.hpp"
 #include "sallyport/profile/root_file.hpp"
+#include "sallyport/same_file.hpp"
 
 namespace sallyport {
 
@@ -23,12 +23,9 @@ std::string spelling_of(const std::string& path) {
   return spelling;
 }
 
-// Also one that is reached by a link or mounted in two places. What does not exist yet is known by its spelling alone.
+// What does not exist yet is known by its spelling alone.
 bool is_same_socket(const std::string& one, const std::string& other) {
-  if (spelling_of(one) == spelling_of(other)) return true;
-  struct stat first{}, second{};
-  return ::stat(one.c_str(), &first) == 0 && ::stat(other.c_str(), &second) == 0 && first.st_dev == second.st_dev &&
-         first.st_ino == second.st_ino;
+  return spelling_of(one) == spelling_of(other) || is_same_file(one, other);
 }
 
 }  // namespace

@@ -3,34 +3,20 @@
 #include "broker/gate/claims.hpp"
 
 #include <gmock/gmock.h>
-#include <gtest/gtest.h>
 
 #include <array>
-#include <boost/asio/io_context.hpp>
-#include <optional>
 
-#include "broker/async/tasks.hpp"
+#include "gate_parts.hpp"
 #include "sallyport/limits.hpp"
-#include "sallyport/seqpacket.hpp"
 
 namespace sallyport::gate {
 namespace {
 
 using namespace std::chrono_literals;
 
-class AClaim : public testing::Test {
+class AClaim : public GateParts {
  protected:
-  AClaim() {
-    auto [ours, theirs] = seqpacket_pair().value();
-    keeper_end_ = std::move(ours);
-    keeper_.emplace(context_.get_executor(), std::move(theirs), [](std::string_view) {});
-    claims_.emplace(*keeper_, ticker_);
-    tasks_.spawn("receive replies", keeper_->receive());
-  }
-  ~AClaim() override {
-    tasks_.cancel();
-    for (int i = 0; i < 100 && tasks_.running() > 0; ++i) context_.run_one_for(50ms);
-  }
+  ~AClaim() override { end_tasks(); }
   void welcome() {
     auto [tally, memory] = protocol::SharedTally::make().value();
     tally_ = std::move(tally);
@@ -70,14 +56,7 @@ class AClaim : public testing::Test {
     return sum;
   }
 
-  net::io_context context_{1};
-  Clock::duration ahead_{};
-  Ticker ticker_{context_.get_executor(), [this] { return Clock::now() + ahead_; }};
-  UniqueFd keeper_end_;
-  std::optional<KeeperClient> keeper_;
-  std::optional<Claims> claims_;
   protocol::SharedTally tally_;
-  async::TaskGroup tasks_{context_.get_executor(), [](const std::string&, const std::string& what) { FAIL() << what; }};
 };
 
 TEST_F(AClaim, IsCountedInTheKeepersMemoryAtOnce) {

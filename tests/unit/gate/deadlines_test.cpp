@@ -1,17 +1,13 @@
 // What a client may keep the gate waiting for, against a clock that runs ahead when a test says so.
-#include <gtest/gtest.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <array>
-#include <boost/asio/io_context.hpp>
-#include <optional>
 #include <string>
 
-#include "broker/async/tasks.hpp"
 #include "broker/gate/http_session.hpp"
+#include "gate_parts.hpp"
 #include "sallyport/limits.hpp"
-#include "sallyport/seqpacket.hpp"
 
 namespace sallyport::gate {
 namespace {
@@ -22,20 +18,9 @@ const std::string kPing = "GET /_ping HTTP/1.1\r\nHost: d\r\n\r\n";
 const std::string kHalfAHead = "GET /_ping HTTP/1.1\r\nHost: d\r\nX: ";
 const std::string kHalfABody = "POST /containers/create HTTP/1.1\r\nHost: d\r\nContent-Length: 100\r\n\r\n{";
 
-class Deadline : public testing::Test {
+class Deadline : public GateParts {
  protected:
-  Deadline() {
-    auto [ours, theirs] = seqpacket_pair().value();
-    keeper_end_ = std::move(ours);
-    keeper_.emplace(context_.get_executor(), std::move(theirs), [](std::string_view) {});
-    claims_.emplace(*keeper_, ticker_);
-    tasks_.spawn("receive replies", keeper_->receive());
-  }
-  ~Deadline() override {  // the session ends while what it uses is there
-    tasks_.cancel();
-    for (int i = 0; i < 100 && tasks_.running() > 0; ++i) context_.run_one_for(50ms);
-    EXPECT_EQ(tasks_.running(), 0U);
-  }
+  ~Deadline() override { end_tasks(); }
   void connect(ClientKind kind = ClientKind::Socket) {
     int ends[2];
     ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends), 0);
@@ -94,14 +79,7 @@ class Deadline : public testing::Test {
   bool has_ended_ = false;
 
  private:
-  net::io_context context_{1};
-  Clock::duration ahead_{};
-  Ticker ticker_{context_.get_executor(), [this] { return Clock::now() + ahead_; }};
-  UniqueFd keeper_end_;
-  std::optional<KeeperClient> keeper_;
-  std::optional<Claims> claims_;
   UniqueFd client_;
-  async::TaskGroup tasks_{context_.get_executor(), [](const std::string&, const std::string& what) { FAIL() << what; }};
 };
 
 constexpr auto kBefore = -4s;  // ticks of a second, and a machine that may be slow

@@ -1,5 +1,4 @@
 // Connections to dockerd, log reads, followers and memory: what one session takes of them, and what is left to others.
-#include <fstream>
 
 #include "broker/engine/places.hpp"
 #include "broker/protocol/permits.hpp"
@@ -203,20 +202,11 @@ constexpr std::size_t kOfTheSanitizer = limits::kLeastMemoryCeiling / 4;
 constexpr std::size_t kOfTheSanitizer = 0;
 #endif
 
-std::size_t own_memory_of(pid_t pid) {
-  std::ifstream statm("/proc/" + std::to_string(pid) + "/statm");
-  std::size_t size = 0;
-  std::size_t resident = 0;
-  std::size_t shared = 0;
-  statm >> size >> resident >> shared;
-  return (resident - shared) * 4096;
-}
-
 TEST(Memory, IsRefusedBeforeTheKeeperGrowsBeyondItsCeilingAndComesBack) {
   KeeperUnderTest keeper;
   ASSERT_TRUE(keeper.open()) << keeper.refusal();
   keeper.expect<protocol::Created>(keeper.create_request("db"));
-  const std::size_t begun = own_memory_of(keeper.keeper_pid());
+  const std::size_t begun = keeper.own_memory();
   // Almost all of a large answer, and never its end.
   keeper.dockerd().behave([](const std::string& request) {
     if (!request.starts_with("GET /v1.41/containers/")) return FakeDockerd::Answer{};
@@ -231,7 +221,7 @@ TEST(Memory, IsRefusedBeforeTheKeeperGrowsBeyondItsCeilingAndComesBack) {
   std::size_t most = 0;
   std::size_t refused = 0;
   for (int i = 0; i < 200; ++i) {
-    most = std::max(most, own_memory_of(keeper.keeper_pid()));
+    most = std::max(most, keeper.own_memory());
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
   for (protocol::RequestId asked = 1; asked <= id; ++asked) {
@@ -268,7 +258,7 @@ TEST(Memory, IsLookedAtOnceMoreBeforeACreateIsWritten) {
     return FakeDockerd::Answer{.never = request.starts_with("POST /v1.41/containers/create")};
   });
   ASSERT_TRUE(keeper.open()) << keeper.refusal();
-  ASSERT_TRUE(eventually([&] { return own_memory_of(keeper.keeper_pid()) > options.ballast; }));
+  ASSERT_TRUE(eventually([&] { return keeper.own_memory() > options.ballast; }));
   std::string texts;
   for (int i = 0; i < 30'000; ++i) texts += "\u00e9";  // two bytes, which are written as six
   for (protocol::RequestId id = 1; id <= limits::kDockerdShare; ++id) {

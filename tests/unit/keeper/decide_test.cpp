@@ -2,34 +2,13 @@
 
 #include "broker/keeper/effective.hpp"
 #include "broker/keeper/plan_container.hpp"
+#include "honest_create.hpp"
 
 namespace sallyport::keeper {
 namespace {
 
 using protocol::CreateContainer;
 
-Profile profile() {
-  Profile profile;
-  profile.name = *ProfileName::parse("worker");
-  profile.docker.emplace();
-  profile.docker->allow.fill(true);
-  profile.docker->images = {"docker.io/library/busybox:*"};
-  profile.docker->budget.containers = 2;
-  profile.docker->container.memory_bytes = 100 << 20;
-  return profile;
-}
-CreateContainer honest() {
-  CreateContainer ask;
-  ask.image = *ImageRef::parse("docker.io/library/busybox:latest");
-  return ask;
-}
-engine::ImageFacts image() {
-  engine::ImageFacts facts;
-  facts.id = *ImageId::parse("sha256:" + std::string(64, 'e'));
-  facts.platform = "linux/amd64";
-  facts.command = {"sh"};
-  return facts;
-}
 // All that a create is asked, in the order of the keeper.
 Verdict decide(const CreateContainer& ask, const Profile& profile) {
   if (Verdict refusal = decide_create(ask, profile, Ledger())) return refusal;

@@ -369,4 +369,13 @@ bool KeeperUnderTest::spawner_saw(const std::string& event, int milliseconds) co
       milliseconds);
 }
 
+std::size_t KeeperUnderTest::own_memory() const {
+  std::ifstream statm("/proc/" + std::to_string(keeper_pid_) + "/statm");
+  std::size_t size = 0;
+  std::size_t resident = 0;
+  std::size_t shared = 0;
+  statm >> size >> resident >> shared;
+  return (resident - shared) * 4096;
+}
+
 }  // namespace sallyport::testing_support

@@ -113,6 +113,7 @@ class KeeperUnderTest {
   UniqueFd take_control() { return std::move(control_); }   // the session lives as long as this is open
   UniqueFd take_gate() { return std::move(gate_); }         // and this, beside the next that is opened
   pid_t keeper_pid() const { return keeper_pid_; }
+  std::size_t own_memory() const;  // of the keeper: resident and backed by no file
   bool is_alive() const { return !keeper_.has_ended(); }
   void signal_keeper(int signal) const { (void)keeper_.send_signal(signal); }
   std::optional<int> exit_code(int milliseconds);

@@ -2,7 +2,6 @@
 // at a time, and of the connections that it used few are kept.
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
 
 #include "dockerd_model.hpp"
 #include "keeper_under_test.hpp"
@@ -60,15 +59,6 @@ TEST(Connections, ThatAreIdleAreAtMostSixteen) {
   EXPECT_LE(files(), before + limits::kMaxIdleUpstreams - 1);
 }
 
-std::size_t own_memory_of(pid_t pid) {
-  std::ifstream statm("/proc/" + std::to_string(pid) + "/statm");
-  std::size_t size = 0;
-  std::size_t resident = 0;
-  std::size_t shared = 0;
-  statm >> size >> resident >> shared;
-  return (resident - shared) * 4096;
-}
-
 // Almost all of a large answer, and never its end.
 FakeDockerd::Answer large_without_end() {
   return {.bytes = "HTTP/1.1 500 X\r\nContent-Length: 1048000\r\n\r\n" + std::string(1'040'000, ' ')};
@@ -86,7 +76,7 @@ KeeperUnderTest::Options near_the_ceiling() {
 }
 void take_ballast(const KeeperUnderTest& keeper) {
   keeper.take_ballast();
-  ASSERT_TRUE(eventually([&] { return own_memory_of(keeper.keeper_pid()) > near_the_ceiling().ballast; }));
+  ASSERT_TRUE(eventually([&] { return keeper.own_memory() > near_the_ceiling().ballast; }));
 }
 
 TEST(Memory, OfAnswersToCreatesIsTheSessions) {

@@ -23,6 +23,7 @@
 #include <set>
 #include <sstream>
 
+#include "answers.hpp"
 #include "seccomp/emulate.hpp"
 #include "seccomp/filters.hpp"
 
@@ -33,13 +34,6 @@ namespace json = boost::json;
 using Arguments = std::array<std::uint64_t, 6>;
 using Names = std::set<std::string>;
 
-#ifdef SALLYPORT_ASAN
-constexpr std::uint32_t kKilled = SECCOMP_RET_ERRNO | EPERM;  // so that a sanitizer can report
-#else
-constexpr std::uint32_t kKilled = SECCOMP_RET_KILL_PROCESS;
-#endif
-constexpr std::uint32_t kAllowed = SECCOMP_RET_ALLOW;
-constexpr std::uint32_t refused(int error) { return SECCOMP_RET_ERRNO | static_cast<std::uint32_t>(error); }
 constexpr int kCalls = 512;
 
 std::uint32_t answer(Filter filter, long call, const Arguments& arguments) {

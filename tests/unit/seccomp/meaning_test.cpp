@@ -13,6 +13,7 @@
 
 #include <cerrno>
 
+#include "answers.hpp"
 #include "seccomp/compile.hpp"
 #include "seccomp/emulate.hpp"
 #include "seccomp/filters.hpp"
@@ -20,13 +21,6 @@
 namespace sallyport::seccomp {
 namespace {
 
-#ifdef SALLYPORT_ASAN
-constexpr std::uint32_t kKilled = SECCOMP_RET_ERRNO | EPERM;  // so that a sanitizer can report
-#else
-constexpr std::uint32_t kKilled = SECCOMP_RET_KILL_PROCESS;
-#endif
-constexpr std::uint32_t kAllowed = SECCOMP_RET_ALLOW;
-constexpr std::uint32_t refused(int error) { return SECCOMP_RET_ERRNO | static_cast<std::uint32_t>(error); }
 constexpr std::uint64_t kHighBit = 0x1'0000'0000;
 
 struct Case {
