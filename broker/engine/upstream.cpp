@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 
 #include <array>
+#include <bit>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -25,6 +26,28 @@ using ParserText = boost::beast::string_view;
 namespace {
 constexpr auto kUseTuple = net::as_tuple(net::use_awaitable);
 constexpr std::size_t kReadBytes = 16 * 1024;
+
+// A read that waits costs a system call less than a wait and then a read, but needs its buffer for as long as dockerd
+// pleases. So there are a few of them, lent to exchanges; whoever finds none, or waits for a stream, does without.
+class LentBuffer {
+ public:
+  explicit LentBuffer(bool is_wanted) : number_(is_wanted && free_ != 0 ? std::countr_zero(free_) : -1) {
+    if (number_ >= 0) free_ &= ~(1U << number_);
+  }
+  LentBuffer(const LentBuffer&) = delete;
+  LentBuffer& operator=(const LentBuffer&) = delete;
+  ~LentBuffer() {
+    if (number_ >= 0) free_ |= 1U << number_;
+  }
+  explicit operator bool() const { return number_ >= 0; }
+  std::array<char, kReadBytes>& bytes() const { return buffers_[static_cast<std::size_t>(number_)]; }
+
+ private:
+  static constexpr std::size_t kBuffers = 16;  // the lowest are lent first: the others do not become memory
+  static inline std::array<std::array<char, kReadBytes>, kBuffers> buffers_;
+  static inline std::uint32_t free_ = (1U << kBuffers) - 1;
+  int number_;
+};
 }  // namespace
 
 // Keeps of a reply only its status, whether it upgrades, and the body bytes of the current read.
@@ -126,6 +149,12 @@ Result<> Upstream::drop_parsed() {
   return {};
 }
 
+Upstream::Read Upstream::take(std::string_view bytes) {
+  more_is_likely_ = bytes.size() == kReadBytes;
+  input_.append(bytes);
+  return bytes.empty() ? Read::End : Read::Some;
+}
+
 Result<Upstream::Read> Upstream::read_now() {
   if (ended_by_ != 0) return fail_errno("read dockerd's answer", ended_by_);
   // One for the process (one thread): nothing suspends between the read and the copy.
@@ -133,12 +162,8 @@ Result<Upstream::Read> Upstream::read_now() {
   ssize_t size;
   do size = ::recv(socket_.native_handle(), buffer.data(), buffer.size(), MSG_DONTWAIT);
   while (size < 0 && errno == EINTR);
-  more_is_likely_ = size == static_cast<ssize_t>(buffer.size());
-  if (size > 0) {
-    input_.append(buffer.data(), static_cast<std::size_t>(size));
-    return Read::Some;
-  }
-  if (size == 0) return Read::End;
+  if (size >= 0) return take({buffer.data(), static_cast<std::size_t>(size)});
+  more_is_likely_ = false;
   if (errno != EAGAIN) return fail_errno("read dockerd's answer", errno);
   return Read::Nothing;
 }
@@ -163,11 +188,20 @@ net::awaitable<Result<>> Upstream::read_until(Until until, std::size_t most, Mem
   while (!CO_TRY(parse(until))) {
     CO_TRY(check_size(most, memory));
     CO_TRY(drop_parsed());
-    if (!more_is_likely_) {
-      auto [error] = co_await socket_.async_wait(net::socket_base::wait_read, kUseTuple);
-      if (error) co_return fail_errno("read dockerd's answer", failure(error.value()));
+    Read read = Read::Nothing;
+    if (const LentBuffer lent(until == Until::EndOfExchange && !more_is_likely_); lent) {
+      auto [error, size] = co_await socket_.async_read_some(net::buffer(lent.bytes()), kUseTuple);
+      if (ended_by_ != 0 || (error && error != net::error::eof))
+        co_return fail_errno("read dockerd's answer", failure(error.value()));
+      read = take({lent.bytes().data(), size});
+    } else {
+      if (!more_is_likely_) {
+        auto [error] = co_await socket_.async_wait(net::socket_base::wait_read, kUseTuple);
+        if (error) co_return fail_errno("read dockerd's answer", failure(error.value()));
+      }
+      read = CO_TRY(read_now());
     }
-    if (CO_TRY(read_now()) != Read::End) continue;
+    if (read != Read::End) continue;
     CO_TRY(finish_at_end());
     break;
   }
@@ -189,7 +223,7 @@ net::awaitable<Result<Reply>> Upstream::exchange(std::string_view request, std::
   begin();
   request.remove_prefix(CO_TRY(send_now(request)));
   if (!request.empty()) CO_TRY(co_await send_rest(request));
-  CO_TRY(co_await read_until(Until::End, most, memory));
+  CO_TRY(co_await read_until(Until::EndOfExchange, most, memory));
   if (!parser_->is_header_done()) co_return fail_errno("read dockerd's answer: no head", EPROTO);
   if (parser_->status() < 200) co_return fail_errno("read dockerd's answer: an interim status", EPROTO);
   co_return Reply{parser_->status(), std::exchange(parser_->part, {})};

@@ -64,7 +64,7 @@ class Upstream {
 
  private:
   class Parser;
-  enum class Until : unsigned char { Head, SomeBody, End };
+  enum class Until : unsigned char { Head, SomeBody, End, EndOfExchange };  // the last: expected soon
   void begin();
   Result<std::size_t> send_now(std::string_view request);  // what the socket takes
   net::awaitable<Result<>> send_rest(std::string_view request);
@@ -74,6 +74,7 @@ class Upstream {
   Result<bool> parse(Until until);  // what has been read; true where that is enough
   Result<> drop_parsed();
   enum class Read : unsigned char { Some, Nothing, End };
+  Read take(std::string_view bytes);  // what a read gave
   Result<Read> read_now();
   Result<> finish_at_end();
   int failure(int code) const { return ended_by_ != 0 ? ended_by_ : code; }
@@ -82,7 +83,7 @@ class Upstream {
   std::string input_;  // read from the socket; not yet parsed from parsed_ on. Empty while a stream waits
   std::size_t parsed_ = 0;
   bool more_is_likely_ = false;  // the last read filled its buffer
-  std::size_t head_bytes_ = 0;  // that the parser has taken of a head
+  std::size_t head_bytes_ = 0;   // that the parser has taken of a head
   async::Starved starved_;
   std::unique_ptr<Parser> parser_;
   std::string handed_out_;  // what read_part() returned last
