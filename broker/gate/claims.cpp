@@ -6,7 +6,7 @@ namespace sallyport::gate {
 
 namespace {
 
-constexpr std::chrono::seconds kInterval{1};
+constexpr std::chrono::milliseconds kInterval{1000};
 
 std::string cut(std::string_view text, std::size_t ceiling) { return std::string(text.substr(0, ceiling)); }
 

@@ -119,6 +119,17 @@ TEST_F(AClaim, OfAKindThatWasNotMetForAMinuteGivesItsPlaceBack) {
   EXPECT_EQ(sum_of(told(), "/second"), 1U);
 }
 
+// A client that comes and goes asks for that each time.
+TEST_F(AClaim, IsToldEarlyTenTimesASecond) {
+  const Clock::time_point begun = Clock::now();
+  for (int i = 0; i < 50; ++i) {
+    add("/a");
+    claims_->tell_early();
+  }
+  const auto tenths = (Clock::now() - begun) / 100ms;
+  EXPECT_LE(std::ssize(told()), 3 + tenths);  // the first, and the first early
+}
+
 TEST_F(AClaim, IsLostByNoFullChannel) {
   constexpr std::size_t kKinds = 200;
   for (int again = 0; again < 50; ++again) {

@@ -127,7 +127,6 @@ TEST(UidRange, IsLockedUntilNothingOfTheSessionIsLeft) {
 }
 
 TEST(SessionEnd, ComesWithItsTimeWhateverTheLauncherDoes) {
-  SALLYPORT_LONG_TEST();
   KeeperUnderTest::Options options;
   options.profile += "[limits]\ntime = \"1s\"\n";
   KeeperUnderTest keeper(options);
