@@ -113,7 +113,7 @@ Result<LedgerFile> LedgerFile::open_left(std::string path) {
   ledger.file_ = UniqueFd::adopt(::open(path.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW));
   if (!ledger.file_) return fail_errno("open the ledger " + path);
   ledger.path_ = std::move(path);
-  ledger.torn_ = true;  // perhaps, by a broker that died: an empty line does no harm
+  ledger.torn_ = true;  // perhaps, by a broker that died: behind a whole line it is a word that means nothing
   return ledger;
 }
 
@@ -129,7 +129,8 @@ Result<> LedgerFile::append(const std::string& line) {
 }
 
 Result<> LedgerFile::write(const std::string& line) {
-  const std::string text = (torn_ ? "\n" : "") + line + "\n";
+  // A word too many for any line: half of one must not be read as one that is whole ("gone db1" as "gone db").
+  const std::string text = (torn_ ? " torn\n" : "") + line + "\n";
   ssize_t size;
   do size = ::write(file_.get(), text.data(), text.size());
   while (size < 0 && errno == EINTR);

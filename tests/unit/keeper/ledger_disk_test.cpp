@@ -62,6 +62,30 @@ TEST_F(LedgerDisk, ThatTookHalfALineIsReadWithWhatFollowsIt) {
   for (const char* written : {"aa", "b1", "b10"}) EXPECT_TRUE(containers.contains(name(written))) << written;
 }
 
+// A worker chooses names, and how many lines there are: so where the disk is full.
+TEST_F(LedgerDisk, ThatTookHalfALineIsNotReadAsAnother) {
+  auto file = LedgerFile::create(state, head);
+  ASSERT_TRUE(file && file->intent(name("db")) && file->intent(name("db1")) && file->uid_base(300'000));
+  const auto write_all_but = [&](std::size_t bytes, const std::string& line, auto&& write) {
+    let_files_grow_to(std::filesystem::file_size(path()) + line.size() - bytes);
+    EXPECT_FALSE(write());
+    let_files_grow();
+    ASSERT_TRUE(file->intent(name("next")));
+  };
+  write_all_but(1, "gone " + name("db1"), [&] { return file->gone(name("db1")); });
+  write_all_but(0, "gone " + name("db"), [&] { return file->gone(name("db")); });  // all but its end
+  write_all_but(2, "intent " + name("new"), [&] { return file->intent(name("new")); });
+  write_all_but(1, "uid 3000000", [&] { return file->uid_base(3'000'000); });
+  write_all_but(3, "ended 1700000000", [&] { return file->ended(1'700'000'000); });
+  const auto left = read_left_ledgers(state);
+  ASSERT_TRUE(left && left->size() == 1U);
+  const LedgerRecord& record = left->front().record;
+  EXPECT_EQ(record.containers.size(), 3U);
+  for (const char* written : {"db", "db1", "next"}) EXPECT_TRUE(record.containers.contains(name(written))) << written;
+  EXPECT_EQ(record.uid_base, 300'000U);
+  EXPECT_FALSE(record.ended);
+}
+
 TEST_F(LedgerDisk, OfABrokerThatDiedInALineTakesTheNext) {
   std::ofstream(path()) << "session 0123456789ab worker 300000 cgroupfs\nintent " + name("aa") + "\nmade " + name("aa");
   auto file = LedgerFile::open_left(path());
