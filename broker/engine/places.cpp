@@ -5,8 +5,8 @@
 
 namespace sallyport::engine {
 
-Result<PlaceBounds> bounds_that_fit(std::size_t sessions, std::size_t descriptors) {
-  PlaceBounds bounds{sessions, 0};
+Result<PlaceBounds> bounds_that_fit(std::size_t sessions, std::size_t openers, std::size_t descriptors) {
+  PlaceBounds bounds{.sessions = sessions, .common = 0, .openers = openers};
   while (bounds.descriptors() > descriptors && bounds.share > limits::kLeastDockerdShare) --bounds.share;
   const std::size_t least = bounds.descriptors();
   if (least > descriptors)

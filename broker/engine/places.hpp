@@ -19,7 +19,8 @@ enum class Holding : unsigned char { Request, Stream };  // a stream ends when t
 struct PlaceBounds {
   std::size_t sessions = 1;
   std::size_t common = limits::kCommonDockerdConnections;
-  std::size_t share = limits::kDockerdShare;  // of each session; and what its ending has at once
+  std::size_t share = limits::kDockerdShare;          // of each session; and what its ending has at once
+  std::size_t openers = limits::kMaxWaitingForPlace;  // that wait for a session's place
 
   std::size_t for_streams() const { return share - limits::kDockerdShareForRequests; }
   // Every session may be ending, and an earlier broker's be reaped.
@@ -32,12 +33,12 @@ struct PlaceBounds {
     const std::size_t streams = sessions * for_streams() + common;
     return streams * limits::kDescriptorsPerStream + sessions * limits::kDockerdShareForRequests + keepers() +
            limits::kMaxIdleUpstreams + sessions * limits::kDescriptorsPerSession + limits::kKeeperDescriptors +
-           limits::kMaxWaitingForPlace * limits::kDescriptorsPerOpener;
+           openers * limits::kDescriptorsPerOpener;
   }
 };
-// The bounds for so many sessions that fit into so many descriptors: with a smaller common part, and with smaller
-// shares, where need be. Error: not even the least shares fit.
-Result<PlaceBounds> bounds_that_fit(std::size_t sessions, std::size_t descriptors);
+// The bounds for so many sessions and waiting openers that fit into so many descriptors: with a smaller common part,
+// and with smaller shares, where need be. Error: not even the least shares fit.
+Result<PlaceBounds> bounds_that_fit(std::size_t sessions, std::size_t openers, std::size_t descriptors);
 
 // One session's part, or the keeper's own.
 struct Share {

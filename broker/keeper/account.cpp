@@ -107,7 +107,8 @@ bool read_line(std::string_view line, bool has_connections, SavedAccounts& into,
   return read_account(numbers_after("account", line), has_connections, into);
 }
 
-// An hour is sixty times what any of them holds.
+// What a bucket holds is what a minute gives, or kLeastRequestBurst where that is more: an hour fills any.
+static_assert(limits::kLeastRequestBurst <= 60);
 bool has_filled_up(const SavedAccounts::Buckets& one, std::int64_t wall) {
   return wall - one.at > kMillisecondsPerHour &&
          std::min({one.requests, one.creates, one.connections, one.untold}) >= 0;

@@ -95,9 +95,9 @@ net::awaitable<void> wait_for_its_turn(Services& services, SessionPtr session) {
   if (!session->connection_rate.take(Clock::now())) co_return;
   const std::string why = "its forwards open more than the " + std::to_string(session->connection_rate.per_minute()) +
                           " connections a minute of limits.connections: those beyond are held back";
-  if (notice(*session, "forward.rate", why)) {
+  if (notice(*session, "forward.rate", why) && !services.audit.is_on_its_reserve()) {
     const ForwardSection& first = session->profile.forwards.front();
-    // As seldom as the notice, and not on the share that such a flood has used up.
+    // As seldom as the notice, and not on the share that such a flood has used up; nor is it an ending's reserve.
     if (const auto written = record(services, *session, first, Decision::Allow, "forward.rate", why, Weight::Closing);
         !written)
       log::error(written.error().text());

@@ -53,14 +53,15 @@ std::size_t raise_descriptor_limit() {
   return limit.rlim_cur;
 }
 
-// A broker for one run, or one that only reaps, needs no room for other sessions.
+// A broker for one run, or one that only reaps, needs no room for other sessions, and nobody waits for it.
+bool is_for_one(const KeeperInputs& inputs) { return inputs.private_peer || inputs.reap_only; }
 std::size_t sessions_of(const KeeperInputs& inputs) {
-  if (inputs.private_peer || inputs.reap_only) return 1;
-  return std::min<std::size_t>(inputs.config.max_sessions, limits::kMaxSessions);
+  return is_for_one(inputs) ? 1 : std::min<std::size_t>(inputs.config.max_sessions, limits::kMaxSessions);
 }
 
-Result<engine::PlaceBounds> bound_connections(std::size_t sessions, std::size_t descriptors) {
-  const engine::PlaceBounds bounds = TRY(engine::bounds_that_fit(sessions, descriptors));
+Result<engine::PlaceBounds> bound_connections(const KeeperInputs& inputs, std::size_t descriptors) {
+  const std::size_t openers = is_for_one(inputs) ? 0 : limits::kMaxWaitingForPlace;
+  const engine::PlaceBounds bounds = TRY(engine::bounds_that_fit(sessions_of(inputs), openers, descriptors));
   const std::string why = ", because this process may have " + std::to_string(descriptors) +
                           " open files only: raise LimitNOFILE of the broker's unit (ulimit -n)";
   if (bounds.share < limits::kDockerdShare)
@@ -219,10 +220,10 @@ int run_keeper(KeeperInputs inputs) {
     log::error(error.text());
     return 1;
   };
-  const std::size_t sessions = sessions_of(inputs);
-  const auto bounds = bound_connections(sessions, raise_descriptor_limit());
+  const auto bounds = bound_connections(inputs, raise_descriptor_limit());
   if (!bounds) return report(bounds.error());
-  auto memory = engine::MemoryGauge::open(std::max(sessions * limits::kMemoryPerSession, limits::kLeastMemoryCeiling));
+  auto memory =
+      engine::MemoryGauge::open(std::max(bounds->sessions * limits::kMemoryPerSession, limits::kLeastMemoryCeiling));
   if (!memory) return report(memory.error());
   auto broker = broker_id(inputs.config.state_directory);
   if (!broker) return report(broker.error());

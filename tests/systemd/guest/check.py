@@ -179,6 +179,7 @@ def the_broker_starts_and_says_that_it_is_ready():
     run("systemctl", "start", "sallyport-broker")
     assert state_of("sallyport-broker") == "active"
     assert run("systemctl", "show", "-P", "Type", "sallyport-broker") == "notify"
+    assert run("systemctl", "show", "-P", "TasksMax", "sallyport-broker") == "infinity", "sandboxes are among its tasks"
     assert os.path.exists("/run/sallyport/broker.sock")
 
 

@@ -293,7 +293,7 @@ TEST(AccountsFile, IsReadAsItWasWritten) {
   saved.uses[2].swallowed = 4;
   saved.unwritten = 3;
   saved.told = 1'777'777'777'777;
-  saved.accounts = {{1, 2000, -3000, 4}, {5, 6, 7, 8}};
+  saved.accounts = {{1, 2000, -3000, 4, 9}, {5, 6, 7, 8, 10}};
   const auto read = parse_accounts(text_of(saved));
   ASSERT_TRUE(read);
   EXPECT_EQ(text_of(*read), text_of(saved));
@@ -302,15 +302,17 @@ TEST(AccountsFile, IsReadAsItWasWritten) {
 TEST(AccountsFile, HoldsAsManyAccountsAsThereAreSessionsAndNoMore) {
   SavedAccounts saved;
   const std::int64_t most = std::numeric_limits<std::int64_t>::max();
-  saved.accounts.assign(limits::kMaxSessions, {most, most, most, most});
+  saved.accounts.assign(limits::kMaxSessions, {most, most, most, most, most});
   EXPECT_TRUE(parse_accounts(text_of(saved)));
   EXPECT_LE(text_of(saved).size(), limits::kMaxAccountsBytes);
+  const std::size_t without = text_of(SavedAccounts()).size();
+  EXPECT_LE(text_of(saved).size() - without, limits::kMaxSessions * 128) << "as limits.hpp has it";
   saved.accounts.emplace_back();
   EXPECT_FALSE(parse_accounts(text_of(saved)));
 }
 
 TEST(AccountsFile, ThatIsCutAnywhereIsRefusedOrStillWhole) {
-  const std::string text = text_of({1, {}, 0, {{1, 2, 3, 4}}});
+  const std::string text = text_of({1, {}, 0, {{1, 2, 3, 4, 5}}});
   for (std::size_t size = 0; size < text.size(); ++size) {
     const auto read = parse_accounts(std::string_view(text).substr(0, size));
     if (read) EXPECT_TRUE(text[size - 1] == '\n') << "a whole line at least";

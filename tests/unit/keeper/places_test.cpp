@@ -106,14 +106,15 @@ TEST(Places, OfTheKeeperAreEnoughForAllEndingsAndNoSessions) {
 }
 
 TEST(Bounds, FitIntoTheDescriptorsOfTheProcess) {
-  const auto plenty = bounds_that_fit(64, 65'536);
+  const auto plenty = bounds_that_fit(64, limits::kMaxWaitingForPlace, 65'536);
   ASSERT_TRUE(plenty);
   EXPECT_EQ(plenty->common, limits::kCommonDockerdConnections);
   EXPECT_EQ(plenty->of_sessions(), 2048U) << "at the default";
-  EXPECT_TRUE(bounds_that_fit(limits::kMaxSessions, 65'536)->common == limits::kCommonDockerdConnections)
+  EXPECT_TRUE(bounds_that_fit(limits::kMaxSessions, limits::kMaxWaitingForPlace, 65'536)->common ==
+              limits::kCommonDockerdConnections)
       << "the unit's LimitNOFILE serves the most sessions";
   const std::size_t shares = PlaceBounds{64, 0}.descriptors();
-  const auto tight = bounds_that_fit(64, shares + 10 * limits::kDescriptorsPerStream);
+  const auto tight = bounds_that_fit(64, limits::kMaxWaitingForPlace, shares + 10 * limits::kDescriptorsPerStream);
   ASSERT_TRUE(tight);
   EXPECT_EQ(tight->common, 10U);
   EXPECT_EQ(tight->share, limits::kDockerdShare);
@@ -123,7 +124,7 @@ TEST(Bounds, FitIntoTheDescriptorsOfTheProcess) {
 TEST(Bounds, LeaveEachSessionASmallerShareWhereTheDescriptorsAreFewAndAtLeastAFollowerAndItsStop) {
   for (std::size_t share = limits::kDockerdShare; share >= limits::kLeastDockerdShare; --share) {
     const std::size_t needed = PlaceBounds{64, 0, share}.descriptors();
-    const auto fits = bounds_that_fit(64, needed);
+    const auto fits = bounds_that_fit(64, limits::kMaxWaitingForPlace, needed);
     ASSERT_TRUE(fits) << share;
     EXPECT_EQ(fits->share, share);
     EXPECT_EQ(fits->common, 0U);
@@ -134,10 +135,16 @@ TEST(Bounds, LeaveEachSessionASmallerShareWhereTheDescriptorsAreFewAndAtLeastAFo
     EXPECT_EQ(take_all(places, new_share(), Holding::Request).size(), share);
   }
   const std::size_t least = PlaceBounds{64, 0, limits::kLeastDockerdShare}.descriptors();
-  const auto refused = bounds_that_fit(64, least - 1);
+  const auto refused = bounds_that_fit(64, limits::kMaxWaitingForPlace, least - 1);
   ASSERT_FALSE(refused);
   EXPECT_THAT(refused.error().text(), testing::HasSubstr("LimitNOFILE"));
   EXPECT_THAT(refused.error().text(), testing::HasSubstr("max_sessions"));
+}
+
+TEST(Bounds, OfABrokerForOneRunFitIntoTheUsualLimitOfAProcess) {
+  const auto fits = bounds_that_fit(1, 0, 1024);
+  ASSERT_TRUE(fits);
+  EXPECT_EQ(fits->share, limits::kDockerdShare);
 }
 
 TEST(MemoryGauge, KeepsTheLastQuarterForThoseWithinTheirShare) {
