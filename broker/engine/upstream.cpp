@@ -31,21 +31,21 @@ constexpr std::size_t kReadBytes = 16 * 1024;
 // pleases. So there are a few of them, lent to exchanges; whoever finds none, or waits for a stream, does without.
 class LentBuffer {
  public:
-  explicit LentBuffer(bool is_wanted) : number_(is_wanted && free_ != 0 ? std::countr_zero(free_) : -1) {
-    if (number_ >= 0) free_ &= ~(1U << number_);
+  explicit LentBuffer(bool is_wanted) : number_(is_wanted && free != 0 ? std::countr_zero(free) : -1) {
+    if (number_ >= 0) free &= ~(1U << number_);
   }
   LentBuffer(const LentBuffer&) = delete;
   LentBuffer& operator=(const LentBuffer&) = delete;
   ~LentBuffer() {
-    if (number_ >= 0) free_ |= 1U << number_;
+    if (number_ >= 0) free |= 1U << number_;
   }
   explicit operator bool() const { return number_ >= 0; }
-  std::array<char, kReadBytes>& bytes() const { return buffers_[static_cast<std::size_t>(number_)]; }
+  std::array<char, kReadBytes>& bytes() const { return buffers[static_cast<std::size_t>(number_)]; }
 
  private:
   static constexpr std::size_t kBuffers = 16;  // the lowest are lent first: the others do not become memory
-  static inline std::array<std::array<char, kReadBytes>, kBuffers> buffers_;
-  static inline std::uint32_t free_ = (1U << kBuffers) - 1;
+  static inline std::array<std::array<char, kReadBytes>, kBuffers> buffers;
+  static inline std::uint32_t free = (1U << kBuffers) - 1;
   int number_;
 };
 }  // namespace

@@ -74,16 +74,19 @@ Result<std::vector<pid_t>> list_processes(int directory) {
 
 // A pid is only a number until a pidfd holds its process: what is still listed after the pidfds were opened is what was
 // meant, and a signal to what has gone in between reaches nobody.
-Result<bool> kill_listed(int directory) {
+Result<bool> kill_listed(int directory, Killed& killed) {
   const std::vector<pid_t> pids = TRY(list_processes(directory));
   if (pids.empty()) return true;
+  if (std::ranges::none_of(pids, [](pid_t pid) { return pid > 1; }))
+    return fail("a cgroup holds a process that this pid namespace does not show");
   std::vector<std::pair<pid_t, ProcessHandle>> handles;
   for (const pid_t pid : pids)
-    if (pid > 1) handles.emplace_back(pid, ProcessHandle(UniqueFd::adopt(pidfd_open(pid))));
-  const std::vector<pid_t> still = TRY(list_processes(directory));
+    if (pid > 1 && !killed.contains(pid)) handles.emplace_back(pid, ProcessHandle(UniqueFd::adopt(pidfd_open(pid))));
+  if (handles.empty()) return false;
+  std::vector<pid_t> still = TRY(list_processes(directory));
+  std::ranges::sort(still);
   for (const auto& [pid, handle] : handles)
-    if (handle && std::ranges::find(still, pid) != still.end()) (void)handle.send_signal(SIGKILL);
-  if (handles.empty()) return fail("a cgroup holds a process that this pid namespace does not show");
+    if (handle && std::ranges::binary_search(still, pid) && handle.send_signal(SIGKILL)) killed.insert(pid);
   return false;
 }
 
@@ -100,8 +103,8 @@ std::string unescape(const std::string& text) {
   return plain;
 }
 
-Result<bool> kill_processes_below(int directory, int depth) {
-  Result<bool> was_empty = kill_listed(directory);
+Result<bool> kill_processes_below(int directory, int depth, Killed& killed) {
+  Result<bool> was_empty = kill_listed(directory, killed);
   const auto names = list_children(directory);
   if (!names) return both(std::move(was_empty), std::unexpected(names.error()));
   if (depth == limits::kMaxCgroupDepth && !names->empty())
@@ -109,7 +112,7 @@ Result<bool> kill_processes_below(int directory, int depth) {
   for (const std::string& name : *names) {
     const auto child = open_cgroup(directory, name);
     if (!child) was_empty = both(std::move(was_empty), std::unexpected(child.error()));
-    if (child && *child) was_empty = both(std::move(was_empty), kill_processes_below(child->get(), depth + 1));
+    if (child && *child) was_empty = both(std::move(was_empty), kill_processes_below(child->get(), depth + 1, killed));
   }
   return was_empty;
 }
@@ -192,19 +195,24 @@ Result<bool> is_cgroup_empty(int directory) {
 
 void lift_cpu_limits(int directory) { lift_cpu_limits_below(directory, 0); }
 
-Result<bool> kill_cgroup_tree(const CgroupMount& mount, int directory) {
+Result<bool> kill_cgroup_tree(const CgroupMount& mount, int directory, Killed& killed) {
   if (mount.version == CgroupVersion::Two) {
     // Killed even where its state cannot be read.
     const Result<bool> empty = is_cgroup_empty(directory);
     if (empty && *empty) return true;
     if (write_word(directory, "cgroup.kill", "1")) return empty;
-    return both(empty, kill_processes_below(directory, 0));  // cgroup.kill: Linux 5.14
+    return both(empty, kill_processes_below(directory, 0, killed));  // cgroup.kill: Linux 5.14
   }
   // Stopped first, where that can be, so that nothing forks faster than it is listed.
   if (mount.is_freezer) write_word(directory, "freezer.state", "FROZEN");
-  Result<bool> was_empty = kill_processes_below(directory, 0);
+  Result<bool> was_empty = kill_processes_below(directory, 0, killed);
   if (mount.is_freezer) write_word(directory, "freezer.state", "THAWED");
   return was_empty;
+}
+
+Result<bool> kill_cgroup_tree(const CgroupMount& mount, int directory) {
+  Killed killed;
+  return kill_cgroup_tree(mount, directory, killed);
 }
 
 void add_processes_of_tree(int directory, std::set<pid_t>& into) { add_processes_below(directory, 0, into); }

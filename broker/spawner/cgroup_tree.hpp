@@ -7,6 +7,7 @@
 
 #include <set>
 #include <string>
+#include <unordered_set>
 #include <vector>
 
 #include "sallyport/result.hpp"
@@ -36,7 +37,10 @@ Result<bool> is_cgroup_empty(int directory);
 
 // Of it and all below. A process gives its memory back while it dies, and one of a small share would take long over it.
 void lift_cpu_limits(int directory);
-// Kills every process in the tree. True if there was none.
+// What one pass over several hierarchies has killed: a process is in each of them, and dies once.
+using Killed = std::unordered_set<pid_t>;
+// Kills every process in the tree that is not among the `killed`. True if there was none of either.
+Result<bool> kill_cgroup_tree(const CgroupMount& mount, int directory, Killed& killed);
 Result<bool> kill_cgroup_tree(const CgroupMount& mount, int directory);
 
 // The processes in the tree, as far as they can be listed: for words about those that do not end.

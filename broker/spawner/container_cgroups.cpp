@@ -67,7 +67,10 @@ Result<bool> ContainerCgroups::kill(const SessionId& session) const {
     lift_cpu_limits(directory);
     return true;
   });
-  return visit_all(session, kill_cgroup_tree);
+  Killed killed;
+  return visit_all(session, [&killed](const CgroupMount& mount, int directory) {
+    return kill_cgroup_tree(mount, directory, killed);
+  });
 }
 
 void ContainerCgroups::add_processes(const SessionId& session, std::set<pid_t>& into) const {

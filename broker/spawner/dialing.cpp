@@ -1,6 +1,7 @@
 #include "broker/spawner/dialing.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "sallyport/limits.hpp"
 #include "sallyport/log.hpp"
@@ -22,7 +23,18 @@ std::size_t Dialing::common_taken() const {
   return taken;
 }
 
-bool Dialing::has_place(const Session& session, std::size_t common_taken) const {
+bool Dialing::has_place(const Session& session, std::size_t common_taken) {
+  const auto has_just_begun = [now = Poller::Clock::now()](const auto& entry) {
+    return now - entry.second.begun < limits::kDialHangs;
+  };
+  if (std::ranges::count_if(session.dialers, has_just_begun) >= limits::kDialersThatBegin) {
+    if (!std::exchange(looks_again_, true))
+      poller_.after(limits::kDialHangs, [this] {
+        looks_again_ = false;
+        start_waiting();
+      });
+    return false;
+  }
   const std::size_t running = session.dialers.size();
   return running < own_places_ || (running < limits::kMaxSessionDialers && common_taken < limits::kCommonDialers);
 }
@@ -57,7 +69,8 @@ void Dialing::start(Session& session, const messages::Dial& request) {
   auto watch = poller_.watch(dialer->answer.get(), EPOLLIN,
                              [this, id = request.session, connection = request.connection] { finish(id, connection); });
   if (!watch) return refuse(request, watch.error().code);
-  session.dialers.emplace(request.connection, RunningDialer{std::move(*dialer), std::move(*watch)});
+  session.dialers.emplace(request.connection,
+                          RunningDialer{std::move(*dialer), std::move(*watch), Poller::Clock::now()});
 }
 
 void Dialing::finish(const SessionId& id, std::uint32_t connection) {

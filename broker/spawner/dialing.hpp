@@ -1,6 +1,8 @@
 // TRUSTED SIDE. Whose dial is started when. A dialer lives until its upstream answers, at most limits::kDialDeadline,
 // and a worker can have all of its own hang: so each session has places among the dialers that no other session ever
-// takes, and only what it dials beyond them comes from places common to all. A dial without a place waits for one.
+// takes, and only what it dials beyond them comes from places common to all. More than a few at once are of use only to
+// dials that hang: those of an upstream that answers would come one after the other all the same, each a fork, and take
+// the spawner's turns from the others. A dial without a place waits for one.
 #pragma once
 
 #include <map>
@@ -26,7 +28,7 @@ class Dialing {
 
  private:
   std::size_t common_taken() const;
-  bool has_place(const Session& session, std::size_t common_taken) const;
+  bool has_place(const Session& session, std::size_t common_taken);
   void start(Session& session, const protocol::spawner::Dial& request);
   void finish(const SessionId& id, std::uint32_t connection);
   void refuse(const protocol::spawner::Dial& request, int error_code);
@@ -35,8 +37,9 @@ class Dialing {
   KeeperLink& keeper_;
   Sessions& sessions_;
   const SpawnerInputs& inputs_;
-  std::size_t own_places_;  // of each session
-  SessionId last_started_;  // the sessions after it are next at the common places
+  std::size_t own_places_;    // of each session
+  SessionId last_started_;    // the sessions after it are next at the common places
+  bool looks_again_ = false;  // when dialers that have just begun have become such as hang
 };
 
 }  // namespace sallyport::spawner

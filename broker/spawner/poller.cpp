@@ -6,6 +6,10 @@
 
 namespace sallyport::spawner {
 
+namespace {
+constexpr std::chrono::milliseconds kTimersTake{5};
+}
+
 Watch::Watch(Watch&& other) noexcept
     : poller_(std::exchange(other.poller_, nullptr)), token_(other.token_), fd_(other.fd_) {}
 
@@ -54,8 +58,10 @@ int Poller::milliseconds_to_next_timer() const {
   return static_cast<int>(std::clamp<std::int64_t>(left.count(), 0, 60'000));
 }
 
+// Those that take long have the descriptors between them, and what they start anew does not go first.
 void Poller::call_due_timers() {
-  while (!timers_.empty() && timers_.begin()->first <= Clock::now()) {
+  const Clock::time_point begun = Clock::now();
+  while (!timers_.empty() && timers_.begin()->first <= begun && Clock::now() - begun < kTimersTake) {
     Callback callback = std::move(timers_.begin()->second);
     timers_.erase(timers_.begin());
     callback();

@@ -17,6 +17,7 @@ namespace sallyport::spawner {
 struct RunningDialer {
   Dialer dialer;
   Watch watch;
+  Poller::Clock::time_point begun;
 };
 
 struct Session {

@@ -1,9 +1,6 @@
 #include "broker/spawner/spawner.hpp"
 
-#include <linux/capability.h>
 #include <signal.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 
 #include <algorithm>
@@ -14,7 +11,6 @@
 #include <set>
 #include <utility>
 
-#include "broker/privileges.hpp"
 #include "broker/spawner/container_cgroups.hpp"
 #include "broker/spawner/dialing.hpp"
 #include "broker/spawner/keeper_link.hpp"
@@ -32,9 +28,15 @@ namespace {
 namespace messages = protocol::spawner;
 using namespace std::chrono_literals;
 
+using Time = Poller::Clock::time_point;
 constexpr auto kRetrySoon = 1ms;  // most processes are dead within a few of these
 constexpr auto kRetryLater = 10ms;
 constexpr auto kRetryLocksAtLast = 250ms;
+
+// A pass over thousands of processes takes long: the others have four fifths of the time.
+Poller::Clock::duration pause_after(Time begun, Poller::Clock::duration least) {
+  return std::max(least, 4 * (Poller::Clock::now() - begun));
+}
 
 class Spawner {
  public:
@@ -56,7 +58,8 @@ class Spawner {
 
   Result<bool> kill_once(const SessionId& id);
   std::string who_is_left(const SessionId& id) const;
-  void kill_until(const SessionId& id, Number number, Poller::Clock::time_point deadline);
+  void begin_kill(const SessionId& id, Number number);
+  void kill_until(const SessionId& id, Number number, Time deadline);
   void take_left_locks(Poller::Clock::duration pause);
   struct Removal;
   void remove_until(const std::shared_ptr<Removal>& removal);
@@ -205,7 +208,8 @@ std::string Spawner::who_is_left(const SessionId& id) const {
   return words;
 }
 
-void Spawner::kill_until(const SessionId& id, Number number, Poller::Clock::time_point deadline) {
+void Spawner::kill_until(const SessionId& id, Number number, Time deadline) {
+  const Time begun = Poller::Clock::now();
   const Result<bool> dead = kill_once(id);
   if (dead && *dead) return keeper_.answer(number, {messages::ProcessesDead{}, {}});
   if (Poller::Clock::now() >= deadline) {
@@ -215,19 +219,26 @@ void Spawner::kill_until(const SessionId& id, Number number, Poller::Clock::time
     log::error("session " + id.text() + ": " + reason);
     return keeper_.answer(number, {messages::SpawnFailed{reason.substr(0, limits::kMaxReasonBytes)}, {}});
   }
-  poller_.after(deadline - Poller::Clock::now() > limits::kKillDeadline - 50ms ? kRetrySoon : kRetryLater,
-                [this, id, number, deadline] { kill_until(id, number, deadline); });
+  const auto retry = deadline - begun > limits::kKillDeadline - 50ms ? kRetrySoon : kRetryLater;
+  poller_.after(pause_after(begun, retry), [this, id, number, deadline] { kill_until(id, number, deadline); });
+}
+
+// In a turn of its own: of several sessions that end together each pass is behind what the others have asked meanwhile.
+void Spawner::begin_kill(const SessionId& id, Number number) {
+  if (const auto found = sessions_.find(id); found != sessions_.end()) found->second->being_killed = true;
+  const Time deadline = Poller::Clock::now() + limits::kKillDeadline;
+  poller_.after({}, [this, id, number, deadline] { kill_until(id, number, deadline); });
 }
 
 void Spawner::answer(Number number, const messages::KillProcesses& request, std::vector<UniqueFd>) {
-  kill_until(request.session, number, Poller::Clock::now() + limits::kKillDeadline);
+  begin_kill(request.session, number);
 }
 
 // --- TakeOver ---
 
 void Spawner::answer(Number number, const messages::TakeOver& request, std::vector<UniqueFd>) {
   left_ranges_.add(request.session, request.uid_base);
-  kill_until(request.session, number, Poller::Clock::now() + limits::kKillDeadline);
+  begin_kill(request.session, number);
   if (taking_left_locks_) (void)left_ranges_.take_locks();
   else take_left_locks(kRetryLater);
 }
@@ -247,7 +258,7 @@ struct Spawner::Removal {
   bool systemd_driver = false;
   bool keeps_range = false;
   Number number = 0;
-  Poller::Clock::time_point deadline;
+  Time deadline;
   bool slice_asked = false;
   bool is_hopeless = false;  // waiting is no use
   bool is_repeated = false;  // tried for the whole of its deadline before: others do not wait for it again
@@ -280,6 +291,7 @@ void Spawner::keep_range(const SessionId& id) {
 }
 
 void Spawner::remove_until(const std::shared_ptr<Removal>& removal) {
+  const Time begun = Poller::Clock::now();
   const Result<bool> done = remove_once(*removal);
   if (done && *done) {
     if (removal->keeps_range) keep_range(removal->id);
@@ -296,7 +308,7 @@ void Spawner::remove_until(const std::shared_ptr<Removal>& removal) {
     stuck_.insert(removal->id);
     return keeper_.answer(removal->number, {messages::SpawnFailed{reason.substr(0, limits::kMaxReasonBytes)}, {}});
   }
-  poller_.after(kRetryLater, [this, removal] { remove_until(removal); });
+  poller_.after(pause_after(begun, kRetryLater), [this, removal] { remove_until(removal); });
 }
 
 void Spawner::answer(Number number, const messages::RemoveCgroup& request, std::vector<UniqueFd>) {
@@ -353,32 +365,13 @@ void Spawner::end_everything() {
     for (const auto& [id, session] : sessions_) dead = both(std::move(dead), kill_once(id));
     if (!(dead && *dead)) ::usleep(5'000);
   }
-  for (const auto& [id, session] : sessions_) {
-    if (cgroup_root_) (void)cgroup_root_->remove(id);
-  }
+  if (cgroup_root_)
+    for (const auto& [id, session] : sessions_) (void)cgroup_root_->remove(id);
   if (!dead) log::error("whether processes of sessions are left cannot be told: " + dead.error().text());
   if (dead && !*dead) log::error("processes of sessions do not end after SIGKILL");
 }
 
 }  // namespace
-
-// What each is for: SYS_ADMIN namespaces and mounts of gates; SETUID, SETGID, SETPCAP their identity and empty sets;
-// KILL signals to the uids of sessions; SYS_PTRACE init's network namespace in /proc (init is not dumpable); NET_ADMIN
-// the network namespace of a listener (SIOCGSKNS); DAC_OVERRIDE cgroups below the root of a hierarchy, which nobody may
-// write.
-Result<> lock_down_spawner() {
-  const rlimit no_core{0, 0};
-  if (::setrlimit(RLIMIT_CORE, &no_core) != 0) return fail_errno("limit core files");
-  const int error = keep_only_capabilities(
-      {CAP_SYS_ADMIN, CAP_SETUID, CAP_SETGID, CAP_SETPCAP, CAP_KILL, CAP_SYS_PTRACE, CAP_NET_ADMIN, CAP_DAC_OVERRIDE});
-  if (error != 0)
-    return fail_errno(
-        "keep only the spawner's capabilities; a unit or container must leave the broker CAP_SYS_ADMIN, "
-        "CAP_SETUID, CAP_SETGID, CAP_SETPCAP, CAP_KILL, CAP_SYS_PTRACE, CAP_NET_ADMIN and CAP_DAC_OVERRIDE",
-        error);
-  if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return fail_errno("make the spawner non-dumpable");
-  return {};
-}
 
 int run_spawner(SpawnerInputs inputs) {
   auto poller = Poller::create();

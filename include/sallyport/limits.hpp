@@ -150,14 +150,13 @@ inline constexpr std::chrono::seconds kDialDeadline{5};
 // Dialers at one time, each a fork of the spawner: some of each session's own, whether it is there to use them or not,
 // and some that are common. Of more sessions than kSharedDialers each has one.
 inline constexpr std::size_t kSharedDialers = 256;
-inline constexpr std::size_t kCommonDialers = 32;      // a neighbour's own has to be one of few that run
-inline constexpr std::size_t kMaxSessionDialers = 16;  // of one session; its other dials wait
+inline constexpr std::size_t kCommonDialers = 32;       // a neighbour's own has to be one of few that run
+inline constexpr std::size_t kMaxSessionDialers = 16;   // of one session; its other dials wait
+inline constexpr std::ptrdiff_t kDialersThatBegin = 2;  // of them: further ones begin once these take long
+inline constexpr std::chrono::milliseconds kDialHangs{50};
 constexpr std::size_t own_dialers(std::size_t max_sessions) {
   const std::size_t share = kSharedDialers / (max_sessions > 0 ? max_sessions : 1);
   return share < 1 ? 1 : share > kMaxSessionDialers ? kMaxSessionDialers : share;
-}
-constexpr std::size_t max_dialers(std::size_t max_sessions) {
-  return own_dialers(max_sessions) * max_sessions + kCommonDialers;
 }
 // Messages of the spawner that wait for the keeper to read them: the ends of three processes and an answer or two of
 // each session, when all end at once, and the outcome of each dial that a session may have under way.

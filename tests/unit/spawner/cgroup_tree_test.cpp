@@ -144,6 +144,23 @@ UniqueFd writer_of(const std::string& fifo) {
   return fd;
 }
 
+// A process is in every hierarchy: of thousands each pass would otherwise take many times as long.
+TEST_F(StandIn, OfWhichAProcessWasKilledInThisPassIsNotEmptyAndItIsNotKilledAgain) {
+  const pid_t pid = ::fork();
+  if (pid == 0)
+    for (;;) ::pause();
+  Child listed = *Child::from_pid(pid);
+  write("cgroup.procs", (std::to_string(pid) + "\n").c_str());
+  spawner::Killed killed{pid};
+  EXPECT_FALSE(spawner::kill_cgroup_tree(kOne, directory.get(), killed).value());
+  EXPECT_FALSE(listed.handle().has_ended(100));
+  killed.clear();
+  EXPECT_FALSE(spawner::kill_cgroup_tree(kOne, directory.get(), killed).value());
+  EXPECT_TRUE(listed.handle().has_ended(3000));
+  EXPECT_EQ(killed, spawner::Killed{pid});
+  (void)listed.try_reap();
+}
+
 // Its number may belong to another process by now.
 TEST_F(StandIn, OfWhichAProcessIsGoneByTheSecondLookKillsNobodyOfThatNumber) {
   for (const bool stays : {false, true}) {

@@ -13,6 +13,7 @@
 #include <filesystem>
 #include <map>
 #include <set>
+#include <thread>
 
 #include "unit/spawner/harness.hpp"
 
@@ -279,6 +280,22 @@ TEST_F(Dialing, HandsOutAConnectionThatNeverTimesOutAndNoticesADeadPeer) {
   }
 }
 
+// Each is a fork: a session that dials without pause has the spawner busy, and a neighbour's dial has its turn all the
+// same.
+TEST_F(Dialing, OfASessionBeginTwoAtATime) {
+  const UniqueFd upstream = unix_listener_at(directory + "/up", 0666);
+  const HangingUpstream hanging(directory + "/hang");
+  const auto begun = std::chrono::steady_clock::now();
+  for (std::uint32_t number = 0; number < 8; ++number) harness.send(to_path(directory + "/hang", number));
+  harness.send(to_path(directory + "/up", 8));
+  ASSERT_TRUE(eventually([&] { return harness.children().size() >= 3; }));
+  const auto forked = harness.children().size() - 1;
+  const auto within = static_cast<std::size_t>((std::chrono::steady_clock::now() - begun) / limits::kDialHangs);
+  EXPECT_LE(forked, limits::kDialersThatBegin * (within + 1));
+  EXPECT_EQ(harness.hear_one<messages::DialDone>().connection, 8U) << "those that hang are not waited for";
+  EXPECT_GE(std::chrono::steady_clock::now() - begun, 4 * limits::kDialHangs);
+}
+
 TEST_F(Dialing, SessionsWhoseDialsHangLeaveTheOthersTheirPlaces) {
   const UniqueFd upstream = unix_listener_at(directory + "/up", 0666);
   const HangingUpstream hanging(directory + "/hang");
@@ -301,7 +318,12 @@ TEST_F(Dialing, SessionsWhoseDialsHangLeaveTheOthersTheirPlaces) {
     }
   };
   EXPECT_EQ(error_before_hanging_ones_end(to_path(directory + "/up")), 0);
-  EXPECT_LE(harness.children().size(), limits::max_dialers(HarnessShape{}.max_sessions) + hostile.size() + 1);
+  const std::size_t own = limits::own_dialers(HarnessShape{}.max_sessions);
+  EXPECT_LT(own, limits::kMaxSessionDialers);
+  const std::size_t most = hostile.size() * own + limits::kCommonDialers + hostile.size() + 1;  // and gates
+  EXPECT_TRUE(eventually([&] { return harness.children().size() >= most; })) << "what is common is taken to its end";
+  std::this_thread::sleep_for(3 * limits::kDialHangs);
+  EXPECT_EQ(harness.children().size(), most);
   const RunningSession late = start_session(harness);
   EXPECT_EQ(error_before_hanging_ones_end({late.id, 1, false, directory + "/up", 0, -1}), 0)
       << "a session that opens meanwhile";
@@ -315,6 +337,8 @@ TEST_F(Dialing, DialsBeyondASessionsPlacesWaitUpToItsConnectionsAndEndWithIt) {
   EXPECT_EQ(refused.connection, most);
   EXPECT_EQ(refused.error_code, EAGAIN);
   EXPECT_EQ(error_of(to_path(directory + "/hang", most - 1)), EEXIST) << "one that waits has its number too";
+  EXPECT_TRUE(eventually([&] { return harness.children().size() > limits::kMaxSessionDialers; }));
+  std::this_thread::sleep_for(3 * limits::kDialHangs);
   EXPECT_EQ(harness.children().size(), 1 + limits::kMaxSessionDialers);
   harness.send(messages::KillProcesses{session.id});
   harness.hear_one<messages::ProcessesDead>();

@@ -2,9 +2,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/eventfd.h>
 
 #include <filesystem>
 #include <fstream>
+#include <functional>
+#include <thread>
 
 #include "broker/spawner/keeper_link.hpp"
 #include "broker/spawner/left_ranges.hpp"
@@ -344,6 +347,28 @@ TEST(LeftRanges, SayOnceWhyALockCannotBeTakenAndKeepTryingForIt) {
   EXPECT_TRUE(ranges.take_locks());
   EXPECT_FALSE(lock_uid_range(directory, 1000)) << "and it is held";
   std::filesystem::remove_all(directory);
+}
+
+// As passes over the processes of two sessions that end.
+TEST(APoller, HearsItsDescriptorsBetweenTimersThatAreDueAgainWhenTheyHaveRun) {
+  const auto poller = spawner::Poller::create().value();
+  int runs = 0;
+  const std::function<void()> runs_long = [&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    if (++runs < 200) poller->after(std::chrono::milliseconds(1), runs_long);
+  };
+  for (int i = 0; i < 2; ++i) poller->after({}, runs_long);
+  const UniqueFd event = UniqueFd::adopt(::eventfd(1, EFD_CLOEXEC));
+  int heard_at = -1;
+  const auto watch = poller->watch(event.get(), EPOLLIN | EPOLLET, [&] { heard_at = runs; });
+  ASSERT_TRUE(watch);
+  ASSERT_TRUE(poller->run_once());
+  ASSERT_TRUE(poller->run_once());
+  EXPECT_EQ(runs, 2);
+  const std::uint64_t one = 1;
+  ASSERT_EQ(::write(event.get(), &one, sizeof one), 8);
+  ASSERT_TRUE(poller->run_once());
+  EXPECT_EQ(heard_at, 2);
 }
 
 // What waits for it is the spawner's memory.
