@@ -199,15 +199,23 @@ for name, number in args['calls'].items():
     assert answers == {name: expected for name, (_, expected) in CALLS.items()}
 
 
-def test_a_foreign_architecture_kills(own):
-    """The one byte sequence int 0x80 reaches the i386 table, which no x86-64 filter looks at."""
-    done = launcher.python(own, """
+GETPID_OF_I386 = """
 import ctypes, mmap
 code = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
 code.write(bytes([0xb8, 20, 0, 0, 0, 0xcd, 0x80, 0xc3]))  # mov eax, getpid; int 0x80; ret
 print(ctypes.CFUNCTYPE(ctypes.c_int)(ctypes.addressof(ctypes.c_char.from_buffer(code)))())
-""")
+"""
+
+
+def test_a_foreign_architecture_kills(own):
+    """The one byte sequence int 0x80 reaches the i386 table, which no x86-64 filter looks at."""
+    if subprocess.run([places.PYTHON, "-c", GETPID_OF_I386], capture_output=True).returncode != 0:
+        pytest.skip("this kernel has no calls of i386 (CONFIG_IA32_EMULATION, ia32_emulation=0): int 0x80 faults")
+    done = launcher.python(own, GETPID_OF_I386)
     assert done.code == 128 + 31 and done.status[0]["signal"] == 31, done
+
+
+def test_a_call_of_x32_kills(own):
     done = launcher.python(own, "import ctypes; print(ctypes.CDLL(None).syscall(0x40000000 | 39))")
     assert done.code == 128 + 31, done
 
