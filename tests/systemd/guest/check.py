@@ -9,9 +9,9 @@ import pathlib
 import pwd
 import re
 import subprocess
-import sys
-import time
-import traceback
+
+import machine
+from machine import journal_of, main_pid, processes, run, state_of, status_of, wait_until
 
 UNIT = "sallyport-worker@check"
 PROFILE_DIRECTORY = pathlib.Path("/etc/sallyport/profiles")
@@ -27,32 +27,6 @@ time.sleep(1000)
 UID_FIRST, UID_LAST = 200_000, 265_535
 
 
-def run(*command, check=True, **options):
-    done = subprocess.run(command, capture_output=True, text=True, timeout=90, **options)
-    if check and done.returncode != 0:
-        raise AssertionError(f"{' '.join(command)} exited with {done.returncode}:\n{done.stdout}{done.stderr}")
-    return done.stdout.strip()
-
-
-def wait_until(holds, seconds, what):
-    end = time.monotonic() + seconds
-    while True:
-        found = holds()
-        if found:
-            return found
-        if time.monotonic() > end:
-            raise AssertionError(f"not within {seconds} s: {what() if callable(what) else what}")
-        time.sleep(0.1)
-
-
-def state_of(unit):
-    return run("systemctl", "is-active", unit, check=False)
-
-
-def journal_of(unit):
-    return run("journalctl", "--no-pager", "-o", "cat", "-u", unit)
-
-
 def restarts(unit):
     return int(run("systemctl", "show", "-P", "NRestarts", unit))
 
@@ -60,27 +34,6 @@ def restarts(unit):
 def redis_ids():
     entry = pwd.getpwnam("redis")
     return entry.pw_uid, entry.pw_gid
-
-
-def main_pid(unit):
-    return int(run("systemctl", "show", "-P", "MainPID", unit))
-
-
-def status_of(pid):
-    return dict(line.split(":\t", 1) for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines() if ":\t" in line)
-
-
-def processes():
-    """(pid, real uid, name) of every process."""
-    found = []
-    for entry in pathlib.Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                status = status_of(entry.name)
-                found.append((int(entry.name), int(status["Uid"].split()[0]), status["Name"].strip()))
-            except (OSError, KeyError):
-                pass
-    return found
 
 
 def of_sessions():
@@ -301,25 +254,4 @@ def only_empty_places_and_uid_locks_are_left_in_the_runtime_directory():
     assert not left, left
 
 
-CHECKS = [value for value in list(globals().values()) if callable(value) and getattr(value, "__module__", None) == "__main__"]
-CHECKS = CHECKS[CHECKS.index(proc_sys_is_writable_as_on_a_real_host):]
-
-
-def main():
-    passed = failed = 0
-    with open("/out/checks.txt", "w", buffering=1) as out:
-        for check in CHECKS:
-            sentence = check.__name__.replace("_", " ")
-            start = time.monotonic()
-            try:
-                check()
-                passed += 1
-                out.write(f"ok      {sentence} ({time.monotonic() - start:.1f} s)\n")
-            except Exception:  # a failed check must not hide the next
-                failed += 1
-                out.write(f"FAILED  {sentence}\n{traceback.format_exc()}\n")
-        out.write(f"{passed} passed, {failed} failed\n")
-    pathlib.Path("/out/rc").write_text("0" if failed == 0 else "1")
-
-
-main()
+machine.run_checks(globals(), first=proc_sys_is_writable_as_on_a_real_host)

@@ -1,0 +1,73 @@
+"""For checks that run inside a booted machine, as root: tests/systemd and tests/vm."""
+import pathlib
+import subprocess
+import time
+import traceback
+
+PATIENCE = 1  # a virtual machine without KVM wants more
+
+
+def run(*command, check=True, **options):
+    done = subprocess.run(command, capture_output=True, text=True, timeout=90 * PATIENCE, **options)
+    if check and done.returncode != 0:
+        raise AssertionError(f"{' '.join(command)} exited with {done.returncode}:\n{done.stdout}{done.stderr}")
+    return done.stdout.strip()
+
+
+def wait_until(holds, seconds, what):
+    end = time.monotonic() + seconds * PATIENCE
+    while True:
+        found = holds()
+        if found:
+            return found
+        if time.monotonic() > end:
+            raise AssertionError(f"not within {seconds * PATIENCE} s: {what() if callable(what) else what}")
+        time.sleep(0.1)
+
+
+def state_of(unit):
+    return run("systemctl", "is-active", unit, check=False)
+
+
+def journal_of(unit):
+    return run("journalctl", "--no-pager", "-o", "cat", "-u", unit)
+
+
+def main_pid(unit):
+    return int(run("systemctl", "show", "-P", "MainPID", unit))
+
+
+def status_of(pid):
+    return dict(line.split(":\t", 1) for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines() if ":\t" in line)
+
+
+def processes():
+    """(pid, real uid, name) of every process."""
+    found = []
+    for entry in pathlib.Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                status = status_of(entry.name)
+                found.append((int(entry.name), int(status["Uid"].split()[0]), status["Name"].strip()))
+            except (OSError, KeyError):
+                pass
+    return found
+
+
+def run_checks(names, first):
+    """Each function of the module from `first` on is one check, in order; its name is the sentence that is printed."""
+    checks = [value for value in names.values() if callable(value) and getattr(value, "__module__", None) == "__main__"]
+    passed = failed = 0
+    with open("/out/checks.txt", "w", buffering=1) as out:
+        for check in checks[checks.index(first):]:
+            sentence = check.__name__.replace("_", " ")
+            start = time.monotonic()
+            try:
+                check()
+                passed += 1
+                out.write(f"ok      {sentence} ({time.monotonic() - start:.1f} s)\n")
+            except Exception:  # a failed check must not hide the next
+                failed += 1
+                out.write(f"FAILED  {sentence}\n{traceback.format_exc()}\n")
+        out.write(f"{passed} passed, {failed} failed\n")
+    pathlib.Path("/out/rc").write_text("0" if failed == 0 else "1")
