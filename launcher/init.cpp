@@ -11,13 +11,12 @@
 #include <cerrno>
 
 #include "launcher/child_setup.hpp"
+#include "sallyport/core_limit.hpp"
 #include "sallyport/syscalls.hpp"
 #include "seccomp/filters.hpp"
 
 namespace sallyport::launcher {
 namespace {
-
-int outcome(long result) noexcept { return result < 0 ? errno : 0; }
 
 int start_worker(StepContext&) noexcept { return 0; }  // named for the report: run_child does it
 
@@ -28,10 +27,7 @@ int close_the_rest(StepContext& context) noexcept {
 
 int drop_capabilities(StepContext&) noexcept { return empty_capabilities(); }
 
-int leave_no_core(StepContext&) noexcept {
-  const rlimit none{0, 0};
-  return outcome(::setrlimit(RLIMIT_CORE, &none));
-}
+int leave_none_of_init(StepContext&) noexcept { return leave_no_core(); }
 
 int follow_the_launcher(StepContext& context) noexcept { return die_with_the_launcher(context.plan.control); }
 
@@ -39,7 +35,7 @@ constexpr std::array kInitSteps = {
     Step{"start the worker's process", start_worker},
     Step{"close all but the launcher's socket", close_the_rest},
     Step{"empty init's capability sets", drop_capabilities},
-    Step{"leave no core of init", leave_no_core},
+    Step{"leave no core of init", leave_none_of_init},
     Step{"follow the launcher's death again", follow_the_launcher},
 };
 

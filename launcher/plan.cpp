@@ -142,7 +142,7 @@ Result<> add_programs(Plan& plan) {
 
 Result<> add_limits(Plan& plan, const LimitsSection& limits, const HostFacts& host) {
   const auto at_most = [](std::uint64_t wanted, std::uint64_t hard) { return std::min(wanted, hard); };
-  plan.limits.push_back({"core file bytes", RLIMIT_CORE, 0});
+  plan.limits.push_back({"core file bytes", RLIMIT_CORE, at_most(1, host.hard_core)});
   plan.limits.push_back({"open files", RLIMIT_NOFILE, at_most(limits.open_files, host.hard_open_files)});
   plan.limits.push_back({"locked memory", RLIMIT_MEMLOCK, at_most(kMaxLockedMemory, host.hard_locked_memory)});
   plan.limits.push_back({"message queues", RLIMIT_MSGQUEUE, 0});

@@ -13,6 +13,7 @@
 #include "launcher/session_end.hpp"
 #include "launcher/status.hpp"
 #include "launcher/supervise.hpp"
+#include "sallyport/core_limit.hpp"
 #include "sallyport/limits.hpp"
 #include "sallyport/profile/profile.hpp"
 #include "sallyport/syscalls.hpp"
@@ -75,6 +76,7 @@ Result<UidRange> take_ids(const BrokerConfig& config) {
 }
 
 void warn_of_limits(const RunRecord& record) {
+  if (const std::string what = core_warning(); !what.empty()) complain(what);
   if (record.not_enforced.empty()) return;
   std::string list;
   for (const std::string& limit : record.not_enforced) list += " " + limit;

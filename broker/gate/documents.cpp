@@ -132,7 +132,7 @@ void write_limits(Json& json, const protocol::Inspected& inspected) {
   json.members(
       R"("CpuShares":0,"NanoCpus":0,"CpuRealtimePeriod":0,"CpuRealtimeRuntime":0,"CpusetCpus":"","CpusetMems":"","CpuCount":0,)"
       R"("CpuPercent":0,"KernelMemory":0,"KernelMemoryTCP":0,"MemoryReservation":0,"MemorySwappiness":null,)"
-      R"("OomKillDisable":false,"Ulimits":[{"Name":"core","Hard":0,"Soft":0}],"BlkioWeight":0,"BlkioWeightDevice":null,)"
+      R"("OomKillDisable":false,"Ulimits":[{"Name":"core","Hard":1,"Soft":1}],"BlkioWeight":0,"BlkioWeightDevice":null,)"
       R"("BlkioDeviceReadBps":null,"BlkioDeviceWriteBps":null,"BlkioDeviceReadIOps":null,"BlkioDeviceWriteIOps":null,)"
       R"("IOMaximumIOps":0,"IOMaximumBandwidth":0)");
 }

@@ -11,6 +11,7 @@
 #include <cstdint>
 
 #include "broker/privileges.hpp"
+#include "sallyport/core_limit.hpp"
 #include "sallyport/syscalls.hpp"
 
 namespace sallyport::spawner {
@@ -102,7 +103,6 @@ int limit_resources(ChildState& state) noexcept {
     __rlimit_resource resource;
     rlim_t value;
   } rows[] = {
-      {RLIMIT_CORE, 0},                                                   // its memory holds what clients sent
       {RLIMIT_FSIZE, state.plan.standard_error < 0 ? 0 : RLIM_INFINITY},  // it has no file to write but a debug log
       {RLIMIT_MSGQUEUE, 0},
       {RLIMIT_MEMLOCK, 0},
@@ -111,7 +111,7 @@ int limit_resources(ChildState& state) noexcept {
   };
   for (const auto& row : rows)
     if (const int error = limit_one(row.resource, row.value); error != 0) return error;
-  return 0;
+  return leave_no_core();  // its memory holds what clients sent
 }
 
 int drop_privileges(ChildState& state) noexcept { return become(Identity{state.plan.uid, state.plan.uid, -1}); }

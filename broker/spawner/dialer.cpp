@@ -15,6 +15,7 @@
 
 #include "broker/privileges.hpp"
 #include "broker/spawner/plain_child.hpp"
+#include "sallyport/core_limit.hpp"
 #include "sallyport/limits.hpp"
 #include "sallyport/same_file.hpp"
 #include "sallyport/seqpacket.hpp"
@@ -71,8 +72,7 @@ int connect_within_deadline(const DialTarget& target) noexcept {
     if (::dup2(null_device, fd) < 0) ::_exit(127);
   if (answer != kAnswerFd && ::dup2(answer, kAnswerFd) < 0) ::_exit(127);
   if (close_range(kAnswerFd + 1, ~0U, 0) != 0) ::_exit(127);
-  const rlimit no_core{0, 0};
-  if (::setrlimit(RLIMIT_CORE, &no_core) != 0) ::_exit(127);
+  if (leave_no_core() != 0) ::_exit(127);
   if (const int error = become(Identity{uid, uid, target.extra_group}); error != 0) answer_and_exit(error, -1);
   if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) ::_exit(127);
   ::alarm(static_cast<unsigned>(limits::kDialDeadline.count()) + 1);

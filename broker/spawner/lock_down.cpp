@@ -1,9 +1,10 @@
 #include <linux/capability.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 
 #include "broker/privileges.hpp"
 #include "broker/spawner/spawner.hpp"
+#include "sallyport/core_limit.hpp"
+#include "sallyport/log.hpp"
 
 namespace sallyport::spawner {
 
@@ -12,8 +13,8 @@ namespace sallyport::spawner {
 // the network namespace of a listener (SIOCGSKNS); DAC_OVERRIDE cgroups below the root of a hierarchy, which nobody may
 // write.
 Result<> lock_down_spawner() {
-  const rlimit no_core{0, 0};
-  if (::setrlimit(RLIMIT_CORE, &no_core) != 0) return fail_errno("limit core files");
+  if (const int error = leave_no_core(); error != 0) return fail_errno("limit core files", error);
+  if (const std::string what = core_warning(); !what.empty()) log::warning(what);
   const int error = keep_only_capabilities(
       {CAP_SYS_ADMIN, CAP_SETUID, CAP_SETGID, CAP_SETPCAP, CAP_KILL, CAP_SYS_PTRACE, CAP_NET_ADMIN, CAP_DAC_OVERRIDE});
   if (error != 0)

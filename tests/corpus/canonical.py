@@ -109,7 +109,7 @@ def problems_of_config(config, host) -> list:
     must("CgroupParent", re.fullmatch(r"/sallyport-[0-9a-f]{12}|sallyport-[0-9a-f]{12}\.slice", host["CgroupParent"]), host["CgroupParent"])
     must("Runtime", host["Runtime"] == "runc", host["Runtime"])
     must("Ulimits", all(u["Name"] in ("core", "nofile", "nproc") for u in host.get("Ulimits") or []), host.get("Ulimits"))
-    must("core limit", any(u["Name"] == "core" and u["Hard"] == 0 for u in host.get("Ulimits") or []), host.get("Ulimits"))
+    must("core limit", any(u["Name"] == "core" and u["Hard"] == u["Soft"] == 1 for u in host.get("Ulimits") or []), host.get("Ulimits"))
     must("OomScoreAdj", 0 <= (host.get("OomScoreAdj") or 0) <= 1000, host.get("OomScoreAdj"))
     tmpfs = host.get("Tmpfs") or {}
     uid = config["User"].split(":")[0]

@@ -101,7 +101,7 @@ def test_gate_and_relay_hold_exactly_their_descriptors(contained, scene):
 @plain_build
 def test_gate_and_relay_have_limits(contained, scene):
     is_gate = contained in scene.processes_of("gate")
-    wanted = {"Max core file size": "0", "Max file size": "0", "Max msgqueue size": "0", "Max locked memory": "0",
+    wanted = {"Max core file size": "1", "Max file size": "0", "Max msgqueue size": "0", "Max locked memory": "0",
               "Max processes": "1", "Max open files": "512" if is_gate else "576",
               "Max address space": str((256 if is_gate else 128) << 20)}
     limits = kernel_view.limits(contained)
@@ -132,7 +132,7 @@ def test_the_spawner_has_its_capabilities_and_never_dockerds_socket(scene, docke
     wanted = {**NO_CAPABILITIES, "CapPrm": only, "CapEff": only, "CapBnd": only, "NoNewPrivs": "1", "Groups": "",
               "SigIgn": NO_SIGNALS, "Umask": "0077"}
     assert shown(scene.spawner_pid, wanted) == wanted
-    assert kernel_view.limits(scene.spawner_pid)["Max core file size"] == ("0", "0")
+    assert kernel_view.limits(scene.spawner_pid)["Max core file size"] == ("1", "1")
     ends = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
     assert int(status(scene.spawner_pid)["SigBlk"], 16) == sum(1 << number - 1 for number in ends), "those that it reads itself"
     ours = {os.readlink(f"/proc/{scene.spawner_pid}/fd/{fd}") for fd in os.listdir(f"/proc/{scene.spawner_pid}/fd")}

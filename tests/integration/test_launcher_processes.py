@@ -37,7 +37,7 @@ def test_init_has_no_privilege_and_a_filter(seat):
     assert uids_of(seat.init_pid) == [seat.uid_base] * 4
     assert status(seat.init_pid)["Gid"].split() == [str(seat.uid_base)] * 4
     assert not kernel_view.is_dumpable(seat.init_pid), "the worker may not look into it"
-    assert kernel_view.limits(seat.init_pid)["Max core file size"] == ("0", "0")
+    assert kernel_view.limits(seat.init_pid)["Max core file size"] == ("1", "1")
 
 
 def test_init_holds_what_it_needs_and_nothing_of_its_caller(own, seat):
@@ -59,7 +59,7 @@ def test_the_worker_has_no_privilege_and_a_filter(seat):
 
 def test_the_workers_limits_are_the_plans(seat):
     limits = kernel_view.limits(seat.worker_pid)
-    wanted = {"Max core file size": "0", "Max open files": "200", "Max processes": "100", "Max msgqueue size": "0",
+    wanted = {"Max core file size": "1", "Max open files": "200", "Max processes": "100", "Max msgqueue size": "0",
               "Max locked memory": str(8 << 20)}
     assert {name: limits[name] for name in wanted} == {name: (value, value) for name, value in wanted.items()}
 

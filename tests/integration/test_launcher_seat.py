@@ -159,7 +159,7 @@ def test_the_limits_are_the_profiles(seat):
 import resource
 result = {name: resource.getrlimit(getattr(resource, name)) for name in ('RLIMIT_CORE', 'RLIMIT_NOFILE', 'RLIMIT_NPROC', 'RLIMIT_MSGQUEUE')}
 """)
-    assert limits == {"RLIMIT_CORE": [0, 0], "RLIMIT_NOFILE": [200, 200], "RLIMIT_NPROC": [100, 100], "RLIMIT_MSGQUEUE": [0, 0]}, limits
+    assert limits == {"RLIMIT_CORE": [1, 1], "RLIMIT_NOFILE": [200, 200], "RLIMIT_NPROC": [100, 100], "RLIMIT_MSGQUEUE": [0, 0]}, limits
 
 
 def test_no_signal_is_blocked_or_ignored(seat):

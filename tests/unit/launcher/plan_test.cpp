@@ -153,7 +153,7 @@ TEST(APlan, NeverAsksForMoreThanTheLauncherMayGive) {
   const Plan plan = planned(profile);
   EXPECT_EQ(limit_of(plan, RLIMIT_NOFILE), 4096U);
   EXPECT_EQ(limit_of(plan, RLIMIT_NPROC), 64U);
-  EXPECT_EQ(limit_of(plan, RLIMIT_CORE), 0U);
+  EXPECT_EQ(limit_of(plan, RLIMIT_CORE), 1U);
   EXPECT_EQ(limit_of(plan, RLIMIT_MSGQUEUE), 0U);
   EXPECT_EQ(limit_of(plan, RLIMIT_MEMLOCK), 8U << 20) << "however much the launcher may lock";
 }

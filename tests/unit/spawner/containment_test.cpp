@@ -136,7 +136,7 @@ TEST_F(Containment, ItCannotFork) {
 TEST_F(Containment, ItsResourcesAreLimited) {
   for (const pid_t pid : {gate, relay}) {
     const std::string limits = of(pid, "limits");
-    EXPECT_EQ(limit(limits, "Max core file size"), "0");
+    EXPECT_EQ(limit(limits, "Max core file size"), "1");
     EXPECT_EQ(limit(limits, "Max open files"), pid == gate ? "512" : "576");
     EXPECT_EQ(limit(limits, "Max processes"), "1");
     EXPECT_EQ(limit(limits, "Max msgqueue size"), "0");

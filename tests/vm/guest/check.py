@@ -6,6 +6,7 @@ import os
 import pathlib
 import re
 import subprocess
+import time
 
 import machine
 from machine import run, state_of, wait_until
@@ -19,6 +20,25 @@ def write_profile(name, text):
     path = PROFILES / f"{name}.toml"
     path.write_text(text)
     path.chmod(0o644)
+
+
+HANDLER = """#!/bin/sh
+echo "$2 $3" >>/out/cores
+"""
+CRASH = "kill -SEGV $$"
+
+
+def handled(act):
+    """Of which programs the host's core handler was run, as root, while `act` ran."""
+    found = pathlib.Path("/out/cores")
+    found.unlink(missing_ok=True)
+    act()
+    time.sleep(2)  # the kernel starts it beside the end
+    return found.read_text().splitlines() if found.exists() else []
+
+
+def crash_of_the_host(limit):
+    run("prlimit", f"--core={limit}:{limit}", "/bin/sh", "-c", CRASH, check=False)
 
 
 # --- the checks ---
@@ -51,7 +71,7 @@ def the_broker_starts():
 
 
 WORKER = """
-import docker
+import docker, time
 client = docker.from_env(timeout=300)
 held = client.containers.run("busybox", ["sleep", "1000"], detach=True)
 limits = client.containers.run("busybox", ["sh", "-c", "cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/pids.max /sys/fs/cgroup/cpu.max"])
@@ -59,7 +79,10 @@ print("limits", limits.decode().split(), flush=True)
 eater = client.containers.create("busybox", ["tail", "/dev/zero"])
 eater.start()
 print("eater", eater.wait()["StatusCode"], flush=True)
-eater.reload()
+for _ in range(60):  # dockerd hears of it beside the end
+    eater.reload()
+    if eater.attrs["State"]["OOMKilled"]: break
+    time.sleep(0.5)
 print("killed", eater.attrs["State"]["OOMKilled"], flush=True)
 """
 
@@ -84,6 +107,87 @@ cpus = 0.5
     assert not run("docker", "ps", "-aq"), "its session left a container"
     assert not re.search(r"sallyport-[0-9a-f]{12}", run("find", str(CGROUPS), "-type", "d", "-name", "sallyport-*")), "or a cgroup"
     assert state_of("sallyport-broker") == "active"
+
+
+def the_attack_works_a_crash_at_a_limit_of_0_has_the_kernel_run_the_core_handler_and_one_at_1_has_not():
+    handler = pathlib.Path("/usr/local/sbin/core-handler")
+    handler.write_text(HANDLER)
+    handler.chmod(0o755)
+    pathlib.Path("/proc/sys/kernel/core_pattern").write_text(f"|{handler} %p %u %e")
+    assert handled(lambda: crash_of_the_host(0)) == ["0 sh"]
+    assert handled(lambda: crash_of_the_host(1)) == []
+
+
+def a_crash_of_the_worker_runs_no_core_handler():
+    write_profile("crash", f"""
+[worker]
+command = ["/bin/sh", "-c", {json.dumps(CRASH)}]
+""")
+    assert handled(lambda: run("sallyport", "run", "crash", check=False)) == []
+
+
+def nor_one_of_a_launcher_whose_caller_has_a_limit_of_0():
+    """As root it has the capability to raise it."""
+    assert handled(lambda: run("prlimit", "--core=0:0", "sallyport", "run", "crash", check=False)) == []
+
+
+def without_the_capability_the_caller_is_told_and_the_worker_runs():
+    write_profile("word", """
+[worker]
+command = ["/bin/echo", "it runs"]
+""")
+    done = subprocess.run(["prlimit", "--core=0:0", "capsh", "--drop=cap_sys_resource", "--", "-c", "exec sallyport run word"],
+                          capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0 and done.stdout == "it runs\n", done
+    assert "the hard limit of core files is 0" in done.stderr and "ulimit -Hc 1" in done.stderr, done.stderr
+
+
+CRASHES = """
+import docker
+client = docker.from_env(timeout=300)
+crashed = client.containers.create("busybox", ["sh", "-c", "sh -c 'kill -SEGV $$'; echo $?"])
+crashed.start()
+crashed.wait()
+print("ended", crashed.logs().decode().split(), flush=True)
+"""
+
+
+def a_crash_in_a_container_runs_no_core_handler():
+    write_profile("crashes", f"""
+[worker]
+command = ["/usr/bin/python3", "-c", {json.dumps(CRASHES)}]
+[docker]
+allow = ["run", "stop", "remove", "observe"]
+images = ["busybox:*"]
+[docker.container]
+memory = "32MiB"
+""")
+    said = []
+    assert handled(lambda: said.append(run("sallyport", "run", "crashes"))) == []
+    assert "'139'" in said[0], said
+
+
+def processes_of_the_broker_and_of_a_session_have_that_limit():
+    write_profile("held", """
+[worker]
+command = ["/bin/sh", "-c", "echo here; sleep 600"]
+[docker]
+allow = ["run", "stop", "remove", "observe"]
+images = ["busybox:*"]
+""")
+    session = subprocess.Popen(["sallyport", "run", "held"], stdout=subprocess.PIPE, text=True)
+    try:
+        assert session.stdout.readline() == "here\n"
+        names = ("sallyport", "sallyport-broke", "sallyport-gate")
+        limits = {}
+        for pid, _, name in machine.processes():
+            if name in names:
+                text = pathlib.Path(f"/proc/{pid}/limits").read_text()
+                limits[f"{name} {pid}"] = re.search(r"Max core file size +(\S+) +(\S+)", text).groups()
+        assert len(limits) >= 5 and set(limits.values()) == {("1", "1")}, limits
+    finally:
+        session.terminate()
+        session.wait(60)
 
 
 machine.run_checks(globals(), first=the_hierarchy_is_version_2_with_its_controllers)
