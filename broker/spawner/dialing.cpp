@@ -23,20 +23,26 @@ std::size_t Dialing::common_taken() const {
   return taken;
 }
 
-bool Dialing::has_place(const Session& session, std::size_t common_taken) {
+bool Dialing::has_place(const Session& session, std::size_t common_taken) const {
+  const std::size_t running = session.dialers.size();
+  return running < own_places_ || (running < limits::kMaxSessionDialers && common_taken < limits::kCommonDialers);
+}
+
+bool Dialing::enough_begin(const Session& session) const {
   const auto has_just_begun = [now = Poller::Clock::now()](const auto& entry) {
     return now - entry.second.begun < limits::kDialHangs;
   };
-  if (std::ranges::count_if(session.dialers, has_just_begun) >= limits::kDialersThatBegin) {
-    if (!std::exchange(looks_again_, true))
-      poller_.after(limits::kDialHangs, [this] {
-        looks_again_ = false;
-        start_waiting();
-      });
-    return false;
-  }
-  const std::size_t running = session.dialers.size();
-  return running < own_places_ || (running < limits::kMaxSessionDialers && common_taken < limits::kCommonDialers);
+  return std::ranges::count_if(session.dialers, has_just_begun) >= limits::kDialersThatBegin;
+}
+
+bool Dialing::may_start(const Session& session, std::size_t common_taken) {
+  if (!enough_begin(session)) return has_place(session, common_taken);
+  if (!std::exchange(looks_again_, true))
+    poller_.after(limits::kDialHangs, [this] {
+      looks_again_ = false;
+      start_waiting();
+    });
+  return false;
 }
 
 void Dialing::refuse(const messages::Dial& request, int error_code) {
@@ -53,7 +59,7 @@ void Dialing::take(const messages::Dial& request, const std::vector<UniqueFd>& f
   if (session.dialers.size() + session.waiting_dials.size() >= limits::kMaxForwardConnections)
     return refuse(request, EAGAIN);
   // The wait has no deadline of its own: a dialer has one, so each of the session's own places comes free.
-  if (!session.waiting_dials.empty() || !has_place(session, common_taken())) session.waiting_dials.push_back(request);
+  if (!session.waiting_dials.empty() || !may_start(session, common_taken())) session.waiting_dials.push_back(request);
   else start(session, request);
 }
 
@@ -91,7 +97,7 @@ void Dialing::finish(const SessionId& id, std::uint32_t connection) {
 void Dialing::start_waiting() {
   std::size_t taken = common_taken();
   const auto start_next = [&](Session& session) {
-    if (session.waiting_dials.empty() || !has_place(session, taken)) return false;
+    if (session.waiting_dials.empty() || !may_start(session, taken)) return false;
     const messages::Dial request = session.waiting_dials.front();
     session.waiting_dials.pop_front();
     last_started_ = session.id;

@@ -28,7 +28,10 @@ class Dialing {
 
  private:
   std::size_t common_taken() const;
-  bool has_place(const Session& session, std::size_t common_taken);
+  bool has_place(const Session& session, std::size_t common_taken) const;
+  bool enough_begin(const Session& session) const;
+  // Where enough begin, its next is looked at again a moment later.
+  bool may_start(const Session& session, std::size_t common_taken);
   void start(Session& session, const protocol::spawner::Dial& request);
   void finish(const SessionId& id, std::uint32_t connection);
   void refuse(const protocol::spawner::Dial& request, int error_code);

@@ -1,13 +1,14 @@
 """New connections through a forward: as many as a worker needs in ordinary work, as many as its profile says and no more, and none
 at a neighbour's cost."""
 import contextlib
+import os
+import socket
 import threading
 import time
 
 import pytest
 from support import sandbox
 from support.processes import wait_until
-from support.upstreams import one_byte_server
 
 LISTEN = "127.0.0.1:6379"
 # One after the other on so many threads, each answered by the upstream's one byte and closed; how many in so many seconds.
@@ -26,6 +27,32 @@ def flood(threads, seconds, most=10**9):
     for one in running: one.join()
     return sum(counted)
 """
+
+
+@contextlib.contextmanager
+def one_byte_server(path):
+    """Says one byte to whoever comes."""
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(path)
+    os.chmod(path, 0o777)
+    listener.listen(512)
+
+    def serve():
+        while True:
+            try:
+                client, _ = listener.accept()
+            except OSError:
+                return
+            with client:
+                try:
+                    client.sendall(b"x")
+                except OSError:
+                    pass
+    threading.Thread(target=serve, daemon=True).start()
+    yield f"unix:{path}"
+    listener.shutdown(socket.SHUT_RDWR)
+    listener.close()
+    os.unlink(path)
 
 
 @pytest.fixture

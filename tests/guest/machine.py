@@ -1,4 +1,6 @@
 """For checks that run inside a booted machine, as root: tests/systemd and tests/vm."""
+import json
+import os
 import pathlib
 import subprocess
 import time
@@ -52,6 +54,20 @@ def processes():
             except (OSError, KeyError):
                 pass
     return found
+
+
+def docker_with_busybox() -> dict:
+    """What `docker info` says, once dockerd answers and has the image."""
+    wait_until(lambda: subprocess.run(["docker", "info"], capture_output=True).returncode == 0, 40, "docker info answers")
+    info = json.loads(run("docker", "info", "--format", "{{json .}}"))
+    assert (info["CgroupDriver"], info["CgroupVersion"]) == ("systemd", "2"), info
+    image = "/tmp/busybox-root"
+    os.makedirs(f"{image}/bin")
+    run("cp", "/bin/busybox", f"{image}/bin/busybox")
+    for name in ("sh", "echo", "sleep", "true", "cat", "tail"):
+        os.symlink("busybox", f"{image}/bin/{name}")
+    run("sh", "-c", f"tar -C {image} -c . | docker import - busybox:latest")
+    return info
 
 
 def run_checks(names, first):

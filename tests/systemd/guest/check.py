@@ -117,15 +117,7 @@ def the_shipped_profile_can_be_planned():
 
 
 def dockerd_runs_with_the_systemd_cgroup_driver():
-    wait_until(lambda: subprocess.run(["docker", "info"], capture_output=True).returncode == 0, 40, "docker info answers")
-    info = json.loads(run("docker", "info", "--format", "{{json .}}"))
-    assert (info["CgroupDriver"], info["CgroupVersion"]) == ("systemd", "2"), info
-    image = "/tmp/busybox-root"
-    os.makedirs(f"{image}/bin")
-    run("cp", "/bin/busybox", f"{image}/bin/busybox")
-    for name in ("sh", "echo", "sleep", "true"):
-        os.symlink("busybox", f"{image}/bin/{name}")
-    run("sh", "-c", f"tar -C {image} -c . | docker import - busybox:latest")
+    machine.docker_with_busybox()
 
 
 def the_broker_starts_and_says_that_it_is_ready():
