@@ -10,11 +10,15 @@ step() {
   local name=$1 log="$results/$1.log"; shift
   if "$@" >"$log" 2>&1; then count "$name" 1 0; else count "$name" 0 1; tail -60 "$log"; echo "FAILED: $name (all of it: $log)"; fi
 }
-# junit NAME FILE: adds what a JUnit file counts. Without a file, or with half a one, the run did not come to its end.
+# junit NAME FILE: adds what a JUnit file counts, and names what failed. Without a file, or with half a one, the run did not come
+# to its end.
 junit() {
-  local numbers
-  numbers=$(/usr/bin/python3 scripts/count_junit.py "$2" 2>"$results/count.log")
-  if [ -n "$numbers" ]; then cat "$results/count.log" >&2; count "$1" $numbers; else count "$1 (no result file)" 0 1; fi
+  local lines
+  mapfile -t lines < <(/usr/bin/python3 scripts/count_junit.py "$2" 2>"$results/count.log")
+  if [ ${#lines[@]} = 0 ]; then count "$1 (no result file)" 0 1; return; fi
+  cat "$results/count.log" >&2
+  count "$1" ${lines[0]}
+  broken+=("${lines[@]:1}")
 }
 # bounded NAME SECONDS COMMAND...: cut by SIGTERM when its time is up, which is a failure of its own beside what had run by then.
 # Returns the status of the command.

@@ -50,7 +50,8 @@ def suite(tmp_path):
 def test_a_stage_that_was_cut_fails_and_what_ran_by_then_is_counted(suite):
     (suite / "test_slow.py").write_text(SLOW)
     passed, failed, broken, output = counted(suite, f"real_parts parts 6 {suite}/test_quick.py {suite}/test_slow.py")
-    assert (passed, failed) == (2, 2) and broken == ["parts was cut after 6 s: 1 failed", "parts: 1 failed"], (broken, output)
+    assert (passed, failed) == (2, 2) and broken == [
+        "parts was cut after 6 s: 1 failed", "parts: 1 failed", "  test_slow.test_slow"], (broken, output)
     assert "the time of this run was up in this test" in output and "test_slow" in output
 
 
@@ -78,7 +79,7 @@ GTEST = """#!/bin/bash
 for argument; do case $argument in --gtest_output=xml:*) file=${argument#--gtest_output=xml:};; esac; done
 case $GTEST_SHARD_INDEX in
   0) echo '<testsuites><testsuite><testcase name="a" status="run"/><testcase name="b" status="run"/></testsuite></testsuites>' >"$file" ;;
-  1) echo '<testsuites><testsuite><testcase name="c" status="run"><failure/></testcase></testsuite></testsuites>' >"$file"; exit 1 ;;
+  1) echo '<testsuites><testsuite><testcase classname="Of" name="c"><failure/></testcase></testsuite></testsuites>' >"$file"; exit 1 ;;
   2) echo "the last words"; exit 134 ;;
   3) sleep 60 ;;
 esac
@@ -86,8 +87,10 @@ esac
 
 
 @pytest.mark.parametrize("shards, counts, wrong", [
-    (1, (2, 0), []), (2, (2, 1), ["unit: 1 failed"]), (3, (2, 2), ["unit: 1 failed", "unit (exit 134): 1 failed"]),
-    (4, (2, 4), ["unit: 1 failed", "unit (exit 134): 1 failed", "unit was cut after 3 s: 1 failed", "unit (exit 124): 1 failed"])])
+    (1, (2, 0), []), (2, (2, 1), ["unit: 1 failed", "  Of.c"]),
+    (3, (2, 2), ["unit: 1 failed", "  Of.c", "unit (exit 134): 1 failed"]),
+    (4, (2, 4), ["unit: 1 failed", "  Of.c", "unit (exit 134): 1 failed",
+                 "unit was cut after 3 s: 1 failed", "unit (exit 124): 1 failed"])])
 def test_each_part_of_a_program_that_runs_side_by_side_counts(tmp_path, shards, counts, wrong):
     program = tmp_path / "unit_test"
     program.write_text(GTEST)

@@ -211,7 +211,9 @@ TEST(LastWords, AreHeardInTurnsSoThatANeighbourNeedNotWaitForAllOfThem) {
   protocol::GateClaim claim;
   claim.method = "POST";
   claim.rule = "flood";
-  for (int i = 0; i < 2000; ++i)
+  // As many as are heard well within kLastWordsWithin on a machine that is slow, too.
+  constexpr int kFlood = 500;
+  for (int i = 0; i < kFlood; ++i)
     std::ranges::copy(encode_message(protocol::RequestEnvelope{1, claim}), std::back_inserter(flood));
   ASSERT_LT(flood.size(), limits::kMaxMessageBytes);
   ASSERT_TRUE(send_datagram(keeper.gate(), flood));
@@ -225,7 +227,7 @@ TEST(LastWords, AreHeardInTurnsSoThatANeighbourNeedNotWaitForAllOfThem) {
   };
   const auto before = std::ranges::find_if(lines, is_of("neighbour"));
   EXPECT_LE(std::count_if(lines.begin(), before, is_of("flood")), 200);
-  EXPECT_TRUE(eventually([&] { return std::ranges::count_if(keeper.audit(), is_of("flood")) == 2000; }))
+  EXPECT_TRUE(eventually([&] { return std::ranges::count_if(keeper.audit(), is_of("flood")) == kFlood; }))
       << "and all of them are heard";
 }
 
