@@ -50,6 +50,9 @@ struct ChildPlan {
   const char* directory = nullptr;
   const char* hostname = nullptr;
   std::size_t hostname_size = 0;
+  // Made by init on its own copy, before it forks the worker.
+  int go = -1;       // of a pipe: the worker's end to read, or init's to write
+  int signals = -1;  // signalfd: how init hears that a child has ended
 };
 
 // Descriptors that the child gets, borrowed: the launcher closes its copies after the clone.

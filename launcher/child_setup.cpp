@@ -11,6 +11,7 @@
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
@@ -33,6 +34,8 @@ int outcome(long result) noexcept { return result < 0 ? errno : 0; }
 int close_foreign_descriptors(StepContext& context) noexcept { return close_all_but(context.plan.keep); }
 
 int follow_the_launcher(StepContext& context) noexcept { return die_with_the_launcher(context.plan.control); }
+
+int take_a_usual_place(StepContext&) noexcept { return leave_what_the_caller_gave(); }
 
 int wait_for_ids(StepContext& context) noexcept { return hear(context.plan.control, kIdsAreMapped); }
 
@@ -190,6 +193,7 @@ int wait_for_the_session(StepContext& context) noexcept {
 constexpr std::array kSandboxSteps = {
     Step{"close foreign descriptors", close_foreign_descriptors},
     Step{"follow the launcher's death", follow_the_launcher},
+    Step{"take a usual place at processor and disk", take_a_usual_place},
     Step{"forbid user namespaces", forbid_user_namespaces},
     Step{"leave the host's mounts", leave_the_hosts_mounts},
     Step{"bring up the loopback", bring_up_loopback},
@@ -222,12 +226,20 @@ void run_steps(StepList list, std::span<const Step> steps, const ChildPlan& plan
   }
 }
 
-[[noreturn]] void run_worker(const ChildPlan& plan) noexcept {
-  // The steps of the worker close everything but 0 to 3; this copy goes with the exec.
-  const int control = ::fcntl(plan.control, F_DUPFD_CLOEXEC, kWorkerStreamFd + 1);
-  if (control < 0) fail_child(plan.control, StepList::Worker, 0, errno, -1);
+int hear_of_children() noexcept {
+  sigset_t children;
+  ::sigemptyset(&children);
+  ::sigaddset(&children, SIGCHLD);
+  return ::sigprocmask(SIG_BLOCK, &children, nullptr) == 0 ? ::signalfd(-1, &children, SFD_CLOEXEC) : -1;
+}
+
+[[noreturn]] void run_worker(const ChildPlan& plan, int go) noexcept {
+  // The steps of the worker close everything but 0 to 3; these copies, in ascending order, go with the exec.
   ChildPlan own = plan;
-  own.control = control;
+  own.control = ::fcntl(plan.control, F_DUPFD_CLOEXEC, kWorkerStreamFd + 1);
+  own.go = ::fcntl(go, F_DUPFD_CLOEXEC, kWorkerStreamFd + 1);
+  if (own.control < 0 || own.go < 0) fail_child(plan.control, StepList::Worker, 0, errno, -1);
+  const int control = own.control;
   run_steps(StepList::Worker, worker_steps(), own, control);
   int error = ENOENT;
   for (const char* const* program = plan.programs; *program != nullptr; ++program) {
@@ -270,13 +282,13 @@ int close_all_but(std::span<const int> keep) noexcept {
   return outcome(close_range(first, ~0U, 0));
 }
 
-int hear(int control, char expected) noexcept {
+int hear(int peer, char expected) noexcept {
   char word = 0;
   ssize_t size;
-  do size = ::read(control, &word, 1);
+  do size = ::read(peer, &word, 1);
   while (size < 0 && errno == EINTR);
   if (size < 0) return errno;
-  if (size == 0) ::_exit(125);  // the launcher is gone: nobody is left to be told
+  if (size == 0) ::_exit(125);  // nobody is left to be told
   return word == expected ? 0 : EPROTO;
 }
 
@@ -296,18 +308,23 @@ int empty_capabilities() noexcept {
 
 void run_child(const ChildPlan& plan) noexcept {
   run_steps(StepList::Sandbox, kSandboxSteps, plan, plan.control);
+  ChildPlan own = plan;
+  int go[2];
+  own.signals = hear_of_children();
+  if (own.signals < 0 || ::pipe2(go, O_CLOEXEC) != 0) fail_child(plan.control, StepList::Init, 0, errno, -1);
+  own.go = go[1];
   int worker_pidfd = -1;
   clone_args arguments{};
   arguments.flags = CLONE_PIDFD | CLONE_CLEAR_SIGHAND;
   arguments.pidfd = reinterpret_cast<std::uint64_t>(&worker_pidfd);
   arguments.exit_signal = SIGCHLD;
   const pid_t worker = clone3(arguments);
-  if (worker == 0) run_worker(plan);
+  if (worker == 0) run_worker(plan, go[0]);
   if (worker < 0) fail_child(plan.control, StepList::Init, 0, errno, -1);
   const std::array descriptors = {worker_pidfd};
   if (!send_word(plan.control, {.word = InitWord::Started}, descriptors)) ::_exit(125);
-  run_steps(StepList::Init, init_steps(), plan, plan.control);
-  run_init(plan, worker);
+  run_steps(StepList::Init, init_steps(), own, plan.control);
+  run_init(own, worker);
 }
 
 }  // namespace sallyport::launcher

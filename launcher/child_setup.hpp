@@ -39,6 +39,8 @@ struct InitMessage {
 // --- what the launcher says to init, one byte each ---
 inline constexpr char kIdsAreMapped = 'm';
 inline constexpr char kStartTheWorker = 's';
+// --- and init to the worker, once nothing is left that init could be made to do ---
+inline constexpr char kInitIsLocked = 'l';
 
 // The whole life of the child. Never returns.
 [[noreturn]] void run_child(const ChildPlan& plan) noexcept;
@@ -46,9 +48,12 @@ inline constexpr char kStartTheWorker = 's';
 // Used by the steps and by init.
 bool send_word(int control, const InitMessage& message, std::span<const int> descriptors = {}) noexcept;
 int close_all_but(std::span<const int> keep) noexcept;  // 0, 1 and 2 stay
-int hear(int control, char expected) noexcept;          // 0, or errno; where the launcher has gone it ends the process
+int hear(int peer, char expected) noexcept;             // 0, or errno; where who speaks has gone it ends the process
 int die_with_the_launcher(int control) noexcept;        // again after every change of ids: the kernel clears it then
 int empty_capabilities() noexcept;
+// inherited.cpp: 0 or errno, by the child and by the launcher, which alone may have the capability for it.
+int leave_what_the_caller_gave() noexcept;
+int leave_the_callers_flushing() noexcept;
 int default_signals() noexcept;  // nothing handled, ignored or blocked
 [[noreturn]] void run_init(const ChildPlan& plan, int worker_pid) noexcept;
 

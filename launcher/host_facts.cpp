@@ -63,6 +63,7 @@ Result<HostFacts> gather_host_facts(const SandboxSection& sandbox) {
   facts.hard_open_files = hard_limit(RLIMIT_NOFILE);
   facts.hard_processes = hard_limit(RLIMIT_NPROC);
   facts.hard_locked_memory = hard_limit(RLIMIT_MEMLOCK);
+  facts.hard_pending_signals = hard_limit(RLIMIT_SIGPENDING);
   // Of the launcher: what it starts cannot raise the limit again.
   if (const int error = leave_no_core(); error != 0) return fail_errno("limit core files", error);
   facts.hard_core = hard_limit(RLIMIT_CORE);

@@ -25,6 +25,7 @@ struct HostFacts {
   std::uint64_t hard_open_files = 0;  // what this launcher may give; it cannot raise its own
   std::uint64_t hard_processes = 0;
   std::uint64_t hard_locked_memory = 0;
+  std::uint64_t hard_pending_signals = 0;
   std::uint64_t hard_core = 1;  // core_limit.hpp
 };
 

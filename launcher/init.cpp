@@ -7,6 +7,7 @@
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 
@@ -22,7 +23,14 @@ int start_worker(StepContext&) noexcept { return 0; }  // named for the report: 
 
 int close_the_rest(StepContext& context) noexcept {
   for (int standard = 0; standard < 3; ++standard) ::close(standard);  // the caller's, inherited
-  return close_all_but(context.plan.keep_as_init);
+  std::array<int, 8> keep{};
+  const std::span<const int> planned = context.plan.keep_as_init;
+  if (planned.size() + 2 > keep.size()) return E2BIG;
+  auto end = std::ranges::copy(planned, keep.begin()).out;
+  *end++ = context.plan.go;
+  *end++ = context.plan.signals;
+  std::sort(keep.begin(), end);
+  return close_all_but({keep.begin(), end});
 }
 
 int drop_capabilities(StepContext&) noexcept { return empty_capabilities(); }
@@ -31,12 +39,15 @@ int leave_none_of_init(StepContext&) noexcept { return leave_no_core(); }
 
 int follow_the_launcher(StepContext& context) noexcept { return die_with_the_launcher(context.plan.control); }
 
+int install_filter(StepContext&) noexcept { return seccomp::install(seccomp::Filter::Init); }
+
 constexpr std::array kInitSteps = {
     Step{"start the worker's process", start_worker},
     Step{"close all but the launcher's socket", close_the_rest},
     Step{"empty init's capability sets", drop_capabilities},
     Step{"leave no core of init", leave_none_of_init},
     Step{"follow the launcher's death again", follow_the_launcher},
+    Step{"install init's filter", install_filter},
 };
 
 // True once the worker has ended; everybody else is reaped without a word.
@@ -55,12 +66,9 @@ bool reap(pid_t worker, InitMessage& ended) noexcept {
 std::span<const Step> init_steps() noexcept { return kInitSteps; }
 
 void run_init(const ChildPlan& plan, int worker) noexcept {
-  sigset_t children;
-  ::sigemptyset(&children);
-  ::sigaddset(&children, SIGCHLD);
-  ::sigprocmask(SIG_BLOCK, &children, nullptr);
-  const int signals = ::signalfd(-1, &children, SFD_CLOEXEC);
-  if (signals < 0 || seccomp::install(seccomp::Filter::Init) != 0) ::_exit(125);
+  const char go = kInitIsLocked;
+  (void)!::write(plan.go, &go, 1);  // a worker that has failed meanwhile has said so
+  ::close(plan.go);
   for (;;) {
     InitMessage ended;
     if (reap(worker, ended)) {
@@ -69,11 +77,11 @@ void run_init(const ChildPlan& plan, int worker) noexcept {
       if (plan.opens_session) (void)!::read(plan.control, &ended, sizeof ended);
       ::_exit(0);
     }
-    std::array<pollfd, 2> events = {pollfd{signals, POLLIN, 0}, pollfd{plan.control, POLLIN | POLLRDHUP, 0}};
+    std::array<pollfd, 2> events = {pollfd{plan.signals, POLLIN, 0}, pollfd{plan.control, POLLIN | POLLRDHUP, 0}};
     if (::poll(events.data(), events.size(), -1) < 0 && errno != EINTR) ::_exit(125);
     if (events[1].revents != 0) ::_exit(125);  // the launcher has nothing more to say: this is its end
     signalfd_siginfo signal;
-    if (events[0].revents != 0 && ::read(signals, &signal, sizeof signal) < 0) ::_exit(125);
+    if (events[0].revents != 0 && ::read(plan.signals, &signal, sizeof signal) < 0) ::_exit(125);
   }
 }
 

@@ -14,6 +14,7 @@ namespace {
 constexpr std::array kDevices = {"/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"};
 constexpr const char* kDefaultPath = "/usr/local/bin:/usr/bin:/bin";
 constexpr std::uint64_t kMaxLockedMemory = 8ULL << 20;  // Linux's own default for users since 5.16
+constexpr std::uint64_t kMaxPendingSignals = 4096;      // and timers: about 160 bytes of kernel memory each
 
 using Kind = RootEntry::Kind;
 
@@ -146,6 +147,9 @@ Result<> add_limits(Plan& plan, const LimitsSection& limits, const HostFacts& ho
   plan.limits.push_back({"open files", RLIMIT_NOFILE, at_most(limits.open_files, host.hard_open_files)});
   plan.limits.push_back({"locked memory", RLIMIT_MEMLOCK, at_most(kMaxLockedMemory, host.hard_locked_memory)});
   plan.limits.push_back({"message queues", RLIMIT_MSGQUEUE, 0});
+  plan.limits.push_back({"pending signals", RLIMIT_SIGPENDING, at_most(kMaxPendingSignals, host.hard_pending_signals)});
+  plan.limits.push_back({"real-time priority", RLIMIT_RTPRIO, 0});
+  plan.limits.push_back({"nice below 0", RLIMIT_NICE, 0});
   if (limits.pids != 0) plan.limits.push_back({"processes", RLIMIT_NPROC, at_most(limits.pids, host.hard_processes)});
   plan.time = limits.time;
   plan.output_bytes = limits.output_bytes;

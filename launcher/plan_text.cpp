@@ -61,6 +61,8 @@ void describe_privileges(std::string& text) {
   line(text,
        "capabilities: effective, permitted, inheritable, ambient and bounding set empty; securebits 0xef, locked");
   line(text, "no_new_privs; seccomp filter \"worker\"; no user namespaces of its own; a keyring of its own");
+  line(text,
+       "oom score " + std::to_string(limits::kOomScoreOfHostile) + ": dies before the host where memory is short");
 }
 
 void describe_descriptors(std::string& text, const Plan& plan) {
@@ -84,9 +86,9 @@ void describe_containers(std::string& text, const ContainerSection& imposed) {
   line(text, "user     the session's range + " + part_text(limits::UidPart::Container) +
                  "; no capabilities, no new privileges, seccomp filter \"container\"");
   line(text, "memory   at most " + bytes(imposed.memory_bytes) + ", no swap, none reserved; oom score " +
-                 std::to_string(limits::kOomScoreAdjust));
+                 std::to_string(limits::kOomScoreOfHostile));
   line(text, std::string("cpus     at most ") + cpus + "; no shares or disk weights of its own");
-  line(text, "pids     at most " + std::to_string(imposed.pids) + "; ulimits are dockerd's, and core 0");
+  line(text, "pids     at most " + std::to_string(imposed.pids) + "; ulimits are dockerd's, and core 1");
   line(text, "files    root " + std::string(imposed.read_only ? "read-only" : "writable") + ", /tmp a tmpfs of " +
                  bytes(imposed.tmp_bytes) + ", mode " + mode + ", /dev/shm at most " + bytes(imposed.shm_bytes));
   line(text, "logs     one file of at most " + bytes(imposed.log_bytes));

@@ -157,6 +157,7 @@ Result<> Run::go() {
   TRY(close_callers_descriptors(options_));
   if (::geteuid() != 0)
     return fail("run needs root, to take uids and to mount: use sudo, or the unit sallyport-worker@.service");
+  if (const int error = leave_the_callers_flushing()) return fail_errno("leave the caller's I/O flushing", error);
   signals_.emplace(TRY(Signals::take()));
   prepared_ = TRY(prepare(options_));
   const Plan& plan = prepared_.plan;
@@ -195,7 +196,7 @@ int run(const Options& options) {
     if (!outcome) record.outcome = Outcome{.ended = Outcome::Ended::NotBuilt, .reason = outcome.error().text()};
     if (record.outcome.dropped_output_bytes > 0)
       complain(std::to_string(record.outcome.dropped_output_bytes) + " bytes of the worker's output were dropped");
-    if (!record.outcome.reason.empty()) complain(record.outcome.reason);
+    if (!record.outcome.reason.empty() && !record.outcome.was_said) complain(record.outcome.reason);
     running.wait_until_gone();
   }
   if (options.status_fd) write_status(*options.status_fd, record);

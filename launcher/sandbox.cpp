@@ -84,6 +84,16 @@ Result<> write_map(pid_t pid, const char* name, const UidRange& range) {
   return {};
 }
 
+// Written from outside: with CAP_SYS_RESOURCE it becomes the least that whoever is inside may ask for (proc(5)).
+Result<> offer_first(pid_t init) {
+  const std::string path = "/proc/" + std::to_string(init) + "/oom_score_adj";
+  const std::string score = std::to_string(limits::kOomScoreOfHostile);
+  const UniqueFd file = UniqueFd::adopt(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
+  if (!file || ::write(file.get(), score.data(), score.size()) != static_cast<ssize_t>(score.size()))
+    return fail_errno("offer the sandbox first where memory is short: write " + path);
+  return {};
+}
+
 std::string remedy_for_clone(int error) {
   switch (error) {
     case EPERM:
@@ -186,6 +196,7 @@ Result<Sandbox> Sandbox::start(const Plan& plan, const UidRange& range) {
   sandbox.stream_ = std::move(stream.first);
   TRY(write_map(cloned.pid, "uid_map", range));
   TRY(write_map(cloned.pid, "gid_map", range));
+  TRY(offer_first(cloned.pid));
   TRY(say(sandbox.control(), kIdsAreMapped));
   for (const int end : {sandbox.pipes_.input.get(), sandbox.pipes_.output.get(), sandbox.pipes_.error.get()})
     if (::fcntl(end, F_SETFL, O_NONBLOCK) != 0) return fail_errno("make a pipe non-blocking");

@@ -15,6 +15,8 @@ namespace sallyport::launcher {
 namespace {
 
 constexpr std::array kForwarded = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGQUIT, SIGWINCH};
+// Statuses of timeout(1), where it has one.
+constexpr int kTimeUp = 124;
 constexpr int kCouldNotBeBuilt = 125;
 
 }  // namespace
@@ -22,6 +24,7 @@ constexpr int kCouldNotBeBuilt = 125;
 bool asks_to_end(int signal) { return signal == SIGTERM || signal == SIGINT || signal == SIGHUP || signal == SIGQUIT; }
 
 int Outcome::exit_code() const {
+  if (time_up) return kTimeUp;
   switch (ended) {
     case Ended::Worker: return worker.shell_code();
     case Ended::InitGone: return 128 + SIGKILL;  // the kernel has killed the worker with its init
@@ -75,6 +78,10 @@ Outcome Supervisor::run() {
   sandbox_.kill_and_wait();  // before the rest of the output: then the pipes have an end
   drain_output();
   outcome_->time_up = time_up_;
+  if (time_up_ && outcome_->reason.empty()) {
+    outcome_->reason = "the worker's time was up (limits.time, " + std::to_string(plan_.time->count()) + " s)";
+    outcome_->was_said = true;
+  }
   outcome_->dropped_output_bytes = budget_.dropped();
   return *outcome_;
 }

@@ -22,7 +22,8 @@ struct Outcome {
   ExitStatus worker;  // Worker
   bool time_up = false;
   std::uint64_t dropped_output_bytes = 0;
-  std::string reason;  // for a person; empty where the worker ended by itself
+  std::string reason;     // for a person; empty where the worker ended by itself
+  bool was_said = false;  // on stderr, when it came to be
   int exit_code() const;
 };
 

@@ -1,5 +1,6 @@
 // TRUSTED until its exec. The worker's way from a copy of init to the program: descriptors, directory, limits,
-// privileges, and the filter last, because nothing after it may need a call that it refuses.
+// privileges, and the filter last, because nothing after it may need a call that it refuses. No hostile code runs
+// before init has given up what it could be made to do.
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -19,17 +20,18 @@ int outcome(long result) noexcept { return result < 0 ? errno : 0; }
 
 int start_session(StepContext&) noexcept { return outcome(::setsid()); }
 
-// Every source is above 2, so 0 to 2 come first; after that nothing but `stream` and the control copy matters.
+// Every source is above 2, so 0 to 2 come first; after that nothing but `stream` and the copies matters.
 int arrange_descriptors(StepContext& context) noexcept {
   const ChildPlan& plan = context.plan;
   for (int target = 0; target < 3; ++target)
     if (::dup2(plan.stdio[target], target) < 0) return errno;
-  std::array<int, 2> keep{};
+  std::array<int, 3> keep{};
   std::size_t count = 0;
   if (plan.stream == kWorkerStreamFd && ::fcntl(plan.stream, F_SETFD, 0) != 0) return errno;
   if (plan.stream >= 0 && plan.stream != kWorkerStreamFd && ::dup2(plan.stream, kWorkerStreamFd) < 0) return errno;
   if (plan.stream >= 0) keep[count++] = kWorkerStreamFd;
   keep[count++] = plan.control;
+  keep[count++] = plan.go;
   return close_all_but({keep.data(), count});
 }
 
@@ -67,6 +69,8 @@ int reset_signals(StepContext&) noexcept {
 
 int install_filter(StepContext&) noexcept { return seccomp::install(seccomp::Filter::Worker); }
 
+int wait_for_init(StepContext& context) noexcept { return hear(context.plan.go, kInitIsLocked); }
+
 constexpr std::array kWorkerSteps = {
     Step{"start a session without a terminal", start_session},
     Step{"arrange the descriptors", arrange_descriptors},
@@ -77,6 +81,7 @@ constexpr std::array kWorkerSteps = {
     Step{"stay hidden until exec", stay_hidden},
     Step{"reset signals", reset_signals},
     Step{"install the worker's filter", install_filter},
+    Step{"wait until init is locked", wait_for_init},
 };
 
 }  // namespace

@@ -104,7 +104,7 @@ void write_isolation(JsonWriter& json, std::string_view seccomp_json) {
 void write_limits(JsonWriter& json, const ContainerPlan& plan) {
   json.number("Memory", plan.memory_bytes).number("MemorySwap", plan.memory_bytes);
   json.number("CpuPeriod", kCpuPeriod).number("CpuQuota", plan.cpu_quota).number("PidsLimit", plan.pids);
-  json.number("ShmSize", plan.shm_bytes).number("OomScoreAdj", limits::kOomScoreAdjust);
+  json.number("ShmSize", plan.shm_bytes).number("OomScoreAdj", limits::kOomScoreOfHostile);
   json.key("Ulimits").begin_array().begin_object().text("Name", "core").number("Soft", 1).number("Hard", 1);
   json.end_object().end_array();
   json.text("CgroupParent", plan.cgroup_parent);

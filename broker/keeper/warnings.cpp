@@ -65,9 +65,10 @@ void warn_of_memory(Warnings& warnings, const CreateContainer& ask, const Contai
   if (wishes.memory_swappiness > 0)
     warnings.number("HostConfig.MemorySwappiness", wishes.memory_swappiness, "containers have no swap");
   warnings.limit("HostConfig.ShmSize", ask.shm_bytes, plan.shm_bytes);
-  if (wishes.oom_score != 0 && wishes.oom_score != limits::kOomScoreAdjust)
-    warnings.number("HostConfig.OomScoreAdj", wishes.oom_score,
-                    "it is " + std::to_string(limits::kOomScoreAdjust) + ", so that a container dies before its host");
+  if (wishes.oom_score != 0 && wishes.oom_score != limits::kOomScoreOfHostile)
+    warnings.number(
+        "HostConfig.OomScoreAdj", wishes.oom_score,
+        "it is " + std::to_string(limits::kOomScoreOfHostile) + ", so that a container dies before its host");
 }
 
 void warn_of_cpus(Warnings& warnings, const CreateContainer& ask, const ContainerPlan& plan) {

@@ -12,6 +12,7 @@
 
 #include "broker/privileges.hpp"
 #include "sallyport/core_limit.hpp"
+#include "sallyport/limits.hpp"
 #include "sallyport/syscalls.hpp"
 
 namespace sallyport::spawner {
@@ -44,6 +45,7 @@ int unblock_signals(ChildState&) noexcept {
 int offer_itself_first(ChildState&) noexcept {
   const int file = ::open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
   if (file < 0) return 0;
+  static_assert(limits::kOomScoreOfHelpers == 500);
   [[maybe_unused]] const auto written = ::write(file, "500", 3);
   ::close(file);
   return 0;

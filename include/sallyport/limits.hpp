@@ -128,8 +128,10 @@ inline constexpr std::chrono::seconds kCreatesSettle =
     kUpstreamDeadline + std::chrono::seconds(5);      // and 2 s to connect
 inline constexpr std::uint32_t kMaxStopSeconds = 30;  // dockerd itself takes any number, -1 is for ever
 inline constexpr std::size_t kMaxImageVolumes = 8;    // each becomes a tmpfs
-inline constexpr std::int64_t kOomScoreAdjust = 500;  // of containers: one dies before its host
-inline constexpr std::uint32_t kTmpMode = 01777;      // of their /tmp
+// Whom the kernel kills where memory is short (proc(5), oom_score_adj): the hostile first, then gate and relay.
+inline constexpr std::int64_t kOomScoreOfHostile = 1000;  // of sandboxes and containers; the most there is
+inline constexpr std::int64_t kOomScoreOfHelpers = 500;
+inline constexpr std::uint32_t kTmpMode = 01777;  // of their /tmp
 
 // --- what dockerd does for a session (weights: broker/api/endpoints.hpp, measured by tests/bench/weights.py) ---
 inline constexpr std::uint32_t kRequestBurstPart = 10;   // of a minute's requests at once: 1 s of dockerd's at 3000

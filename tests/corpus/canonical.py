@@ -110,7 +110,7 @@ def problems_of_config(config, host) -> list:
     must("Runtime", host["Runtime"] == "runc", host["Runtime"])
     must("Ulimits", all(u["Name"] in ("core", "nofile", "nproc") for u in host.get("Ulimits") or []), host.get("Ulimits"))
     must("core limit", any(u["Name"] == "core" and u["Hard"] == u["Soft"] == 1 for u in host.get("Ulimits") or []), host.get("Ulimits"))
-    must("OomScoreAdj", 0 <= (host.get("OomScoreAdj") or 0) <= 1000, host.get("OomScoreAdj"))
+    must("OomScoreAdj", host.get("OomScoreAdj") == 1000, host.get("OomScoreAdj"))
     tmpfs = host.get("Tmpfs") or {}
     uid = config["User"].split(":")[0]
     options = dict(option.partition("=")[::2] for option in tmpfs.get("/tmp", "").split(","))

@@ -138,7 +138,7 @@ FLAGS = [("--user", "root", "User"), ("--memory", "1g", "HostConfig.Memory "), (
          ("--log-opt", "max-size=500m", "HostConfig.LogConfig max-size"), ("--log-opt", "max-file=5", "HostConfig.LogConfig max-file"),
          ("--tmpfs", "/tmp:size=1g", "HostConfig.Tmpfs /tmp size")]
 IN_FORCE = ["--memory", "64m", "--memory-swap", "64m", "--cpus", "0.5", "--pids-limit", "64", "--ulimit", "core=0", "--stop-timeout",
-            "30", "--oom-score-adj", "500", "--log-opt", "max-size=1m", "--log-opt", "max-file=1", "--tmpfs", "/tmp:size=1m",
+            "30", "--oom-score-adj", "1000", "--log-opt", "max-size=1m", "--log-opt", "max-file=1", "--tmpfs", "/tmp:size=1m",
             "--cap-drop", "all", "--security-opt", "no-new-privileges", "--read-only", "--init", "--network", "none", "--log-driver",
             "json-file"]
 

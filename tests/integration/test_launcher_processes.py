@@ -64,6 +64,30 @@ def test_the_workers_limits_are_the_plans(seat):
     assert {name: limits[name] for name in wanted} == {name: (value, value) for name, value in wanted.items()}
 
 
+USUAL = {"policy": os.SCHED_OTHER, "nice": 0, "personality": "00000000", "timerslack_ns": "50000", "oom_score_adj": "1000"}
+REAL_TIME = 1  # ioprio_set(2)
+
+
+def test_init_and_worker_have_no_place_before_others_whatever_the_callers_is(seat):
+    callers = kernel_view.place(seat.launcher_pid)
+    assert callers["disk class"] == REAL_TIME and callers["personality"] != "00000000" and callers["timerslack_ns"] in ("0", "1"), callers
+    assert callers["policy"] == os.SCHED_FIFO or callers["nice"] == -5, callers
+    for pid in (seat.init_pid, seat.worker_pid):
+        place = kernel_view.place(pid)
+        assert place.pop("disk class") != REAL_TIME and place == USUAL, place
+    limits = kernel_view.limits(seat.worker_pid)
+    assert {limits[name] for name in ("Max realtime priority", "Max nice priority")} == {("0", "0")}, limits
+    assert limits["Max pending signals"] == ("4096", "4096"), limits
+
+
+def test_what_only_restricts_stays_as_the_caller_has_set_it(own):
+    """nice(1), ionice(1) and taskset(1) around the launcher are for the worker."""
+    prefix = ["nice", "-n", "7", "ionice", "-c", "3", "taskset", "-c", "0"]
+    with sandbox.Worker(own, "plain", prefix=prefix) as running:
+        place = kernel_view.place(running.worker_pid)
+        assert (place["nice"], place["disk class"]) == (7, 3) and os.sched_getaffinity(running.worker_pid) == {0}, place
+
+
 def test_init_and_worker_run_under_the_filters_that_are_made_for_them(seat):
     for name, pid in {"Init": seat.init_pid, "Worker": seat.worker_pid}.items():
         installed = kernel_view.filter_of(pid)

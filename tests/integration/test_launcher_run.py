@@ -160,9 +160,13 @@ def test_the_time_limit_terms_and_then_kills(own):
     own.profile("timed", limits={"time": "1s"})
     started = time.monotonic()
     done = sandbox.run(own, "timed", ["/bin/sleep", "60"])
-    assert done.code == 128 + signal.SIGTERM and done.status[0]["time_up"] is True and time.monotonic() - started < 4, done
+    assert done.code == 124 and done.status[0]["time_up"] is True and time.monotonic() - started < 4, done
+    assert done.status[0]["signal"] == signal.SIGTERM and done.status[0]["reason"] == "the worker's time was up (limits.time, 1 s)"
+    assert done.stderr.count("time is up") == 1 and "time was up" not in done.stderr, "said when it came, and once"
     done = sandbox.run(own, "timed", ["/bin/sh", "-c", "trap '' TERM; while :; do sleep 0.1; done"])
-    assert done.code == 128 + signal.SIGKILL and done.status[0]["time_up"] is True, done
+    assert done.code == 124 and done.status[0]["time_up"] is True and done.status[0]["signal"] == signal.SIGKILL, done
+    done = sandbox.run(own, "timed", ["/bin/sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.1; done"])
+    assert done.code == 124 and done.status[0]["time_up"] is True and done.status[0]["code"] == 0, "and not for a success: it was cut"
     done = sandbox.run(own, "timed", ["/bin/true"])
     assert done.code == 0 and done.status[0]["time_up"] is False, done
 

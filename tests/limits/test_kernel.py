@@ -21,6 +21,10 @@ def lock(n):
     at = libc.mmap(None, ctypes.c_size_t(1 << 20), 3, 0x22, -1, ctypes.c_long(0))
     if libc.mlock(ctypes.c_void_p(at), ctypes.c_size_t(1 << 20)) != 0: raise OSError(ctypes.get_errno(), 'mlock')
 until_refused('MiB locked', lock)
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGRTMIN])
+def queue(n):
+    if libc.sigqueue(os.getpid(), int(signal.SIGRTMIN), ctypes.c_void_p(0)) != 0: raise OSError(ctypes.get_errno(), 'sigqueue')
+until_refused('signals', queue)
 def fork(n):
     child = os.fork()
     if child == 0: signal.pause()
@@ -38,6 +42,7 @@ def test_a_program_in_the_sandbox_meets_its_limits_as_errors_of_the_kernel():
         "names 255 No space left on device",
         "KiB 1024 No space left on device",
         "MiB locked 8 Cannot allocate memory",
+        "signals 4096 Resource temporarily unavailable",
         "processes 19 Resource temporarily unavailable"], done
 
 

@@ -28,6 +28,14 @@ def limits(pid) -> dict:
     return {row[:25].strip(): tuple(row[26:].split()[:2]) for row in rows}
 
 
+def place(pid) -> dict:
+    """What it has at processor, disk and memory before or behind others."""
+    return {"policy": os.sched_getscheduler(pid), "nice": os.getpriority(os.PRIO_PROCESS, pid),
+            "disk class": _libc.syscall(252, 1, pid) >> 13,  # ioprio_get(2)
+            **{name: pathlib.Path(f"/proc/{pid}/{name}").read_text().strip()
+               for name in ("personality", "timerslack_ns", "oom_score_adj")}}
+
+
 def descriptors(pid) -> dict:
     return {int(fd): os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")}
 

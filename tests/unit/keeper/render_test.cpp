@@ -46,7 +46,7 @@ TEST(CreateBody, IsTheWholeContainerAndNothingElse) {
           R"("Privileged":false,"PublishAllPorts":false,"CapAdd":[],"CapDrop":["ALL"],)"
           R"("SecurityOpt":["no-new-privileges","seccomp={\"defaultAction\":\"SCMP_ACT_ERRNO\"}"],)"
           R"("Memory":67108864,"MemorySwap":67108864,"CpuPeriod":100000,"CpuQuota":50000,"PidsLimit":32,"ShmSize":1048576,)"
-          R"("OomScoreAdj":500,"Ulimits":[{"Name":"core","Soft":1,"Hard":1}],"CgroupParent":"/sallyport-0123456789ab",)"
+          R"("OomScoreAdj":1000,"Ulimits":[{"Name":"core","Soft":1,"Hard":1}],"CgroupParent":"/sallyport-0123456789ab",)"
           R"("LogConfig":{"Type":"json-file","Config":{"max-size":"10485760","max-file":"1"}},)"
           R"("Tmpfs":{"/tmp":"rw,nosuid,nodev,noexec,size=1048576,mode=1777,uid=200004,gid=200004"},)"
           R"("Mounts":[{"Type":"tmpfs","Target":"/data","TmpfsOptions":{"SizeBytes":1048576,"Mode":1023}}],)"

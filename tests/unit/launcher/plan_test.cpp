@@ -21,6 +21,7 @@ HostFacts some_host() {
   host.hard_open_files = 4096;
   host.hard_processes = 1000;
   host.hard_locked_memory = 64 << 20;
+  host.hard_pending_signals = 96'000;
   return host;
 }
 
@@ -156,6 +157,9 @@ TEST(APlan, NeverAsksForMoreThanTheLauncherMayGive) {
   EXPECT_EQ(limit_of(plan, RLIMIT_CORE), 1U);
   EXPECT_EQ(limit_of(plan, RLIMIT_MSGQUEUE), 0U);
   EXPECT_EQ(limit_of(plan, RLIMIT_MEMLOCK), 8U << 20) << "however much the launcher may lock";
+  EXPECT_EQ(limit_of(plan, RLIMIT_SIGPENDING), 4096U) << "however many the launcher may have";
+  EXPECT_EQ(limit_of(plan, RLIMIT_RTPRIO), 0U);
+  EXPECT_EQ(limit_of(plan, RLIMIT_NICE), 0U);
 }
 
 TEST(APlan, SaysWhichLimitsItCannotEnforceAndRefusesWhereTheyAreRequired) {
@@ -215,17 +219,18 @@ TEST(APlan, SaysWhatIsImposedOnContainersAndOnlyWhereThereAreSome) {
   const std::string text = render_plan(planned(profile));
   for (const char* value :
        {"imposed on every container", "at most 123456789 bytes", "at most 0.75;", "at most 77;", "runtime  runsc;",
-        "root read-only", "oom score 500", "mode 1777", "user     the session's range + 4;",
+        "root read-only", "oom score 1000", "mode 1777", "user     the session's range + 4;",
         "worker  1000 inside, the session's range + 1 outside", "the session's range + 0 outside; not dumpable"})
     EXPECT_NE(text.find(value), std::string::npos) << value << text;
 }
 
-TEST(TheStepsOfTheWorker, InstallTheFilterLastAndDropPrivilegesBeforeIt) {
+TEST(TheStepsOfTheWorker, InstallTheFilterBehindAllThatDropsPrivilegesAndThenOnlyWaitForInit) {
   const auto steps = worker_steps();
   const auto at = [&](std::string_view name) {
     return std::ranges::find(steps, name, [](const Step& step) { return std::string_view(step.name); }) - steps.begin();
   };
-  EXPECT_EQ(at("install the worker's filter"), std::ssize(steps) - 1);
+  EXPECT_EQ(at("install the worker's filter"), std::ssize(steps) - 2);
+  EXPECT_EQ(at("wait until init is locked"), std::ssize(steps) - 1);
   EXPECT_LT(at("arrange the descriptors"), at("enter worker.directory"))
       << "a directory may not come from a descriptor";
   EXPECT_LT(at("become the worker's user"), at("empty the capability sets"));

@@ -68,7 +68,8 @@ WORKER = """
 import docker, time
 client = docker.from_env(timeout=300)
 held = client.containers.run("busybox", ["sleep", "1000"], detach=True)
-limits = client.containers.run("busybox", ["sh", "-c", "cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/pids.max /sys/fs/cgroup/cpu.max"])
+limits = client.containers.run("busybox", ["sh", "-c", 
+    "cd /sys/fs/cgroup; cat memory.max pids.max cpu.max /proc/self/oom_score_adj"])
 print("limits", limits.decode().split(), flush=True)
 eater = client.containers.create("busybox", ["tail", "/dev/zero"])
 eater.start()
@@ -96,7 +97,7 @@ pids = 20
 cpus = 0.5
 """)
     said = run("sallyport", "run", "limits")
-    assert "limits ['33554432', '20', '50000', '100000']" in said, said
+    assert "limits ['33554432', '20', '50000', '100000', '1000']" in said, said
     assert "eater 137" in said and "killed True" in said, said
     assert not run("docker", "ps", "-aq"), "its session left a container"
     assert not re.search(r"sallyport-[0-9a-f]{12}", run("find", str(CGROUPS), "-type", "d", "-name", "sallyport-*")), "or a cgroup"
@@ -182,6 +183,93 @@ images = ["busybox:*"]
     finally:
         session.terminate()
         session.wait(60)
+
+
+OF_THE_HOST = """
+import time
+held = bytearray(40 << 20)
+print("up", flush=True)
+time.sleep(600)
+"""
+EATER = """
+import os
+held = os.memfd_create("held")  # not in what it is seen to have
+while True: os.write(held, bytes(1 << 20))
+"""
+SHORT_OF_MEMORY = """
+import json, pathlib, subprocess, sys
+score = pathlib.Path("/proc/self/oom_score_adj")
+score.write_text("-1000")  # it is to tell of the others
+as_usual = {{"preexec_fn": lambda: score.write_text("0")}}
+of_the_host = [subprocess.Popen([sys.executable, "-c", {of_the_host!r}], stdout=subprocess.PIPE, **as_usual) for _ in range(3)]
+for process in of_the_host: process.stdout.readline()
+ended = subprocess.run({command!r}, **as_usual).returncode
+print(json.dumps([sum(process.poll() is None for process in of_the_host), ended]))
+for process in of_the_host: process.kill()
+"""
+
+
+def beside_the_host(*command):
+    """How many of three processes of the host outlive a command for which there is too little memory, and how that ended."""
+    script = SHORT_OF_MEMORY.format(of_the_host=OF_THE_HOST, command=command)
+    return json.loads(run("systemd-run", "--scope", "--quiet", "-p", "MemoryMax=256M", "-p", "MemorySwapMax=0",
+                          "/usr/bin/python3", "-c", script).splitlines()[-1])
+
+
+def the_attack_works_one_that_eats_memory_outlives_the_processes_of_the_host():
+    assert beside_the_host("/usr/bin/python3", "-c", EATER) == [0, -9]
+
+
+def a_worker_that_eats_memory_dies_alone():
+    write_profile("eater", f"""
+[worker]
+command = ["/usr/bin/python3", "-c", {json.dumps(EATER)}]
+""")
+    assert beside_the_host("sallyport", "run", "eater") == [3, 137]
+
+
+def and_cannot_take_back_its_place():
+    done = subprocess.run(["sallyport", "run", "eater", "--", "/bin/sh", "-c", "echo 999 >/proc/self/oom_score_adj"],
+                          capture_output=True, text=True, timeout=600)
+    assert done.returncode != 0 and "rror" in done.stderr, done
+
+
+PLACE = """
+import ctypes, os, resource
+libc = ctypes.CDLL(None)
+read = lambda name: open("/proc/self/" + name).read()
+flags = int(read("stat").rpartition(")")[2].split()[6])
+print(os.sched_getscheduler(0), os.getpriority(os.PRIO_PROCESS, 0), libc.syscall(252, 1, 0) >> 13, read("personality").strip(),
+      read("timerslack_ns").strip(), read("oom_score_adj").strip(), resource.getrlimit(resource.RLIMIT_RTPRIO)[1],
+      resource.getrlimit(13)[1], flags >> 19 & 1)
+"""
+# What ADDR_NO_RANDOMIZE, PR_SET_IO_FLUSHER and PR_SET_TIMERSLACK leave to whatever is started.
+GIVES = """
+import ctypes, os, sys
+libc = ctypes.CDLL(None)
+assert libc.personality(0x40000) >= 0 and libc.prctl(57, 1, 0, 0, 0) == 0 and libc.prctl(29, 1, 0, 0, 0) == 0
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
+
+
+def as_one_before_others(*command):
+    return run("systemd-run", "--quiet", "--pipe", "--wait", "-p", "CPUSchedulingPolicy=fifo", "-p", "CPUSchedulingPriority=10",
+               "-p", "IOSchedulingClass=realtime", "-p", "Nice=-10", "-p", "LimitRTPRIO=99", "-p", "LimitNICE=40",
+               "-p", "OOMScoreAdjust=-900", "/usr/bin/python3", "-c", GIVES, *command)
+
+
+def the_attack_works_what_a_caller_has_before_others_comes_with_exec():
+    said = as_one_before_others("/usr/bin/python3", "-c", PLACE).split()
+    assert said[0] == "1" and said[2:4] == ["1", "00040000"] and said[5:] == ["-900", "99", "40", "1"], said
+
+
+def nothing_of_it_reaches_the_worker():
+    write_profile("place", f"""
+[worker]
+command = ["/usr/bin/python3", "-c", {json.dumps(PLACE)}]
+""")
+    said = as_one_before_others("sallyport", "run", "place").split()
+    assert said[:2] == ["0", "0"] and said[2] != "1" and said[3:] == ["00000000", "50000", "1000", "0", "0", "0"], said
 
 
 machine.run_checks(globals(), first=the_hierarchy_is_version_2_with_its_controllers)
