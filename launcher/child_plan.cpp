@@ -93,6 +93,7 @@ FlatPlan::FlatPlan(const Plan& plan, const ChildDescriptors& descriptors) {
   view_.control = descriptors.control;
   std::ranges::copy(descriptors.stdio, view_.stdio);
   view_.stream = descriptors.stream;
+  view_.has_loopback = plan.has_loopback;
   view_.opens_session = plan.opens_session();
   view_.keep = keep_;
   view_.keep_as_init = keep_as_init_;

@@ -37,7 +37,8 @@ struct ChildLimit {
 struct ChildPlan {
   int control = -1;  // SEQPACKET to the launcher; its end is the end of the sandbox
   int stdio[3] = {-1, -1, -1};
-  int stream = -1;             // becomes descriptor 3; -1 without [docker]
+  int stream = -1;  // becomes descriptor 3; -1 without [docker]
+  bool has_loopback = false;
   bool opens_session = false;  // wait for the launcher's second word before the worker starts
   std::span<const int> keep;   // every descriptor above, sorted; the rest is closed first of all
   std::span<const int> keep_as_init;

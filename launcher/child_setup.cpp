@@ -26,6 +26,8 @@ namespace {
 
 constexpr const char* kWorkplace = "/tmp";  // covered by the new root until it becomes /
 constexpr int kListenBacklog = 128;
+constexpr const char* kTcpReads = "4096 16384 65536";
+constexpr const char* kTcpWrites = "4096 16384 65536";
 
 int outcome(long result) noexcept { return result < 0 ? errno : 0; }
 
@@ -47,14 +49,6 @@ int become_init(StepContext& context) noexcept {
   return die_with_the_launcher(context.plan.control);
 }
 
-int forbid_user_namespaces(StepContext&) noexcept {
-  const int file = ::open("/proc/sys/user/max_user_namespaces", O_WRONLY | O_CLOEXEC);
-  if (file < 0) return errno;
-  const int error = ::write(file, "0", 1) == 1 ? 0 : errno;
-  ::close(file);
-  return error;
-}
-
 int leave_the_hosts_mounts(StepContext&) noexcept {
   return outcome(::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr));
 }
@@ -69,6 +63,7 @@ int mount_new_root(StepContext&) noexcept {
 int make_file(const ChildEntry& entry, std::size_t size) noexcept {
   const int file = ::open(entry.target, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0444);
   if (file < 0) return errno;
+  errno = EIO;  // of a short write
   const int error = ::write(file, entry.source, size) == static_cast<ssize_t>(size) ? 0 : errno;
   ::close(file);
   return error;
@@ -115,7 +110,27 @@ int enter_root(StepContext&) noexcept {
   return outcome(::chdir("/"));
 }
 
-int bring_up_loopback(StepContext&) noexcept {
+int write_setting(const char* path, const char* value) noexcept {
+  const int file = ::open(path, O_WRONLY | O_CLOEXEC);
+  if (file < 0) return errno;
+  const auto size = static_cast<ssize_t>(std::strlen(value));
+  errno = EIO;  // of a short write
+  const int error = ::write(file, value, size) == size ? 0 : errno;
+  ::close(file);
+  return error;
+}
+
+int forbid_user_namespaces(StepContext&) noexcept { return write_setting("/proc/sys/user/max_user_namespaces", "0"); }
+
+// least, usual and most of a socket's buffers, in bytes: what TCP holds counts against the whole host's tcp_mem.
+int bound_tcp_memory(StepContext& context) noexcept {
+  if (!context.plan.has_loopback) return 0;
+  if (const int error = write_setting("/proc/sys/net/ipv4/tcp_rmem", kTcpReads)) return error;
+  return write_setting("/proc/sys/net/ipv4/tcp_wmem", kTcpWrites);
+}
+
+int bring_up_loopback(StepContext& context) noexcept {
+  if (!context.plan.has_loopback) return 0;
   const int socket = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   if (socket < 0) return errno;
   ifreq request{};
@@ -196,6 +211,7 @@ constexpr std::array kSandboxSteps = {
     Step{"take a usual place at processor and disk", take_a_usual_place},
     Step{"forbid user namespaces", forbid_user_namespaces},
     Step{"leave the host's mounts", leave_the_hosts_mounts},
+    Step{"bound the memory of TCP", bound_tcp_memory},
     Step{"bring up the loopback", bring_up_loopback},
     Step{"set the hostname", set_hostname},
     Step{"join a new keyring", join_new_keyring},

@@ -20,6 +20,7 @@ constexpr std::array kRemedies = {
         "/proc/sys is covered here: a unit must not set ProtectKernelTunables= (or the kernel lacks user namespaces)"},
     Remedy{"forbid user namespaces", EROFS, "/proc/sys is read-only here: a unit must not set ProtectKernelTunables="},
     Remedy{"forbid user namespaces", EACCES, "/proc/sys is protected here: a unit must not set ProtectKernelTunables="},
+    Remedy{"bound the memory of TCP", 0, "/proc/sys/net must be the kernel's own here, and writable"},
     Remedy{"mount the new root", ENOENT,
            "/tmp of the host must exist: the new root is built over it, unseen by others"},
     Remedy{"furnish the new root", ENOSPC, "the host's limit of mounts or of memory is reached: see fs.mount-max"},

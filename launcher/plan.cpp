@@ -97,6 +97,7 @@ Result<> add_socket_directories(Plan& plan, const std::string& path) {
 
 Result<> add_listeners(Plan& plan, const Profile& profile) {
   plan.has_docker = profile.docker.has_value();
+  plan.has_loopback = profile.sandbox.loopback;
   if (profile.docker) plan.imposed = profile.docker->container;
   if (plan.has_docker) plan.listeners.push_back({UnixAddress{kDockerSocket}});
   for (const ForwardSection& forward : profile.forwards) {
@@ -105,6 +106,7 @@ Result<> add_listeners(Plan& plan, const Profile& profile) {
     if (std::ranges::find(plan.listeners, listener) != plan.listeners.end())
       return fail("two forwards of profile " + plan.profile + " listen at the same address");
     plan.listeners.push_back(listener);
+    plan.has_loopback = plan.has_loopback || std::holds_alternative<TcpAddress>(forward.listen);
   }
   return {};
 }

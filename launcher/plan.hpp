@@ -64,6 +64,7 @@ struct Plan {
   std::optional<std::chrono::seconds> time;
   std::uint64_t output_bytes = 0;
   bool has_docker = false;
+  bool has_loopback = false;  // of the sandbox's own; without it there are no sockets of TCP or UDP either
   std::optional<ContainerSection> imposed;  // by the broker on each container of the session
   std::vector<Listener> listeners;          // docker.sock first where has_docker, then the forwards in profile order
   std::vector<std::string> not_enforced;    // limits of the profile that this version cannot enforce

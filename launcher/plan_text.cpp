@@ -73,6 +73,9 @@ void describe_descriptors(std::string& text, const Plan& plan) {
   section(text, "listeners in the sandbox");
   for (const Listener& listener : plan.listeners) line(text, address_text(listener.address));
   if (plan.listeners.empty()) line(text, "none: no session with the broker is opened");
+  section(text, "network");
+  line(text, plan.has_loopback ? "a loopback of the sandbox's own, and nothing else"
+                               : "none: Unix sockets only (sandbox.loopback = true brings a loopback of its own)");
 }
 
 // What the broker imposes whatever a client asks for; it is told of each in the answer to its create.

@@ -1,9 +1,5 @@
 #include "launcher/pumps.hpp"
 
-#include <fcntl.h>
-#include <limits.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -26,18 +22,22 @@ std::size_t OutputBudget::take(std::size_t wanted) {
   return passed;
 }
 
-Wanted InputPump::wanted() const {
+Wanted InputPump::wanted() {
   if (!sink_) return std::nullopt;
   if (!waiting_.empty()) return pollfd{sink_.get(), POLLOUT, 0};
-  return pollfd{source_, POLLIN, 0};
+  if (source_.is_anothers_terminal()) return std::nullopt;
+  return pollfd{source_.to_poll(), POLLIN, 0};
 }
 
 void InputPump::step() {
   if (waiting_.empty()) {
     waiting_.resize(kChunk);
-    const ssize_t size = ::read(source_, waiting_.data(), waiting_.size());
+    const ssize_t size = source_.read(waiting_.data(), waiting_.size());
     waiting_.resize(size > 0 ? static_cast<std::size_t>(size) : 0);
-    if (size == 0 || (size < 0 && !would_block(errno))) sink_.reset();  // the worker reads the end of its input
+    const int error = size < 0 ? errno : 0;
+    // EIO: another has become its terminal's foreground beside this.
+    if (size < 0 && (would_block(error) || (error == EIO && source_.is_anothers_terminal()))) return;
+    if (size <= 0) sink_.reset();  // the worker reads the end of its input
     return;
   }
   const ssize_t size = ::write(sink_.get(), waiting_.data(), waiting_.size());
@@ -46,7 +46,7 @@ void InputPump::step() {
 }
 
 Wanted OutputPump::wanted() const {
-  if (!waiting_.empty()) return pollfd{own_sink_ ? own_sink_.get() : sink_, POLLOUT, 0};
+  if (!waiting_.empty()) return pollfd{sink_.to_poll(), POLLOUT, 0};
   if (!source_) return std::nullopt;
   return pollfd{source_.get(), POLLIN, 0};
 }
@@ -72,28 +72,9 @@ void OutputPump::say(std::string_view text) {
   last_ = '\n';
 }
 
-// A reader who stops must not stop us from hearing signals and the time limit, and the flags of the caller's descriptor
-// are not ours to change: so a pipe or terminal is opened again for ourselves.
-void OutputPump::open_sink() {
-  sink_is_opened_ = true;
-  struct stat status{};
-  if (::fstat(sink_, &status) != 0) return;
-  sink_is_socket_ = S_ISSOCK(status.st_mode);
-  if (!S_ISFIFO(status.st_mode) && !S_ISCHR(status.st_mode)) return;
-  const std::string path = "/proc/self/fd/" + std::to_string(sink_);
-  own_sink_ = UniqueFd::adopt(::open(path.c_str(), O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
-}
-
+// A reader who stops must not stop us from hearing signals and the time limit.
 void OutputPump::write_some() {
-  if (!sink_is_opened_) open_sink();
-  ssize_t size;
-  if (sink_is_socket_) {
-    size = ::send(sink_, waiting_.data(), waiting_.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
-  } else if (own_sink_) {
-    size = ::write(own_sink_.get(), waiting_.data(), waiting_.size());
-  } else {
-    size = ::write(sink_, waiting_.data(), std::min<std::size_t>(waiting_.size(), PIPE_BUF));
-  }
+  const ssize_t size = sink_.write(waiting_.data(), waiting_.size());
   if (size > 0) waiting_.erase(waiting_.begin(), waiting_.begin() + size);
   if (size >= 0 || would_block(errno)) return;
   nobody_reads_ = true;

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "launcher/callers_descriptor.hpp"
 #include "sallyport/unique_fd.hpp"
 
 namespace sallyport::launcher {
@@ -32,11 +33,13 @@ using Wanted = std::optional<pollfd>;
 class InputPump {  // caller's stdin -> worker's pipe
  public:
   InputPump(int source, UniqueFd sink) : source_(source), sink_(std::move(sink)) {}
-  Wanted wanted() const;
+  Wanted wanted();
   void step();
+  // Until its terminal is ours again, which nothing tells: look now and then.
+  bool waits_for_a_terminal() { return sink_ && waiting_.empty() && source_.is_anothers_terminal(); }
 
  private:
-  int source_;
+  CallersDescriptor source_;
   UniqueFd sink_;
   std::vector<char> waiting_;
 };
@@ -54,13 +57,9 @@ class OutputPump {  // worker's pipe -> caller's stdout or stderr
  private:
   void read_some();
   void write_some();
-  void open_sink();
 
   UniqueFd source_;
-  int sink_;           // the caller's: its flags are never changed
-  UniqueFd own_sink_;  // the same pipe or terminal opened again, non-blocking
-  bool sink_is_socket_ = false;
-  bool sink_is_opened_ = false;
+  CallersDescriptor sink_;
   bool nobody_reads_ = false;
   char last_ = '\n';  // that was read to be written
   OutputBudget& budget_;

@@ -9,6 +9,7 @@
 #include <array>
 #include <chrono>
 
+#include "launcher/callers_descriptor.hpp"
 #include "launcher/private_broker.hpp"
 #include "launcher/session_end.hpp"
 #include "launcher/status.hpp"
@@ -180,12 +181,9 @@ void Run::wait_until_gone() {
 
 }  // namespace
 
-// A pipe that polls as writable takes PIPE_BUF bytes at once.
 void complain(const std::string& what) {
   const std::string line = ("sallyport: " + what).substr(0, PIPE_BUF - 1) + "\n";
-  pollfd writable{STDERR_FILENO, POLLOUT, 0};
-  if (::poll(&writable, 1, static_cast<int>(limits::kSayWithin.count())) != 1) return;  // its reader does not read
-  (void)!::write(STDERR_FILENO, line.data(), line.size());
+  (void)write_within(STDERR_FILENO, line, limits::kSayWithin);  // else its reader does not read
 }
 
 int run(const Options& options) {
@@ -210,7 +208,15 @@ int print_plan(const Options& options) {
     return 125;
   }
   const std::string text = render_plan(prepared->plan);
-  return ::write(STDOUT_FILENO, text.data(), text.size()) == static_cast<ssize_t>(text.size()) ? 0 : 125;
+  for (std::size_t done = 0; done < text.size();) {
+    const ssize_t size = ::write(STDOUT_FILENO, text.data() + done, text.size() - done);
+    if (size < 0 && errno != EINTR) {
+      complain(fail_errno("write the plan").error().text());
+      return 125;
+    }
+    if (size > 0) done += static_cast<std::size_t>(size);
+  }
+  return 0;
 }
 
 }  // namespace sallyport::launcher

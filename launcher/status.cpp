@@ -1,9 +1,9 @@
 #include "launcher/status.hpp"
 
-#include <unistd.h>
-
-#include <cerrno>
 #include <string_view>
+
+#include "launcher/callers_descriptor.hpp"
+#include "sallyport/limits.hpp"
 
 namespace sallyport::launcher {
 namespace {
@@ -59,11 +59,7 @@ std::string status_line(const RunRecord& record) {
 
 void write_status(int descriptor, const RunRecord& record) {
   const std::string line = status_line(record);
-  for (std::size_t done = 0; done < line.size();) {
-    const ssize_t size = ::write(descriptor, line.data() + done, line.size() - done);
-    if (size < 0 && errno != EINTR) return;  // whoever asked for it has gone
-    if (size > 0) done += static_cast<std::size_t>(size);
-  }
+  (void)write_within(descriptor, line, limits::kSayWithin);  // else whoever asked for it has gone, or does not read
 }
 
 }  // namespace sallyport::launcher

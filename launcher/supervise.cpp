@@ -15,6 +15,7 @@ namespace sallyport::launcher {
 namespace {
 
 constexpr std::array kForwarded = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGQUIT, SIGWINCH};
+constexpr std::chrono::milliseconds kLooksAtItsTerminal{500};
 // Statuses of timeout(1), where it has one.
 constexpr int kTimeUp = 124;
 constexpr int kCouldNotBeBuilt = 125;
@@ -42,6 +43,8 @@ Result<Signals> Signals::take() {
   ::sigaction(SIGCHLD, &action, nullptr);
   action.sa_handler = SIG_IGN;
   ::sigaction(SIGPIPE, &action, nullptr);
+  // Stopped by its terminal the launcher would keep neither time limit nor TERM, and the worker would run on.
+  for (const int stop : {SIGTSTP, SIGTTIN, SIGTTOU}) ::sigaction(stop, &action, nullptr);
   sigset_t wanted;
   ::sigemptyset(&wanted);
   for (const int signal : kForwarded) ::sigaddset(&wanted, signal);
@@ -196,10 +199,11 @@ void Supervisor::check_the_clock() {
   next_signal_of_the_clock_ = SIGKILL;
 }
 
-int Supervisor::poll_timeout() const {
-  if (!deadline_) return -1;
+int Supervisor::poll_timeout() {
+  const std::int64_t most = input_.waits_for_a_terminal() ? kLooksAtItsTerminal.count() : 1 << 30;
+  if (!deadline_) return most == 1 << 30 ? -1 : static_cast<int>(most);
   const auto left = std::chrono::ceil<std::chrono::milliseconds>(*deadline_ - Clock::now()).count();
-  return static_cast<int>(std::clamp<std::int64_t>(left, 0, 1 << 30));
+  return static_cast<int>(std::clamp<std::int64_t>(left, 0, most));
 }
 
 // The sandbox is dead, so this ends with what the pipes still hold, unless the reader of our output hangs: then a

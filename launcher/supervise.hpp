@@ -59,7 +59,7 @@ class Supervisor {
   void check_the_clock();
   void signal_worker(int signal);
   void end(Outcome::Ended how, std::string reason);
-  int poll_timeout() const;
+  int poll_timeout();
   void poll_once();
   void drain_output();
 

@@ -67,7 +67,9 @@ int reset_signals(StepContext&) noexcept {
   return default_signals();
 }
 
-int install_filter(StepContext&) noexcept { return seccomp::install(seccomp::Filter::Worker); }
+int install_filter(StepContext& context) noexcept {
+  return seccomp::install(context.plan.has_loopback ? seccomp::Filter::LoopbackWorker : seccomp::Filter::Worker);
+}
 
 int wait_for_init(StepContext& context) noexcept { return hear(context.plan.go, kInitIsLocked); }
 

@@ -41,7 +41,7 @@ Result<> add(scmp_filter_ctx context, const Profile& profile, const Row& row, co
   const std::uint32_t action = libseccomp_action(row.verdict);
   if (action == libseccomp_action(profile.unlisted))
     return {};  // libseccomp refuses rules that say what the default says
-  std::array<scmp_arg_cmp, 2> arguments{};
+  std::array<scmp_arg_cmp, 3> arguments{};
   unsigned count = row.count;
   if (row.kind == Kind::Otherwise) {
     if (first_condition_row == nullptr) return fail(std::string("otherwise without a condition: ") + row.call);

@@ -11,14 +11,16 @@ namespace sallyport::seccomp {
 
 // In the file that seccomp_compiler writes at build time.
 namespace generated {
-extern const sock_filter kWorkerFilter[], kInitFilter[], kGateFilter[], kRelayFilter[], kKeeperFilter[];
-extern const unsigned short kWorkerSize, kInitSize, kGateSize, kRelaySize, kKeeperSize;
+extern const sock_filter kWorkerFilter[], kLoopbackWorkerFilter[], kInitFilter[], kGateFilter[], kRelayFilter[],
+    kKeeperFilter[];
+extern const unsigned short kWorkerSize, kLoopbackWorkerSize, kInitSize, kGateSize, kRelaySize, kKeeperSize;
 extern const char kContainerJson[];
 }  // namespace generated
 
 std::span<const sock_filter> program(Filter filter) noexcept {
   switch (filter) {
     case Filter::Worker: return {generated::kWorkerFilter, generated::kWorkerSize};
+    case Filter::LoopbackWorker: return {generated::kLoopbackWorkerFilter, generated::kLoopbackWorkerSize};
     case Filter::Init: return {generated::kInitFilter, generated::kInitSize};
     case Filter::Gate: return {generated::kGateFilter, generated::kGateSize};
     case Filter::Relay: return {generated::kRelayFilter, generated::kRelaySize};

@@ -11,7 +11,7 @@
 
 namespace sallyport::seccomp {
 
-enum class Filter : std::uint8_t { Worker, Init, Gate, Relay, Keeper };
+enum class Filter : std::uint8_t { Worker, LoopbackWorker, Init, Gate, Relay, Keeper };
 
 std::span<const sock_filter> program(Filter filter) noexcept;
 

@@ -37,7 +37,7 @@ struct Row {
   const char* reason;
   Verdict verdict = kAllow;
   Kind kind = Kind::Always;
-  std::array<Condition, 2> conditions{};  // all must hold; only the first `count` count
+  std::array<Condition, 3> conditions{};  // all must hold; only the first `count` count
   std::uint8_t count = 0;
 };
 
@@ -48,14 +48,25 @@ constexpr Row allow_if(const char* call, Condition condition, const char* reason
 constexpr Row allow_if(const char* call, Condition first, Condition second, const char* reason) {
   return {call, reason, kAllow, Kind::If, {first, second}, 2};
 }
+constexpr Row allow_if(const char* call, Condition first, Condition second, Condition third, const char* reason) {
+  return {call, reason, kAllow, Kind::If, {first, second, third}, 3};
+}
 constexpr Row refuse(const char* call, int error, const char* reason) { return {call, reason, answer(error)}; }
 constexpr Row refuse_if(const char* call, Condition condition, int error, const char* reason) {
   return {call, reason, answer(error), Kind::If, {condition}, 1};
+}
+constexpr Row refuse_if(const char* call, Condition first, Condition second, int error, const char* reason) {
+  return {call, reason, answer(error), Kind::If, {first, second}, 2};
+}
+// The caller is told that it was done, and nothing was.
+constexpr Row pretend_if(const char* call, Condition first, Condition second, const char* reason) {
+  return {call, reason, answer(0), Kind::If, {first, second}, 2};
 }
 // What a call with conditions gets when none holds. Without such a row it gets the profile's default.
 constexpr Row otherwise(const char* call, int error, const char* reason) {
   return {call, reason, answer(error), Kind::Otherwise};
 }
+constexpr Row otherwise_allow(const char* call, const char* reason) { return {call, reason, kAllow, Kind::Otherwise}; }
 
 using Rows = std::span<const Row>;
 

@@ -6,6 +6,7 @@
 
 #include <asm-generic/ioctls.h>
 #include <asm/termbits.h>
+#include <fcntl.h>
 #include <linux/fs.h>
 #include <linux/prctl.h>
 #include <linux/sched.h>
@@ -87,7 +88,9 @@ inline constexpr std::array kWorkerFiles = {
     allow("fadvise64", "files"),
     allow("readahead", "files"),
     allow("flock", "locks"),
-    allow("fcntl", "locks and descriptor flags"),
+    refuse_if("fcntl", {1, F_SETPIPE_SZ}, EPERM,
+              "pipes of the launcher count as root's, and what they hold is memory of the kernel"),
+    otherwise_allow("fcntl", "locks and descriptor flags"),
     allow("dup", "descriptors"),
     allow("dup2", "descriptors"),
     allow("dup3", "descriptors"),
@@ -300,16 +303,23 @@ inline constexpr std::array kWorkerSignalsAndTime = {
     allow("pipe2", "pipes"),
 };
 
-// The sandbox's network namespace is empty but for the forwards; these families are what clients try to use in it.
-// Protocols are named too: socket() with another one makes the kernel load a module.
+// Only where a profile has a TCP forward or a loopback: what TCP and UDP hold in a sandbox without a network counts
+// against the whole host's tcp_mem and udp_mem. Types and protocols are named too: socket() with another one makes the
+// kernel run modprobe, as root.
+inline constexpr std::uint32_t kSocketType = 0xf;  // SOCK_TYPE_MASK of linux/net.h; the rest are flags
+inline constexpr std::array kWorkerInet = {
+    allow_if("socket", {0, AF_INET}, {1, SOCK_STREAM, kSocketType}, {2, 0}, "forwards"),
+    allow_if("socket", {0, AF_INET}, {1, SOCK_STREAM, kSocketType}, {2, IPPROTO_TCP}, "forwards"),
+    allow_if("socket", {0, AF_INET}, {1, SOCK_DGRAM, kSocketType}, {2, 0}, "asked for by resolvers"),
+    allow_if("socket", {0, AF_INET}, {1, SOCK_DGRAM, kSocketType}, {2, IPPROTO_UDP}, "asked for by resolvers"),
+    allow_if("socket", {0, AF_INET6}, {1, SOCK_STREAM, kSocketType}, {2, 0}, "asked for by urllib3"),
+    allow_if("socket", {0, AF_INET6}, {1, SOCK_STREAM, kSocketType}, {2, IPPROTO_TCP}, "asked for by urllib3"),
+    allow_if("socket", {0, AF_INET6}, {1, SOCK_DGRAM, kSocketType}, {2, 0}, "asked for by resolvers"),
+    allow_if("socket", {0, AF_INET6}, {1, SOCK_DGRAM, kSocketType}, {2, IPPROTO_UDP}, "asked for by resolvers"),
+};
+
 inline constexpr std::array kWorkerSockets = {
     allow_if("socket", {0, AF_UNIX}, "docker.sock and local servers"),
-    allow_if("socket", {0, AF_INET}, {2, 0}, "forwards"),
-    allow_if("socket", {0, AF_INET}, {2, IPPROTO_TCP}, "forwards"),
-    allow_if("socket", {0, AF_INET}, {2, IPPROTO_UDP}, "asked for by resolvers"),
-    allow_if("socket", {0, AF_INET6}, {2, 0}, "asked for by urllib3"),
-    allow_if("socket", {0, AF_INET6}, {2, IPPROTO_TCP}, "asked for by urllib3"),
-    allow_if("socket", {0, AF_INET6}, {2, IPPROTO_UDP}, "asked for by resolvers"),
     otherwise("socket", EAFNOSUPPORT, "vsock is not bound to a network namespace; the rest is surface without a use"),
     allow_if("socketpair", {0, AF_UNIX}, "pipes in both directions"),
     otherwise("socketpair", EAFNOSUPPORT, "no other family has a use"),
@@ -321,7 +331,12 @@ inline constexpr std::array kWorkerSockets = {
     allow("getsockname", "sockets"),
     allow("getpeername", "sockets"),
     allow("getsockopt", "sockets"),
-    allow("setsockopt", "sockets"),
+    // A size that was asked for is bounded by net.core.[rw]mem_max alone, not by the namespace's tcp_[rw]mem.
+    pretend_if("setsockopt", {1, SOL_SOCKET}, {2, SO_SNDBUF}, "buffers stay as the kernel sizes them"),
+    pretend_if("setsockopt", {1, SOL_SOCKET}, {2, SO_RCVBUF}, "buffers stay as the kernel sizes them"),
+    pretend_if("setsockopt", {1, SOL_SOCKET}, {2, SO_SNDBUFFORCE}, "buffers stay as the kernel sizes them"),
+    pretend_if("setsockopt", {1, SOL_SOCKET}, {2, SO_RCVBUFFORCE}, "buffers stay as the kernel sizes them"),
+    otherwise_allow("setsockopt", "sockets"),
     allow("sendto", "sockets"),
     allow("recvfrom", "sockets"),
     allow("sendmsg", "sockets"),
@@ -444,5 +459,10 @@ inline constexpr std::array kWorkerRefused = {
 inline constexpr Rows kWorkerGroups[] = {kWorkerFiles,          kWorkerMemory,  kWorkerProcesses, kWorkerPrctl,
                                          kWorkerSignalsAndTime, kWorkerSockets, kWorkerIoctls,    kWorkerRefused};
 inline constexpr Profile kWorker{"worker", answer(ENOSYS), kWorkerGroups};
+
+inline constexpr Rows kLoopbackWorkerGroups[] = {kWorkerFiles,   kWorkerMemory, kWorkerProcesses,
+                                                 kWorkerPrctl,   kWorkerInet,   kWorkerSignalsAndTime,
+                                                 kWorkerSockets, kWorkerIoctls, kWorkerRefused};
+inline constexpr Profile kLoopbackWorker{"loopbackWorker", answer(ENOSYS), kLoopbackWorkerGroups};
 
 }  // namespace sallyport::seccomp

@@ -85,6 +85,7 @@ static int connect_abstract(const char* name) {
 
 static int connect_loopback(const char* port) {
   const int fd = socket(AF_INET, SOCK_STREAM, 0);
+  if (fd < 0) return say(fd);
   struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(atoi(port)), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
   return say(connect(fd, (struct sockaddr*)&address, sizeof address));
 }

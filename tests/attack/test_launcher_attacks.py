@@ -25,6 +25,7 @@ def own():
         shutil.copy(root / "bin/attacks", root / "bin/setuid")
         os.chmod(root / "bin/setuid", 0o4755)
         made.profile("rooted", sandbox={"root": str(root)})
+        made.profile("looped", sandbox={"root": str(root), "loopback": True})
         made.attacks = str(root / "bin/attacks")
         made.setuid = str(root / "bin/setuid")
         yield made
@@ -37,8 +38,8 @@ def off(own, *arguments, **how) -> str:
     return done.stdout.strip()
 
 
-def on(own, *arguments, **how) -> str:
-    done = subprocess.run(launcher.command(own, "rooted", "/bin/attacks", *arguments), capture_output=True, text=True, timeout=30, **how)
+def on(own, *arguments, profile="rooted", **how) -> str:
+    done = subprocess.run(launcher.command(own, profile, "/bin/attacks", *arguments), capture_output=True, text=True, timeout=30, **how)
     assert done.returncode == 0 and done.stderr == "", done
     return done.stdout.strip()
 
@@ -174,7 +175,8 @@ def test_abstract_sockets_and_the_loopback_of_the_host_are_out_of_reach(own):
         must_be_real(off(own, "abstract", name))
         must_be_real(off(own, "loopback", port))
         assert on(own, "abstract", name) == "ECONNREFUSED"
-        assert on(own, "loopback", port) == "ECONNREFUSED"
+        assert on(own, "loopback", port) == "EAFNOSUPPORT"
+        assert on(own, "loopback", port, profile="looped") == "ECONNREFUSED", "it has one of its own"
 
 
 def test_shared_memory_of_the_host_is_out_of_reach(own):

@@ -23,7 +23,7 @@ SILENT = {("setresuid", 2)}
 @pytest.fixture(scope="module")
 def own():
     with launcher.host() as made:
-        made.profile("plain", limits={"pids": 100})
+        made.profile("plain", limits={"pids": 100}, sandbox={"loopback": True})
         yield made
 
 
@@ -84,7 +84,8 @@ STEPS = {
                  r"openat\(AT_FDCWD, \"/proc/\d+/oom_score_adj\"", r"write\(\d+, \"1000\", 4"],
     "init": [r"close_range\(.*4294967295, 0", *FOLLOWS, r"sched_getattr\(0, ", r"getpriority\(PRIO_PROCESS, 0", r"ioprio_get\(",
              r"personality\(0xffffffff", r"prctl\(PR_GET_TIMERSLACK", r"prctl\(PR_GET_MEMORY_MERGE|prctl\(0x44", r"openat\(AT_FDCWD, \"/proc/sys/user/max_user_namespaces\"", r"write\(\d+, \"0\", 1",
-             r"mount\(NULL, \"/\", NULL, MS_REC\|MS_PRIVATE", r"ioctl\(\d+, SIOCSIFFLAGS, \{ifr_name=\"lo\"", r"sethostname\(",
+             r"mount\(NULL, \"/\", NULL, MS_REC\|MS_PRIVATE", r"openat\(AT_FDCWD, \"/proc/sys/net/ipv4/tcp_rmem\"",
+             r"write\(\d+, \"4096 ", r"openat\(AT_FDCWD, \"/proc/sys/net/ipv4/tcp_wmem\"", r"write\(\d+, \"4096 ", r"ioctl\(\d+, SIOCSIFFLAGS, \{ifr_name=\"lo\"", r"sethostname\(",
              r"keyctl\(KEYCTL_JOIN_SESSION_KEYRING, NULL", r"setgroups\(0, NULL", r"setresgid\(999, 999, 999", r"setresuid\(999, 999, 999",
              *FOLLOWS, r"mount\(\"sandbox\", \"/tmp\", \"tmpfs\", MS_NOSUID\|MS_NODEV", r"chdir\(\"/tmp\"",
              r"mount\(\"tmpfs\", \"tmp\", \"tmpfs\", MS_NOSUID\|MS_NODEV, \"mode=1777,size=\d+,nr_inodes=\d+\"",

@@ -138,9 +138,51 @@ def test_the_host_is_not_there(seat):
     assert seat.do("result = open('/etc/passwd').read()").count("\n") == 3
 
 
-def test_the_network_is_a_loopback_and_nothing_else(seat):
-
+def test_there_is_no_network_and_no_socket_of_one(seat):
+    """What TCP and UDP hold counts against the whole host's, in a namespace of one's own, too."""
     seen = seat.do("""
+import socket
+result = {}
+for family in ('AF_INET', 'AF_INET6', 'AF_UNIX'):
+    for type in ('SOCK_STREAM', 'SOCK_DGRAM'):
+        try: socket.socket(getattr(socket, family), getattr(socket, type)).close(); result[family, type] = 'there'
+        except OSError as error: result[family, type] = error.errno
+result = sorted(set((family, answer) for (family, _), answer in result.items()))
+""")
+    assert seen == [["AF_INET", errno.EAFNOSUPPORT], ["AF_INET6", errno.EAFNOSUPPORT], ["AF_UNIX", "there"]], seen
+
+
+@pytest.fixture(scope="module")
+def looped(own):
+    own.profile("looped", sandbox={"loopback": True})
+    with sandbox.Worker(own, "looped") as worker:
+        yield worker
+
+
+def test_buffers_of_sockets_and_pipes_have_the_size_that_the_kernel_gives_them(looped):
+    """Sizes that are asked for are bounded by the host's net.core.[rw]mem_max alone. Programs that ask take a yes."""
+    seen = looped.do("""
+import fcntl, os, socket
+result = {}
+for family in (socket.AF_INET, socket.AF_UNIX):
+    one = socket.socket(family)
+    for option in (socket.SO_SNDBUF, socket.SO_RCVBUF, 32, 33):
+        read = option if option < 32 else {32: socket.SO_SNDBUF, 33: socket.SO_RCVBUF}[option]
+        before = one.getsockopt(socket.SOL_SOCKET, read)
+        one.setsockopt(socket.SOL_SOCKET, option, 1 << 20)
+        result[f'{family.name} {option}'] = [before, one.getsockopt(socket.SOL_SOCKET, read)]
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    result[f'{family.name} others'] = [one.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR)] * 2
+try: fcntl.fcntl(os.pipe()[0], 1031, 1 << 20)
+except OSError as error: result['pipe'] = [error.errno] * 2
+""")
+    assert all(before == after for before, after in seen.values()), seen
+    assert seen["AF_INET 7"][0] <= 65536 and seen["AF_INET 8"][0] <= 65536 and seen["AF_INET others"][0] == 1, seen
+    assert seen["pipe"][0] == errno.EPERM, seen
+
+
+def test_the_network_that_a_profile_asks_for_is_a_loopback_and_nothing_else(looped):
+    seen = looped.do("""
 import socket
 server = socket.socket()
 server.bind(('127.0.0.1', 0))

@@ -120,6 +120,7 @@ void read_sandbox(TomlTable sandbox, SandboxSection& into) {
       sandbox.report(*node, "hostname", "must be 1 to 63 letters, digits and '-'");
   }
   read_size(sandbox, "tmp", {64 << 10, kTiB}, into.tmp_bytes);
+  sandbox.truth("loopback", into.loopback);
   sandbox.not_yet("writable", "writable directories");
   sandbox.not_yet("shared", "directories shared by sessions");
   sandbox.not_yet("workspace", "a filesystem of the session's own");

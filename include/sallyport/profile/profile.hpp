@@ -32,6 +32,7 @@ struct SandboxSection {
   std::vector<std::string> readable;  // with the host's root: more of the host, at the same path, read-only
   std::string hostname = "sandbox";
   std::uint64_t tmp_bytes = 256ULL << 20;  // size of /tmp (and of /dev/shm)
+  bool loopback = false;                   // TCP and UDP within the sandbox; a TCP forward brings it, too
 };
 
 struct LimitsSection {             // 0 or empty: no limit of ours

@@ -162,6 +162,21 @@ TEST(APlan, NeverAsksForMoreThanTheLauncherMayGive) {
   EXPECT_EQ(limit_of(plan, RLIMIT_NICE), 0U);
 }
 
+TEST(APlan, HasALoopbackOnlyWhereOneIsAskedForOrAForwardListensAtAPort) {
+  Profile profile = some_profile();
+  profile.forwards.clear();
+  EXPECT_FALSE(planned(profile).has_loopback);
+  EXPECT_NE(render_plan(planned(profile)).find("none: Unix sockets only"), std::string::npos);
+  profile.forwards = {{UnixAddress{"/run/sallyport/up.sock"}, UnixAddress{"/run/redis.sock"}}};
+  EXPECT_FALSE(planned(profile).has_loopback);
+  profile.forwards = {{TcpAddress{"127.0.0.1", 6379}, UnixAddress{"/run/redis.sock"}}};
+  EXPECT_TRUE(planned(profile).has_loopback);
+  profile.forwards.clear();
+  profile.sandbox.loopback = true;
+  EXPECT_TRUE(planned(profile).has_loopback);
+  EXPECT_NE(render_plan(planned(profile)).find("a loopback of the sandbox's own"), std::string::npos);
+}
+
 TEST(APlan, SaysWhichLimitsItCannotEnforceAndRefusesWhereTheyAreRequired) {
   Profile profile = some_profile();
   profile.limits.memory_bytes = 1 << 20;

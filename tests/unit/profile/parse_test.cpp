@@ -25,6 +25,7 @@ directory = "/tmp"
 [sandbox]
 root     = "/srv/root"
 hostname = "eval-1"
+loopback = true
 tmp      = "128MiB"
 [limits]
 memory = "2GiB"
@@ -76,6 +77,7 @@ TEST(Profile, HoldsWhatTheFileSays) {
   EXPECT_FALSE(profile->sandbox.host_root);
   EXPECT_EQ(profile->sandbox.root_directory, "/srv/root");
   EXPECT_EQ(profile->sandbox.hostname, "eval-1");
+  EXPECT_TRUE(profile->sandbox.loopback);
   EXPECT_EQ(profile->sandbox.tmp_bytes, 128ULL << 20);
   EXPECT_EQ(profile->limits.memory_bytes, 2ULL << 30);
   EXPECT_EQ(profile->limits.pids, 256U);
@@ -127,6 +129,7 @@ TEST(Profile, ThatIsEmptyHasTheDefaultsAndNoDockerAtAll) {
   ASSERT_TRUE(profile) << profile.error().text();
   EXPECT_TRUE(profile->worker.command.empty());
   EXPECT_TRUE(profile->sandbox.host_root);
+  EXPECT_FALSE(profile->sandbox.loopback);
   EXPECT_EQ(profile->seccomp, "worker");
   EXPECT_TRUE(profile->forwards.empty());
   EXPECT_FALSE(profile->docker);

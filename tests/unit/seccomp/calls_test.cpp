@@ -2,6 +2,7 @@
 // interesting argument against the lists below: none of it is read from the profiles' own tables.
 #include <asm-generic/ioctls.h>
 #include <asm/termbits.h>
+#include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/fs.h>
 #include <linux/prctl.h>
@@ -105,6 +106,7 @@ struct Named {
   std::uint32_t unlisted;
 };
 const Named kFilters[] = {{"worker", Filter::Worker, refused(ENOSYS)},
+                          {"worker", Filter::LoopbackWorker, refused(ENOSYS)},
                           {"init", Filter::Init, kKilled},
                           {"gate", Filter::Gate, kKilled},
                           {"relay", Filter::Relay, kKilled},
@@ -133,8 +135,9 @@ TEST_P(Calls, OfEveryNumberAreAnsweredAsTheListSays) {
   EXPECT_EQ(allowed_in_part, told(std::string(name) + " allows some of"));
   EXPECT_EQ(refused_with_eperm, told(std::string(name) + " answers EPERM to"));
 }
-INSTANTIATE_TEST_SUITE_P(Filters, Calls, testing::ValuesIn(kFilters),
-                         [](const auto& each) { return std::string(each.param.name); });
+INSTANTIATE_TEST_SUITE_P(Filters, Calls, testing::ValuesIn(kFilters), [](const auto& each) {
+  return std::string(each.param.filter == Filter::LoopbackWorker ? "loopback_" : "") + each.param.name;
+});
 
 // --- the arguments ---
 
@@ -213,16 +216,40 @@ TEST(Clone, MakesNoNamespaceOfAnyKindWhateverElseIsAsked) {
     }
 }
 
-TEST(Sockets, OfAWorkerAreThreeFamiliesWithTheirUsualProtocols) {
+// One more of type or protocol makes the kernel run modprobe, as root.
+bool is_usual(std::uint32_t type, std::uint32_t protocol) {
+  if (type == SOCK_STREAM) return protocol == 0 || protocol == IPPROTO_TCP;
+  return type == SOCK_DGRAM && (protocol == 0 || protocol == IPPROTO_UDP);
+}
+
+TEST(Sockets, OfAWorkerAreUnixOnesAndWithALoopbackTcpAndUdpOfTheirUsualTypes) {
+  constexpr std::uint32_t kFlags[] = {0, SOCK_CLOEXEC, SOCK_NONBLOCK | SOCK_CLOEXEC};
   for (std::uint32_t family = 0; family < 64; ++family)
-    for (std::uint32_t protocol = 0; protocol < 300; ++protocol) {
-      const bool is_internet = family == AF_INET || family == AF_INET6;
-      const bool usual = protocol == 0 || protocol == IPPROTO_TCP || protocol == IPPROTO_UDP;
-      expect_argument(Filter::Worker, SYS_socket, 0, family, family == AF_UNIX || (is_internet && usual),
-                      refused(EAFNOSUPPORT), {0, SOCK_STREAM, protocol});
-    }
-  for (std::uint32_t family = 0; family < 64; ++family)
-    expect_argument(Filter::Worker, SYS_socketpair, 0, family, family == AF_UNIX, refused(EAFNOSUPPORT));
+    for (std::uint32_t type = 0; type < 16; ++type)
+      for (std::uint32_t protocol = 0; protocol < 300; ++protocol) {
+        const bool is_internet = family == AF_INET || family == AF_INET6;
+        const Arguments rest{0, type | kFlags[protocol % 3], protocol};
+        expect_argument(Filter::Worker, SYS_socket, 0, family, family == AF_UNIX, refused(EAFNOSUPPORT), rest);
+        expect_argument(Filter::LoopbackWorker, SYS_socket, 0, family,
+                        family == AF_UNIX || (is_internet && is_usual(type, protocol)), refused(EAFNOSUPPORT), rest);
+      }
+  for (const Filter filter : {Filter::Worker, Filter::LoopbackWorker})
+    for (std::uint32_t family = 0; family < 64; ++family)
+      expect_argument(filter, SYS_socketpair, 0, family, family == AF_UNIX, refused(EAFNOSUPPORT));
+}
+
+TEST(SocketOptions, OfAWorkerAreAllButTheSizesOfBuffersWhichAreAnsweredAndNotSet) {
+  const std::set<std::uint32_t> sizes = {SO_SNDBUF, SO_RCVBUF, SO_SNDBUFFORCE, SO_RCVBUFFORCE};
+  for (const Filter filter : {Filter::Worker, Filter::LoopbackWorker})
+    for (const std::uint32_t level : {std::uint32_t{SOL_SOCKET}, 0U, 6U, 41U})
+      for (std::uint32_t option = 0; option < 100; ++option)
+        expect_argument(filter, SYS_setsockopt, 2, option, level != SOL_SOCKET || !sizes.contains(option), refused(0),
+                        {0, level});
+}
+
+TEST(Descriptors, OfAWorkerKeepTheirPipesAsTheyAre) {
+  for (std::uint32_t command = 0; command < 2000; ++command)
+    expect_argument(Filter::Worker, SYS_fcntl, 1, command, command != F_SETPIPE_SZ, refused(EPERM));
 }
 
 TEST(Sockets, OfAKeeperAreUnixStreams) {

@@ -272,4 +272,62 @@ command = ["/usr/bin/python3", "-c", {json.dumps(PLACE)}]
     assert said[:2] == ["0", "0"] and said[2] != "1" and said[3:] == ["00000000", "50000", "1000", "0", "0", "0"], said
 
 
+HOLD = """
+import socket, sys, time
+server = socket.create_server(("127.0.0.1", 0))
+held = []
+for _ in range(40):  # pairs, each filled by what nobody reads
+    client = socket.socket()
+    for option in (socket.SO_SNDBUF, socket.SO_RCVBUF): client.setsockopt(socket.SOL_SOCKET, option, 4 << 20)
+    client.connect(server.getsockname())
+    held += [client, server.accept()[0]]
+    client.setblocking(False)
+    try:
+        while True: client.send(bytes(1 << 16))
+    except BlockingIOError: pass
+print("full", flush=True)
+time.sleep(600)
+"""
+
+
+def pages_of_tcp():
+    """Of the whole host."""
+    return int(re.search(r"^TCP: .* mem (\d+)$", pathlib.Path("/proc/net/sockstat").read_text(), re.M)[1])
+
+
+def pages_taken_by(*command):
+    """While a program that holds what it can has run; or what it said where it could not."""
+    before = pages_of_tcp()
+    holder = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        said = holder.stdout.readline()
+        return pages_of_tcp() - before if said == "full\n" else said + holder.stdout.read()
+    finally:
+        holder.terminate()
+        holder.wait(60)
+
+
+def the_attack_works_forty_pairs_of_sockets_that_nobody_reads_take_memory_of_the_hosts_tcp():
+    assert pages_taken_by("/usr/bin/python3", "-c", HOLD) > 5000
+
+
+def a_worker_without_a_network_takes_none():
+    write_profile("hold", f"""
+[worker]
+command = ["/usr/bin/python3", "-c", {json.dumps(HOLD)}]
+""")
+    assert "Address family not supported" in pages_taken_by("sallyport", "run", "hold")
+
+
+def one_with_a_loopback_takes_no_more_than_its_namespaces_bounds():
+    write_profile("looped", f"""
+[worker]
+command = ["/usr/bin/python3", "-c", {json.dumps(HOLD)}]
+[sandbox]
+loopback = true
+""")
+    taken = pages_taken_by("sallyport", "run", "looped")
+    assert isinstance(taken, int) and taken < 80 * (128 << 10) / 4096, taken
+
+
 machine.run_checks(globals(), first=the_hierarchy_is_version_2_with_its_controllers)

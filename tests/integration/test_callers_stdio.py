@@ -1,0 +1,125 @@
+"""The launcher's supervising is held up by no descriptor that it shares with its caller: time limit and signals are kept whatever
+becomes of stdin, stderr, the terminal and the status descriptor."""
+import os
+import pty
+import signal
+import subprocess
+import time
+
+import pytest
+from support import launcher
+
+
+@pytest.fixture(scope="module")
+def own():
+    with launcher.host() as made:
+        made.profile("timed", limits={"time": "1s"})
+        made.profile("wishes", limits={"time": "1s", "memory": "1GiB"})
+        yield made
+
+
+def full_pipe() -> tuple:
+    read_end, write_end = os.pipe()
+    os.set_blocking(write_end, False)
+    try:
+        while os.write(write_end, bytes(4096)):
+            pass
+    except BlockingIOError:
+        os.set_blocking(write_end, True)
+    return read_end, write_end
+
+
+def test_launchers_that_share_a_stdin_take_nothing_from_each_others_time(own):
+    """What poll says is there another may have taken by the time of the read."""
+    read_end, write_end = os.pipe()
+    launchers = [subprocess.Popen(launcher.command(own, "timed", "/bin/sleep", "60"), stdin=read_end, stderr=subprocess.DEVNULL)
+                 for _ in range(8)]
+    os.close(read_end)
+    try:
+        end = time.monotonic() + 10
+        while time.monotonic() < end and any(one.poll() is None for one in launchers):
+            os.write(write_end, b"x")
+            time.sleep(0.005)
+        assert [one.poll() for one in launchers] == [124] * 8
+    finally:
+        os.close(write_end)
+        for one in launchers:
+            one.kill()
+            one.wait()
+
+
+def at_a_terminal(argv, in_background: bool) -> tuple:
+    """(pid, the terminal's other side); the child is a shell-like leader of a session with that terminal."""
+    leader, terminal = pty.fork()
+    if leader == 0:
+        signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # it moves the foreground about
+        pid = os.posix_spawn(argv[0], argv, os.environ, setpgroup=0, setsigdef=[signal.SIGTTOU])
+        if not in_background:
+            os.tcsetpgrp(0, pid)
+        while True:
+            _, status = os.waitpid(pid, os.WUNTRACED)
+            if os.WIFSTOPPED(status):
+                os.kill(pid, signal.SIGKILL)
+                os._exit(99)
+            os._exit(os.waitstatus_to_exitcode(status))
+    return leader, terminal
+
+
+def ended(leader, terminal, seconds) -> int:
+    end = time.monotonic() + seconds
+    try:
+        while time.monotonic() < end:
+            pid, status = os.waitpid(leader, os.WNOHANG)
+            if pid:
+                return os.waitstatus_to_exitcode(status)
+            time.sleep(0.05)
+        os.kill(leader, signal.SIGKILL)
+        os.waitpid(leader, 0)
+        return -1
+    finally:
+        os.close(terminal)
+
+
+def test_a_launcher_in_the_background_of_a_terminal_is_not_stopped_by_what_a_person_types(own):
+    leader, terminal = at_a_terminal(launcher.command(own, "timed", "/bin/sleep", "60"), in_background=True)
+    time.sleep(0.3)
+    os.write(terminal, b"the next command\n")
+    assert ended(leader, terminal, 10) == 124, "99: it was stopped"
+
+
+def test_what_a_person_types_reaches_a_worker_in_the_foreground(own):
+    leader, terminal = at_a_terminal(launcher.command(own, "timed", "/bin/sh", "-c", "read line; test \"$line\" = hello && exit 42"),
+                                     in_background=False)
+    os.write(terminal, b"hello\n")
+    assert ended(leader, terminal, 10) == 42
+
+
+def test_the_terminals_stop_key_does_not_stop_the_clock(own):
+    leader, terminal = at_a_terminal(launcher.command(own, "timed", "/bin/sleep", "60"), in_background=False)
+    time.sleep(0.3)
+    os.write(terminal, b"\x1a")
+    assert ended(leader, terminal, 10) == 124, "99: it was stopped"
+
+
+def test_a_stderr_that_nobody_reads_puts_off_neither_start_nor_end(own):
+    """There is a warning to write before the worker is watched."""
+    read_end, write_end = full_pipe()
+    process = subprocess.Popen(launcher.command(own, "wishes", "/bin/sleep", "60"), stdin=subprocess.DEVNULL, stderr=write_end)
+    os.close(write_end)
+    try:
+        assert process.wait(20) == 124
+    finally:
+        process.kill()
+        os.close(read_end)
+
+
+def test_a_status_descriptor_that_nobody_reads_does_not_hold_up_the_end(own):
+    read_end, write_end = full_pipe()
+    process = subprocess.Popen(launcher.command(own, "timed", "/bin/true", options=["--status-fd", str(write_end)]),
+                               stdin=subprocess.DEVNULL, pass_fds=[write_end])
+    os.close(write_end)
+    try:
+        assert process.wait(10) == 0
+    finally:
+        process.kill()
+        os.close(read_end)
