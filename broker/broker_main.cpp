@@ -54,12 +54,12 @@ Result<Broker> prepare(const Options& options) {
 }
 
 // Blocked before the fork, so that a signal that comes at once is not lost: it waits in the signalfd.
-Result<sigset_t> block_end_signals() {
-  sigset_t ends;
-  sigemptyset(&ends);
-  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&ends, signal);
-  if (::sigprocmask(SIG_BLOCK, &ends, nullptr) != 0) return fail_errno("block signals");
-  return ends;
+Result<sigset_t> block_signals() {
+  sigset_t heard;
+  sigemptyset(&heard);
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&heard, signal);
+  if (::sigprocmask(SIG_BLOCK, &heard, nullptr) != 0) return fail_errno("block signals");
+  return heard;
 }
 
 // The trust change of the keeper: from root to a user that has nothing but dockerd's group.
@@ -73,7 +73,9 @@ Result<int> run_as_keeper(Broker& broker, const sigset_t& blocked) {
     if (::access(directory.c_str(), R_OK | W_OK | X_OK) != 0)
       return fail_errno("the keeper's user " + broker.keeper.config.user + " cannot use " + directory +
                         "; each directory above it must let others pass (chmod o+x)");
-  if (::sigprocmask(SIG_UNBLOCK, &blocked, nullptr) != 0) return fail_errno("unblock signals");
+  // HUP ends nothing: it has the trail opened anew, and one that comes before the keeper listens finds it just opened.
+  if (::signal(SIGHUP, SIG_IGN) == SIG_ERR || ::sigprocmask(SIG_UNBLOCK, &blocked, nullptr) != 0)
+    return fail_errno("unblock signals");
   return keeper::run_keeper(std::move(broker.keeper));
 }
 
@@ -92,7 +94,7 @@ Result<int> run_as_spawner(Broker& broker, const sigset_t& blocked, Child keeper
 
 Result<int> run_broker(const Options& options) {
   Broker broker = TRY(prepare(options));
-  const sigset_t blocked = TRY(block_end_signals());
+  const sigset_t blocked = TRY(block_signals());
   const pid_t pid = ::fork();
   if (pid < 0) return fail_errno("fork the keeper");
   if (pid == 0) return run_as_keeper(broker, blocked);

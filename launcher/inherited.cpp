@@ -26,7 +26,6 @@ namespace {
 
 constexpr unsigned long kUsualTimerSlack = 50'000;  // ns; Linux's own, kernel/fork.c
 constexpr unsigned kUsualBestEffort = 4;            // of 0 to 7, 0 before all; ioprio_set(2)
-constexpr unsigned kQuery = 0xffffffff;             // personality(2)
 
 // sched_setattr(2). Its own header, linux/sched/types.h, cannot stand beside glibc's sched.h.
 struct Schedule {
@@ -71,12 +70,9 @@ int leave_the_callers_disk_class() noexcept {
   return outcome(::syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, 0));  // none: follows nice
 }
 
-// Without randomised addresses, or with readable pages that are executable, at the worker's exec.
-int leave_the_callers_personality() noexcept {
-  const int now = ::personality(kQuery);
-  if (now < 0) return errno;
-  return now == PER_LINUX ? 0 : outcome(::personality(PER_LINUX));
-}
+// Without randomised addresses, or with readable pages that are executable, at the worker's exec. Not asked for first:
+// a unit with LockPersonality= refuses all but plain Linux, the question too.
+int leave_the_callers_personality() noexcept { return outcome(::personality(PER_LINUX)); }
 
 int leave_the_callers_timers() noexcept {
   const int now = ::prctl(PR_GET_TIMERSLACK, 0, 0, 0, 0);

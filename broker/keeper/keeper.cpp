@@ -87,7 +87,7 @@ class Keeper {
                   SpawnerClient(io.get_executor(), std::move(inputs.spawner_channel)),
                   HangupWatch(io.get_executor()),
                   async::TaskGroup(io.get_executor(), on_bug())},
-        signals_(io, SIGTERM, SIGINT) {
+        signals_(io, SIGTERM, SIGINT, SIGHUP) {
     services_.on_session_gone = [this] { leave_if_done(); };
   }
 
@@ -147,6 +147,11 @@ class Keeper {
     leave_if_done();
   }
 
+  void reopen_trail() {
+    if (const auto done = services_.audit.reopen(); done) log::info("the audit trail is opened anew, as SIGHUP asks");
+    else log::error(done.error().text() + ": the trail goes on in the files that were open");
+  }
+
   net::awaitable<void> listen_to_spawner() {
     const auto find = [this](const SessionId& id) {
       const auto found = services_.sessions.find(id.text());
@@ -175,6 +180,10 @@ class Keeper {
     for (;;) {
       auto [error, number] = co_await signals_.async_wait(async::kUseTuple);
       if (error) co_return;
+      if (number == SIGHUP) {
+        reopen_trail();
+        continue;
+      }
       log::info("the broker is stopping");
       stop();
     }

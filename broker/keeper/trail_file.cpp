@@ -41,6 +41,15 @@ Result<> TrailFile::use(UniqueFd file) {
   return {};
 }
 
+Result<> TrailFile::reopen() {
+  UniqueFd file = TRY(open_file(path_));
+  struct stat named{}, used{};
+  if (::fstat(file.get(), &named) != 0 || ::fstat(file_.get(), &used) != 0)
+    return fail_errno("look at the audit trail " + path_);
+  if (named.st_dev == used.st_dev && named.st_ino == used.st_ino) return {};
+  return use(std::move(file));
+}
+
 bool TrailFile::has_reserve() {
   if (bounds_.reserve_bytes == 0 || reserved_until_ >= size_ + bounds_.reserve_bytes / 2) return true;
   const auto from = static_cast<off_t>(size_);

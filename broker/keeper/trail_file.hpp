@@ -19,6 +19,7 @@ class TrailFile {
   };
   static Result<TrailFile> open(std::string path, const Bounds& bounds);
 
+  Result<> reopen();  // by its name, where that is another file now; the one in use stays where it cannot be
   Result<> rotate_for(std::size_t bytes);  // where so many more do not fit
   Result<> append(std::string line);
   // Half the reserve is there, or could be taken again: the disk is not full.

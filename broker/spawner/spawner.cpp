@@ -331,8 +331,9 @@ void Spawner::lose_keeper(const Error& error) {
 void Spawner::pass_on_signals() {
   signalfd_siginfo info;
   while (::read(inputs_.signals.get(), &info, sizeof info) == sizeof info) {
-    notify_systemd("STOPPING=1");
-    (void)inputs_.keeper.handle().send_signal(SIGTERM);
+    const bool ends = info.ssi_signo != SIGHUP;
+    if (ends) notify_systemd("STOPPING=1");
+    (void)inputs_.keeper.handle().send_signal(ends ? SIGTERM : SIGHUP);
   }
 }
 

@@ -83,7 +83,7 @@ STEPS = {
                  *[r"write\(\d+, \"1000 \d+ 1\\n999 \d+ 1\\n\""] * 2,
                  r"openat\(AT_FDCWD, \"/proc/\d+/oom_score_adj\"", r"write\(\d+, \"1000\", 4"],
     "init": [r"close_range\(.*4294967295, 0", *FOLLOWS, r"sched_getattr\(0, ", r"getpriority\(PRIO_PROCESS, 0", r"ioprio_get\(",
-             r"personality\(0xffffffff", r"prctl\(PR_GET_TIMERSLACK", r"prctl\(PR_GET_MEMORY_MERGE|prctl\(0x44", r"openat\(AT_FDCWD, \"/proc/sys/user/max_user_namespaces\"", r"write\(\d+, \"0\", 1",
+             r"personality\(PER_LINUX", r"prctl\(PR_GET_TIMERSLACK", r"prctl\(PR_GET_MEMORY_MERGE|prctl\(0x44", r"openat\(AT_FDCWD, \"/proc/sys/user/max_user_namespaces\"", r"write\(\d+, \"0\", 1",
              r"mount\(NULL, \"/\", NULL, MS_REC\|MS_PRIVATE", r"openat\(AT_FDCWD, \"/proc/sys/net/ipv4/tcp_rmem\"",
              r"write\(\d+, \"4096 ", r"openat\(AT_FDCWD, \"/proc/sys/net/ipv4/tcp_wmem\"", r"write\(\d+, \"4096 ", r"ioctl\(\d+, SIOCSIFFLAGS, \{ifr_name=\"lo\"", r"sethostname\(",
              r"keyctl\(KEYCTL_JOIN_SESSION_KEYRING, NULL", r"setgroups\(0, NULL", r"setresgid\(999, 999, 999", r"setresuid\(999, 999, 999",

@@ -169,6 +169,16 @@ def its_container_lives_in_the_slice_of_its_session():
     assert inspected["Name"].startswith(f"/sp-{parent[10:22]}-held"), inspected["Name"]
 
 
+def reloading_the_broker_opens_its_trail_anew_and_ends_no_session():
+    held, trail = containers(), pathlib.Path("/var/log/sallyport/audit.jsonl")
+    trail.rename("/var/log/sallyport/moved")
+    run("systemctl", "reload", "sallyport-broker")
+    wait_until(trail.exists, 10, lambda: journal_of("sallyport-broker"))
+    assert containers() == held and state_of(UNIT) == state_of("sallyport-broker") == "active"
+    pathlib.Path("/var/log/sallyport/moved").rename(trail)  # where later checks read
+    run("systemctl", "reload", "sallyport-broker")
+
+
 def the_worker_has_no_capability_and_a_uid_of_the_span():
     workers = [one for one in of_sessions() if one[2] == "python3"]
     assert workers and all(UID_FIRST <= uid <= UID_LAST for _, uid, _ in workers), of_sessions()
@@ -181,6 +191,39 @@ def stopping_the_worker_leaves_nothing():
     wait_until(nothing_is_left, 10, left_behind)
     assert state_of("sallyport-broker") == "active"
     assert state_of(UNIT) == "inactive", "a worker that ends because it is stopped has not failed"
+
+
+def alone(name, command, limits=""):
+    """A worker without a broker, as a unit."""
+    path = PROFILE_DIRECTORY / f"{name}.toml"
+    path.write_text(f"[worker]\ncommand = {json.dumps(command)}\n[limits]\npids = 16\n{limits}")
+    path.chmod(0o644)
+    return f"sallyport-worker@{name}"
+
+
+def what_a_worker_prints_chooses_no_priority():
+    unit = alone("forger", ["/bin/sh", "-c", "echo '<0>forged'; exec sleep 60"])
+    run("systemctl", "start", unit)
+    said = wait_until(lambda: run("journalctl", "-o", "json", "-u", unit, "-g", "forged"), 10, lambda: journal_of(unit))
+    entry = json.loads(said.splitlines()[0])
+    assert entry["MESSAGE"] == "<0>forged" and entry["PRIORITY"] == "6", entry
+    run("systemctl", "stop", unit)
+
+
+def a_worker_whose_time_is_up_says_so_and_is_started_again():
+    unit = alone("timed", ["/bin/sleep", "60"], 'time = "1s"\n')
+    run("systemctl", "start", unit)
+    wait_until(lambda: restarts(unit), 20, lambda: journal_of(unit))
+    said = journal_of(unit)
+    assert "the worker's time is up (limits.time, 1 s)" in said and "status=124" in said, said
+    run("systemctl", "stop", unit)
+
+
+def the_units_are_as_hardened_as_was_tried():
+    for unit, most in (("sallyport-broker.service", 5.1), (f"{UNIT}.service", 6.6)):
+        said = run("systemd-analyze", "security", "--no-pager", unit)
+        exposure = float(re.search(r"Overall exposure level for \S+: ([0-9.]+)", said)[1])
+        assert exposure <= most, (unit, exposure)
 
 
 def the_shipped_profile_runs_an_rq_worker_that_does_a_job():
