@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -19,7 +20,11 @@ void CallersDescriptor::look_at_it(int access) {
   struct stat status{};
   if (::fstat(descriptor_, &status) != 0) return;
   is_socket_ = S_ISSOCK(status.st_mode);
-  if (!S_ISFIFO(status.st_mode) && !S_ISCHR(status.st_mode)) return;
+  // The master of a terminal would be another one when opened anew.
+  unsigned number = 0;
+  const bool is_terminal =
+      S_ISCHR(status.st_mode) && ::isatty(descriptor_) == 1 && ::ioctl(descriptor_, TIOCGPTN, &number) != 0;
+  if (!S_ISFIFO(status.st_mode) && !is_terminal) return;
   // Through /proc the other end of a pipe could be had as well.
   const int flags = ::fcntl(descriptor_, F_GETFL);
   if ((flags & O_ACCMODE) != access && (flags & O_ACCMODE) != O_RDWR) return;
@@ -30,14 +35,17 @@ void CallersDescriptor::look_at_it(int access) {
 ssize_t CallersDescriptor::read(void* into, std::size_t size) {
   look_at_it(O_RDONLY);
   if (is_socket_) return ::recv(descriptor_, into, size, MSG_DONTWAIT);
-  return ::read(to_poll(), into, size);
+  return ::read(own_ ? own_.get() : descriptor_, into, size);
 }
 
 ssize_t CallersDescriptor::write(const void* from, std::size_t size) {
   look_at_it(O_WRONLY);
   if (is_socket_) return ::send(descriptor_, from, size, MSG_DONTWAIT | MSG_NOSIGNAL);
   if (own_) return ::write(own_.get(), from, size);
-  return ::write(descriptor_, from, std::min<std::size_t>(size, PIPE_BUF));
+  pollfd writable{descriptor_, POLLOUT, 0};
+  if (::poll(&writable, 1, 0) == 1) return ::write(descriptor_, from, std::min<std::size_t>(size, PIPE_BUF));
+  errno = EAGAIN;
+  return -1;
 }
 
 bool CallersDescriptor::is_anothers_terminal() {
@@ -54,9 +62,9 @@ bool write_within(int descriptor, std::string_view text, std::chrono::millisecon
     const ssize_t size = out.write(text.data(), text.size());
     const int error = size < 0 ? errno : 0;
     if (size > 0) text.remove_prefix(static_cast<std::size_t>(size));
-    if (size >= 0 || error == EINTR) continue;
+    if (size > 0 || error == EINTR) continue;
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - std::chrono::steady_clock::now()).count();
-    pollfd writable{out.to_poll(), POLLOUT, 0};
+    pollfd writable{out.to_write(), POLLOUT, 0};
     if (error != EAGAIN || left <= 0 || ::poll(&writable, 1, static_cast<int>(left)) == 0) return false;
   }
   return true;

@@ -14,14 +14,17 @@
 
 namespace sallyport::launcher {
 
-// Reads or writes without waiting: a pipe or terminal through a description of our own, a socket by MSG_DONTWAIT, a
-// file as it is, which keeps nobody waiting. EAGAIN where there is nothing, or no room.
+// Reads or writes without waiting: a pipe or terminal through a description of our own, a socket by MSG_DONTWAIT, all
+// else as it is. EAGAIN where there is nothing, or no room.
 class CallersDescriptor {
  public:
   explicit CallersDescriptor(int descriptor) : descriptor_(descriptor) {}
   ssize_t read(void* into, std::size_t size);
   ssize_t write(const void* from, std::size_t size);
-  int to_poll() const { return own_ ? own_.get() : descriptor_; }
+  // For reading the caller's own: a FIFO opened anew behind its last writer does not tell of the end (Linux,
+  // fs/pipe.c).
+  int to_read() const { return descriptor_; }
+  int to_write() const { return own_ ? own_.get() : descriptor_; }
   // A terminal whose foreground is another's: who reads it then is stopped by SIGTTIN, or gets EIO (termios(3)).
   bool is_anothers_terminal();
 

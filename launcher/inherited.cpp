@@ -25,7 +25,8 @@ namespace sallyport::launcher {
 namespace {
 
 constexpr unsigned long kUsualTimerSlack = 50'000;  // ns; Linux's own, kernel/fork.c
-constexpr unsigned kUsualBestEffort = 4;            // of 0 to 7, 0 before all; ioprio_set(2)
+constexpr unsigned kLevels = 7;                     // ioprio_set(2): 0, before all, to 7; hints above (Linux 6.5)
+constexpr unsigned kUsualBestEffort = 4;
 
 // sched_setattr(2). Its own header, linux/sched/types.h, cannot stand beside glibc's sched.h.
 struct Schedule {
@@ -35,29 +36,21 @@ struct Schedule {
   std::int32_t nice = 0;
   std::uint32_t priority = 0;
   std::uint64_t runtime = 0, deadline = 0, period = 0;
-  std::uint32_t least_utilisation = 0, most_utilisation = 0;
 };
-static_assert(sizeof(Schedule) == 56);  // SCHED_ATTR_SIZE_VER1, Linux 5.3
+static_assert(sizeof(Schedule) == 48);  // SCHED_ATTR_SIZE_VER0
 
 int outcome(long result) noexcept { return result < 0 ? errno : 0; }
 
-int read_schedule(Schedule& into) noexcept { return outcome(::syscall(SYS_sched_getattr, 0, &into, sizeof into, 0U)); }
-int take_schedule(const Schedule& wanted) noexcept { return outcome(::syscall(SYS_sched_setattr, 0, &wanted, 0U)); }
-
 int leave_the_callers_schedule() noexcept {
   Schedule now;
-  if (const int error = read_schedule(now)) return error;
+  if (::syscall(SYS_sched_getattr, 0, &now, sizeof now, 0U) != 0) return errno;
   errno = 0;
   const int nice = ::getpriority(PRIO_PROCESS, 0);
   if (errno != 0) return errno;
   const bool before_all = now.policy != SCHED_NORMAL && now.policy != SCHED_BATCH && now.policy != SCHED_IDLE;
-  if (before_all || nice < 0) {
-    const Schedule usual{.policy = before_all ? SCHED_NORMAL : now.policy, .nice = std::max(nice, 0)};
-    if (const int error = take_schedule(usual)) return error;
-    if (const int error = read_schedule(now)) return error;
-  }
-  if (now.least_utilisation == 0) return 0;
-  return take_schedule({.flags = SCHED_FLAG_KEEP_ALL | SCHED_FLAG_UTIL_CLAMP_MIN});
+  if (!before_all && nice >= 0) return 0;
+  const Schedule usual{.policy = before_all ? SCHED_NORMAL : now.policy, .nice = std::max(nice, 0)};
+  return outcome(::syscall(SYS_sched_setattr, 0, &usual, 0U));
 }
 
 int leave_the_callers_disk_class() noexcept {
@@ -65,7 +58,7 @@ int leave_the_callers_disk_class() noexcept {
   if (now < 0) return errno;
   const auto kind = IOPRIO_PRIO_CLASS(now);
   const bool before_others =
-      kind == IOPRIO_CLASS_RT || (kind == IOPRIO_CLASS_BE && IOPRIO_PRIO_DATA(now) < kUsualBestEffort);
+      kind == IOPRIO_CLASS_RT || (kind == IOPRIO_CLASS_BE && (IOPRIO_PRIO_DATA(now) & kLevels) < kUsualBestEffort);
   if (!before_others) return 0;
   return outcome(::syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, 0));  // none: follows nice
 }

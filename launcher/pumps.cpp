@@ -26,7 +26,7 @@ Wanted InputPump::wanted() {
   if (!sink_) return std::nullopt;
   if (!waiting_.empty()) return pollfd{sink_.get(), POLLOUT, 0};
   if (source_.is_anothers_terminal()) return std::nullopt;
-  return pollfd{source_.to_poll(), POLLIN, 0};
+  return pollfd{source_.to_read(), POLLIN, 0};
 }
 
 void InputPump::step() {
@@ -46,22 +46,29 @@ void InputPump::step() {
 }
 
 Wanted OutputPump::wanted() const {
-  if (!waiting_.empty()) return pollfd{sink_.to_poll(), POLLOUT, 0};
+  if (!waiting_.empty()) return pollfd{sink_.to_write(), POLLOUT, 0};
   if (!source_) return std::nullopt;
   return pollfd{source_.get(), POLLIN, 0};
 }
 
 void OutputPump::step() {
-  if (waiting_.empty()) read_some();
+  if (waiting_.empty()) (void)read_some();
   if (!waiting_.empty()) write_some();
 }
 
-void OutputPump::read_some() {
+ssize_t OutputPump::read_some() {
   waiting_.resize(kChunk);
   const ssize_t size = ::read(source_.get(), waiting_.data(), waiting_.size());
   waiting_.resize(size > 0 ? budget_.take(static_cast<std::size_t>(size)) : 0);
   if (size == 0 || (size < 0 && !would_block(errno))) source_.reset();
   if (!waiting_.empty()) last_ = waiting_.back();
+  return size;
+}
+
+void OutputPump::read_the_rest() {
+  while (source_ && waiting_.empty() && read_some() > 0) {
+  }
+  if (waiting_.empty()) source_.reset();
 }
 
 void OutputPump::say(std::string_view text) {

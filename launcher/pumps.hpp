@@ -3,6 +3,7 @@
 #pragma once
 
 #include <poll.h>
+#include <sys/types.h>
 
 #include <cstddef>
 #include <cstdint>
@@ -50,12 +51,14 @@ class OutputPump {  // worker's pipe -> caller's stdout or stderr
       : source_(std::move(source)), sink_(sink), budget_(budget) {}
   Wanted wanted() const;
   void step();
+  // Once all who wrote are dead: what the pipe holds now is all, though another may hold its end (by SCM_RIGHTS).
+  void read_the_rest();
   bool done() const { return !source_ && waiting_.empty(); }
   // A line of ours among the worker's, on a line of its own and on nobody's budget.
   void say(std::string_view text);
 
  private:
-  void read_some();
+  ssize_t read_some();
   void write_some();
 
   UniqueFd source_;

@@ -78,6 +78,7 @@ Result<> write_map(pid_t pid, const char* name, const UidRange& range) {
                           " 1\n" + std::to_string(kInitIdInside) + " " +
                           std::to_string(range.uid(limits::UidPart::Init)) + " 1\n";
   const UniqueFd file = UniqueFd::adopt(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
+  if (file) errno = EIO;  // of a short write
   if (!file || ::write(file.get(), map.data(), map.size()) != static_cast<ssize_t>(map.size()))
     return fail_errno("write the map of ids " + path +
                       " (writing it needs CAP_SETUID and CAP_SETGID, and /proc of this pid namespace)");
@@ -89,6 +90,7 @@ Result<> offer_first(pid_t init) {
   const std::string path = "/proc/" + std::to_string(init) + "/oom_score_adj";
   const std::string score = std::to_string(limits::kOomScoreOfHostile);
   const UniqueFd file = UniqueFd::adopt(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
+  if (file) errno = EIO;  // of a short write
   if (!file || ::write(file.get(), score.data(), score.size()) != static_cast<ssize_t>(score.size()))
     return fail_errno("offer the sandbox first where memory is short: write " + path);
   return {};

@@ -199,21 +199,30 @@ void Supervisor::check_the_clock() {
   next_signal_of_the_clock_ = SIGKILL;
 }
 
-int Supervisor::poll_timeout() {
-  const std::int64_t most = input_.waits_for_a_terminal() ? kLooksAtItsTerminal.count() : 1 << 30;
-  if (!deadline_) return most == 1 << 30 ? -1 : static_cast<int>(most);
+int Supervisor::left_of_the_time() const {
+  if (!deadline_) return -1;
   const auto left = std::chrono::ceil<std::chrono::milliseconds>(*deadline_ - Clock::now()).count();
-  return static_cast<int>(std::clamp<std::int64_t>(left, 0, most));
+  return static_cast<int>(std::clamp<std::int64_t>(left, 0, 1 << 30));
+}
+
+int Supervisor::poll_timeout() {
+  constexpr auto kLook = static_cast<int>(kLooksAtItsTerminal.count());
+  const int left = left_of_the_time();
+  if (!input_.waits_for_a_terminal()) return left;
+  return left < 0 ? kLook : std::min(left, kLook);
 }
 
 // The sandbox is dead, so this ends with what the pipes still hold, unless the reader of our output hangs: then a
 // signal or the time limit lets go of it.
 void Supervisor::drain_output() {
-  while (!output_.done() || !error_.done()) {
+  for (;;) {
+    output_.read_the_rest();
+    error_.read_the_rest();
+    if (output_.done() && error_.done()) return;
     std::array<pollfd, 3> entries = {output_.wanted().value_or(pollfd{-1, 0, 0}),
                                      error_.wanted().value_or(pollfd{-1, 0, 0}),
                                      pollfd{signals_.descriptor(), POLLIN, 0}};
-    const int ready = ::poll(entries.data(), entries.size(), poll_timeout());
+    const int ready = ::poll(entries.data(), entries.size(), left_of_the_time());
     if (ready == 0 || (ready < 0 && errno != EINTR)) return;
     if (entries[0].revents != 0) output_.step();
     if (entries[1].revents != 0) error_.step();

@@ -59,6 +59,7 @@ class Supervisor {
   void check_the_clock();
   void signal_worker(int signal);
   void end(Outcome::Ended how, std::string reason);
+  int left_of_the_time() const;  // in milliseconds; -1: it has no end
   int poll_timeout();
   void poll_once();
   void drain_output();

@@ -318,6 +318,8 @@ inline constexpr std::array kWorkerInet = {
     allow_if("socket", {0, AF_INET6}, {1, SOCK_DGRAM, kSocketType}, {2, IPPROTO_UDP}, "asked for by resolvers"),
 };
 
+inline constexpr std::uint32_t kReserveMemory = 73;  // SO_RESERVE_MEM, Linux 5.16
+inline constexpr std::uint32_t kTcpAoAddKey = 38;    // TCP_AO_ADD_KEY, Linux 6.7
 inline constexpr std::array kWorkerSockets = {
     allow_if("socket", {0, AF_UNIX}, "docker.sock and local servers"),
     otherwise("socket", EAFNOSUPPORT, "vsock is not bound to a network namespace; the rest is surface without a use"),
@@ -336,6 +338,14 @@ inline constexpr std::array kWorkerSockets = {
     pretend_if("setsockopt", {1, SOL_SOCKET}, {2, SO_RCVBUF}, "buffers stay as the kernel sizes them"),
     pretend_if("setsockopt", {1, SOL_SOCKET}, {2, SO_SNDBUFFORCE}, "buffers stay as the kernel sizes them"),
     pretend_if("setsockopt", {1, SOL_SOCKET}, {2, SO_RCVBUFFORCE}, "buffers stay as the kernel sizes them"),
+    refuse_if("setsockopt", {1, SOL_SOCKET}, {2, kReserveMemory}, ENOPROTOOPT, "takes of the host's tcp_mem at once"),
+    // Compiled ones count against net.core.bpf_jit_limit, which is the host's: without room no sandbox, of ours or
+    // another's, gets its filter.
+    refuse_if("setsockopt", {1, SOL_SOCKET}, {2, SO_ATTACH_FILTER}, EPERM, "programs in the kernel"),
+    refuse_if("setsockopt", {1, SOL_SOCKET}, {2, SO_ATTACH_BPF}, EPERM, "programs in the kernel"),
+    refuse_if("setsockopt", {1, SOL_SOCKET}, {2, SO_ATTACH_REUSEPORT_CBPF}, EPERM, "programs in the kernel"),
+    refuse_if("setsockopt", {1, SOL_SOCKET}, {2, SO_ATTACH_REUSEPORT_EBPF}, EPERM, "programs in the kernel"),
+    refuse_if("setsockopt", {1, IPPROTO_TCP}, {2, kTcpAoAddKey}, ENOPROTOOPT, "has the kernel load what it names"),
     otherwise_allow("setsockopt", "sockets"),
     allow("sendto", "sockets"),
     allow("recvfrom", "sockets"),
@@ -456,13 +466,11 @@ inline constexpr std::array kWorkerRefused = {
     refuse("mq_open", ENOSYS, "as shmget"),
 };
 
-inline constexpr Rows kWorkerGroups[] = {kWorkerFiles,          kWorkerMemory,  kWorkerProcesses, kWorkerPrctl,
-                                         kWorkerSignalsAndTime, kWorkerSockets, kWorkerIoctls,    kWorkerRefused};
-inline constexpr Profile kWorker{"worker", answer(ENOSYS), kWorkerGroups};
-
-inline constexpr Rows kLoopbackWorkerGroups[] = {kWorkerFiles,   kWorkerMemory, kWorkerProcesses,
-                                                 kWorkerPrctl,   kWorkerInet,   kWorkerSignalsAndTime,
-                                                 kWorkerSockets, kWorkerIoctls, kWorkerRefused};
+// The first group is only for those with a loopback.
+inline constexpr Rows kLoopbackWorkerGroups[] = {kWorkerInet,      kWorkerFiles,  kWorkerMemory,
+                                                 kWorkerProcesses, kWorkerPrctl,  kWorkerSignalsAndTime,
+                                                 kWorkerSockets,   kWorkerIoctls, kWorkerRefused};
 inline constexpr Profile kLoopbackWorker{"loopbackWorker", answer(ENOSYS), kLoopbackWorkerGroups};
+inline constexpr Profile kWorker{"worker", answer(ENOSYS), std::span(kLoopbackWorkerGroups).subspan(1)};
 
 }  // namespace sallyport::seccomp

@@ -102,13 +102,13 @@ std::string AuditTrail::line_of(const AuditRecord& record) const {
   return json.take() + "\n";
 }
 
-// The half that is left when the disk is full: its first half is for changes, the next quarter for removals as well,
-// and no profile takes more of it than its share.
 Result<> AuditTrail::reopen() {
   TRY(changes_.reopen());
   return reads_.reopen();
 }
 
+// The half that is left when the disk is full: its first half is for changes, the next quarter for removals as well,
+// and no profile takes more of it than its share.
 bool AuditTrail::may_use_reserve(std::size_t bytes, Weight weight, AuditQuota* quota) const {
   const std::uint64_t half = bounds_.reserve_bytes / 2;
   const std::uint64_t left = changes_.reserve_left();

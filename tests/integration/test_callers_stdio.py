@@ -3,6 +3,7 @@ becomes of stdin, stderr, the terminal and the status descriptor."""
 import os
 import pty
 import signal
+import socket
 import subprocess
 import time
 
@@ -14,6 +15,7 @@ from support import launcher
 def own():
     with launcher.host() as made:
         made.profile("timed", limits={"time": "1s"})
+        made.profile("whole")
         made.profile("wishes", limits={"time": "1s", "memory": "1GiB"})
         yield made
 
@@ -99,6 +101,52 @@ def test_the_terminals_stop_key_does_not_stop_the_clock(own):
     time.sleep(0.3)
     os.write(terminal, b"\x1a")
     assert ended(leader, terminal, 10) == 124, "99: it was stopped"
+
+
+def test_a_named_pipe_as_stdin_ends_with_its_last_writer(own):
+    """Opened anew behind its last writer it would never tell."""
+    path = own.directory / "fifo"
+    os.mkfifo(path)
+    writer = subprocess.Popen(["/bin/sh", "-c", f"echo data >{path}"])
+    with open(path, "rb") as stdin:
+        writer.wait()
+        done = subprocess.run(launcher.command(own, "timed", "/bin/cat"), stdin=stdin, capture_output=True, text=True, timeout=20)
+    assert (done.returncode, done.stdout) == (0, "data\n"), done
+
+
+def test_output_for_a_slow_reader_is_whole_in_the_background_of_a_terminal_too(own):
+    read_end, write_end = os.pipe()
+    os.set_inheritable(write_end, True)
+    command = launcher.command(own, "whole", "/usr/bin/head", "-c", "300000", "/dev/zero")
+    leader, terminal = at_a_terminal(["/bin/bash", "-c", f'exec "$@" >&{write_end}', "bash", *command], in_background=True)
+    os.close(write_end)
+    time.sleep(2)
+    got = 0
+    while data := os.read(read_end, 1 << 16):
+        got += len(data)
+    os.close(read_end)
+    assert (got, ended(leader, terminal, 10)) == (300_000, 0)
+
+
+def test_an_end_of_its_output_that_another_holds_does_not_keep_the_launcher(own):
+    """By a socket of the host in a directory that it sees a worker can give its stdout away."""
+    place = own.directory / "given"
+    place.mkdir()
+    place.chmod(0o755)
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(place / "socket"))
+        os.chmod(place / "socket", 0o777)
+        server.listen(1)
+        own.profile("gives", sandbox={"readable": [str(place)]})
+        own.directory.chmod(0o755)
+        done = subprocess.run(launcher.command(own, "gives", "/usr/bin/python3", "-c", f"""
+import socket
+one = socket.socket(socket.AF_UNIX)
+one.connect({str(place / "socket")!r})
+socket.send_fds(one, [b"x"], [1])
+print("said")
+"""), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20)
+    assert (done.returncode, done.stdout) == (0, "said\n"), done
 
 
 def test_a_stderr_that_nobody_reads_puts_off_neither_start_nor_end(own):

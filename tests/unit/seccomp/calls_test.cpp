@@ -238,13 +238,25 @@ TEST(Sockets, OfAWorkerAreUnixOnesAndWithALoopbackTcpAndUdpOfTheirUsualTypes) {
       expect_argument(filter, SYS_socketpair, 0, family, family == AF_UNIX, refused(EAFNOSUPPORT));
 }
 
-TEST(SocketOptions, OfAWorkerAreAllButTheSizesOfBuffersWhichAreAnsweredAndNotSet) {
-  const std::set<std::uint32_t> sizes = {SO_SNDBUF, SO_RCVBUF, SO_SNDBUFFORCE, SO_RCVBUFFORCE};
+TEST(SocketOptions, OfAWorkerAreAllButSizesOfBuffersWhichAreAnsweredAndNotSetAndWhatTakesOfTheHosts) {
+  const std::map<std::uint32_t, std::uint32_t> of_sockets = {{SO_SNDBUF, refused(0)},
+                                                             {SO_RCVBUF, refused(0)},
+                                                             {SO_SNDBUFFORCE, refused(0)},
+                                                             {SO_RCVBUFFORCE, refused(0)},
+                                                             {73, refused(ENOPROTOOPT)},
+                                                             {SO_ATTACH_FILTER, refused(EPERM)},
+                                                             {SO_ATTACH_BPF, refused(EPERM)},
+                                                             {SO_ATTACH_REUSEPORT_CBPF, refused(EPERM)},
+                                                             {SO_ATTACH_REUSEPORT_EBPF, refused(EPERM)}};
+  const std::map<std::uint32_t, std::uint32_t> of_tcp = {{38, refused(ENOPROTOOPT)}};
   for (const Filter filter : {Filter::Worker, Filter::LoopbackWorker})
-    for (const std::uint32_t level : {std::uint32_t{SOL_SOCKET}, 0U, 6U, 41U})
-      for (std::uint32_t option = 0; option < 100; ++option)
-        expect_argument(filter, SYS_setsockopt, 2, option, level != SOL_SOCKET || !sizes.contains(option), refused(0),
-                        {0, level});
+    for (const std::uint32_t level : {std::uint32_t{SOL_SOCKET}, 0U, std::uint32_t{IPPROTO_TCP}, 41U})
+      for (std::uint32_t option = 0; option < 100; ++option) {
+        const auto& named = level == IPPROTO_TCP ? of_tcp : of_sockets;
+        const auto found = named.find(option);
+        const bool is_refused = found != named.end() && (level == SOL_SOCKET || level == IPPROTO_TCP);
+        expect_argument(filter, SYS_setsockopt, 2, option, !is_refused, is_refused ? found->second : 0, {0, level});
+      }
 }
 
 TEST(Descriptors, OfAWorkerKeepTheirPipesAsTheyAre) {

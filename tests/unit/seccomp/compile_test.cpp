@@ -72,7 +72,7 @@ TEST(Compile, RefusesACallThatDoesNotExist) {
 }
 
 TEST(Tables, GiveAReasonForEveryRow) {
-  for (const Rows& rows : kWorkerGroups)
+  for (const Rows& rows : kWorker.groups)
     for (const Row& row : rows) EXPECT_GT(std::string_view(row.reason).size(), 2U) << row.call;
 }
 
