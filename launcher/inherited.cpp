@@ -1,7 +1,7 @@
 // TRUSTED SIDE. What a process inherits through clone and exec and a worker must not have of whoever called the
 // launcher: a place before others at the processor and the disk, a weaker address space, pages merged with others'.
-// What only restricts (nice above 0, SCHED_IDLE, affinity, memory policy, lower limits) is the caller's to impose and
-// stays. The list is from execve(2), clone(2), sched(7), ioprio_set(2), personality(2) and prctl(2).
+// What only restricts (nice above 0, SCHED_IDLE, affinity, memory policy, lower limits) stays as what the worker starts
+// with. The list is from execve(2), clone(2), sched(7), ioprio_set(2), personality(2) and prctl(2).
 #include <linux/ioprio.h>
 #include <sys/personality.h>
 #include <sys/prctl.h>

@@ -25,7 +25,7 @@ def seat(own):
     with hostile_caller.popen() as popen:
         running = sandbox.Worker(own, "plain", **popen)
     with running:
-        wait_until(lambda: status(running.init_pid)["Seccomp"] == "2", 5, "init does not lock itself down")
+        assert status(running.init_pid)["Seccomp"] == "2", "init has locked itself down before the worker runs"
         yield running
 
 
@@ -81,7 +81,7 @@ def test_init_and_worker_have_no_place_before_others_whatever_the_callers_is(sea
 
 
 def test_what_only_restricts_stays_as_the_caller_has_set_it(own):
-    """nice(1), ionice(1) and taskset(1) around the launcher are for the worker."""
+    """nice(1), ionice(1) and taskset(1) around the launcher are where the worker starts."""
     prefix = ["nice", "-n", "7", "ionice", "-c", "3", "taskset", "-c", "0"]
     with sandbox.Worker(own, "plain", prefix=prefix) as running:
         place = kernel_view.place(running.worker_pid)
