@@ -19,6 +19,7 @@ from .seat import WITHOUT_LIMITS, Session
 from .weights import seconds_of
 
 SESSIONS = (1, 10, 100, 500, 1000)
+SHIPPED_RANGES = 4096  # of uids, in scripts/systemd/broker.toml: in a span that is nearly full a free one is looked for longer
 CONTAINERS = (1, 100, 500, 1000, 2000, 4000)
 LIST = "/v1.41/containers/json?all=1"
 
@@ -29,7 +30,7 @@ class Crowd:
     """A place with so many idle sandboxes in it: sessions of a broker, or such as need none."""
 
     def __init__(self, most: int, docker_socket=None):
-        self.broker = Broker(docker_socket or "/nonexistent", sessions=most + 8, start=docker_socket is not None,
+        self.broker = Broker(docker_socket or "/nonexistent", sessions=SHIPPED_RANGES, start=docker_socket is not None,
                              config_extra=f"max_sessions = {most + 4}\n")
         docker = {} if docker_socket else None
         self.broker.profile("bench", command=COMMAND, docker=docker)
