@@ -19,7 +19,8 @@ from .seat import WITHOUT_LIMITS, Session
 from .weights import seconds_of
 
 SESSIONS = (1, 10, 100, 500, 1000)
-SHIPPED_RANGES = 4096  # of uids, in scripts/systemd/broker.toml: in a span that is nearly full a free one is looked for longer
+SHIPPED_RANGES = 4096  # of uids, in scripts/systemd/broker.toml
+SCARCE = 508  # of which a place with 500 sandboxes has 8 left
 CONTAINERS = (1, 100, 500, 1000, 2000, 4000)
 LIST = "/v1.41/containers/json?all=1"
 
@@ -29,8 +30,8 @@ LIST = "/v1.41/containers/json?all=1"
 class Crowd:
     """A place with so many idle sandboxes in it: sessions of a broker, or such as need none."""
 
-    def __init__(self, most: int, docker_socket=None):
-        self.broker = Broker(docker_socket or "/nonexistent", sessions=SHIPPED_RANGES, start=docker_socket is not None,
+    def __init__(self, most: int, docker_socket=None, ranges=SHIPPED_RANGES):
+        self.broker = Broker(docker_socket or "/nonexistent", sessions=ranges, start=docker_socket is not None,
                              config_extra=f"max_sessions = {most + 4}\n")
         docker = {} if docker_socket else None
         self.broker.profile("bench", command=COMMAND, docker=docker)
@@ -54,6 +55,7 @@ class Crowd:
 
 def launch_beside_500(options) -> list:
     rows = one_beside_500("launch, its place having 500 sandboxes", None, options)
+    rows += one_beside_500("the same, with 8 uid ranges left", None, options, SCARCE)
     fake = FakeDocker()
     try:
         return rows + one_beside_500("session opened and ended, its broker having 500", fake.socket, options)
@@ -61,9 +63,9 @@ def launch_beside_500(options) -> list:
         fake.end()
 
 
-def one_beside_500(name: str, docker_socket, options) -> list:
+def one_beside_500(name: str, docker_socket, options, ranges=SHIPPED_RANGES) -> list:
     """Both places at once, so that what the kernel takes for a start beside 501 sandboxes is the same in both."""
-    few, many = Crowd(1, docker_socket), Crowd(500, docker_socket)
+    few, many = Crowd(1, docker_socket, ranges), Crowd(500, docker_socket, ranges)
     try:
         few.grow_to(1)
         many.grow_to(500)
