@@ -26,8 +26,8 @@ namespace {
 
 constexpr const char* kWorkplace = "/tmp";  // covered by the new root until it becomes /
 constexpr int kListenBacklog = 128;
-constexpr const char* kTcpReads = "4096 16384 65536";
-constexpr const char* kTcpWrites = "4096 16384 65536";
+// Least, usual and most bytes of each of a TCP socket's two buffers: they count against the whole host's tcp_mem.
+constexpr const char* kTcpBuffers = "4096 16384 65536";
 
 int outcome(long result) noexcept { return result < 0 ? errno : 0; }
 
@@ -60,13 +60,18 @@ int mount_new_root(StepContext&) noexcept {
   return outcome(::chdir(kWorkplace));
 }
 
-int make_file(const ChildEntry& entry, std::size_t size) noexcept {
-  const int file = ::open(entry.target, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0444);
+// Takes what open() has answered.
+int write_whole(int file, const char* text, std::size_t size) noexcept {
   if (file < 0) return errno;
   errno = EIO;  // of a short write
-  const int error = ::write(file, entry.source, size) == static_cast<ssize_t>(size) ? 0 : errno;
+  const int error = ::write(file, text, size) == static_cast<ssize_t>(size) ? 0 : errno;
   ::close(file);
   return error;
+}
+
+int make_file(const ChildEntry& entry, std::size_t size) noexcept {
+  constexpr int kNew = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+  return write_whole(::open(entry.target, kNew, 0444), entry.source, size);
 }
 
 int attach_tree(const ChildEntry& entry) noexcept {
@@ -111,22 +116,15 @@ int enter_root(StepContext&) noexcept {
 }
 
 int write_setting(const char* path, const char* value) noexcept {
-  const int file = ::open(path, O_WRONLY | O_CLOEXEC);
-  if (file < 0) return errno;
-  const auto size = static_cast<ssize_t>(std::strlen(value));
-  errno = EIO;  // of a short write
-  const int error = ::write(file, value, size) == size ? 0 : errno;
-  ::close(file);
-  return error;
+  return write_whole(::open(path, O_WRONLY | O_CLOEXEC), value, std::strlen(value));
 }
 
 int forbid_user_namespaces(StepContext&) noexcept { return write_setting("/proc/sys/user/max_user_namespaces", "0"); }
 
-// least, usual and most of a socket's buffers, in bytes: what TCP holds counts against the whole host's tcp_mem.
 int bound_tcp_memory(StepContext& context) noexcept {
   if (!context.plan.has_loopback) return 0;
-  if (const int error = write_setting("/proc/sys/net/ipv4/tcp_rmem", kTcpReads)) return error;
-  return write_setting("/proc/sys/net/ipv4/tcp_wmem", kTcpWrites);
+  if (const int error = write_setting("/proc/sys/net/ipv4/tcp_rmem", kTcpBuffers)) return error;
+  return write_setting("/proc/sys/net/ipv4/tcp_wmem", kTcpBuffers);
 }
 
 int bring_up_loopback(StepContext& context) noexcept {

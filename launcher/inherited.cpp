@@ -68,7 +68,7 @@ int leave_the_callers_disk_class() noexcept {
 int leave_the_callers_personality() noexcept { return outcome(::personality(PER_LINUX)); }
 
 int leave_the_callers_timers() noexcept {
-  const int now = ::prctl(PR_GET_TIMERSLACK, 0, 0, 0, 0);
+  const long now = ::syscall(SYS_prctl, PR_GET_TIMERSLACK, 0, 0, 0, 0);  // prctl() would cut it to an int
   if (now < 0) return errno;
   if (static_cast<unsigned long>(now) >= kUsualTimerSlack) return 0;
   return outcome(::prctl(PR_SET_TIMERSLACK, kUsualTimerSlack, 0, 0, 0));

@@ -99,7 +99,8 @@ std::string usage_of(Options::Verb verb) {
       return std::string("usage: sallyport run [options] PROFILE [-- COMMAND...]\n") + kPlaces +
              "  --status-fd N         write one line of JSON to descriptor N: how the worker ended, for certain\n"
              "  --private-broker      a broker of this run's own, which ends with it\n"
-             "exit code: the worker's, 128+n if signal n ended it, 125 if the sandbox could not be built\n"
+             "exit code: the worker's, 128+n if signal n ended it, 124 if its time was up, 125 if the sandbox could "
+             "not be built\n"
              "or the broker ended the session\n";
     case Options::Verb::Plan: return std::string("usage: sallyport plan [options] PROFILE [-- COMMAND...]\n") + kPlaces;
     case Options::Verb::Kill: return std::string("usage: sallyport kill [options] SESSION\n") + kPlaces;

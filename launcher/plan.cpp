@@ -14,7 +14,7 @@ namespace {
 constexpr std::array kDevices = {"/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"};
 constexpr const char* kDefaultPath = "/usr/local/bin:/usr/bin:/bin";
 constexpr std::uint64_t kMaxLockedMemory = 8ULL << 20;  // Linux's own default for users since 5.16
-constexpr std::uint64_t kMaxPendingSignals = 4096;      // and timers: about 160 bytes of kernel memory each
+constexpr std::uint64_t kMaxPendingSignals = 4096;      // and timers; each is memory of the kernel
 
 using Kind = RootEntry::Kind;
 

@@ -72,14 +72,20 @@ Result<std::pair<UniqueFd, UniqueFd>> socket_pair(int type) {
   return std::pair(UniqueFd::adopt(ends[0]), UniqueFd::adopt(ends[1]));
 }
 
+// Through /proc of another process; the whole of it in one write, as the kernel wants it. False: errno says why.
+bool write_at_once(const std::string& path, const std::string& text) {
+  const UniqueFd file = UniqueFd::adopt(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
+  if (!file) return false;
+  errno = EIO;  // of a short write
+  return ::write(file.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size());
+}
+
 Result<> write_map(pid_t pid, const char* name, const UidRange& range) {
   const std::string path = "/proc/" + std::to_string(pid) + "/" + name;
   const std::string map = std::to_string(kWorkerIdInside) + " " + std::to_string(range.uid(limits::UidPart::Worker)) +
                           " 1\n" + std::to_string(kInitIdInside) + " " +
                           std::to_string(range.uid(limits::UidPart::Init)) + " 1\n";
-  const UniqueFd file = UniqueFd::adopt(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
-  if (file) errno = EIO;  // of a short write
-  if (!file || ::write(file.get(), map.data(), map.size()) != static_cast<ssize_t>(map.size()))
+  if (!write_at_once(path, map))
     return fail_errno("write the map of ids " + path +
                       " (writing it needs CAP_SETUID and CAP_SETGID, and /proc of this pid namespace)");
   return {};
@@ -88,10 +94,7 @@ Result<> write_map(pid_t pid, const char* name, const UidRange& range) {
 // Written from outside: with CAP_SYS_RESOURCE it becomes the least that whoever is inside may ask for (proc(5)).
 Result<> offer_first(pid_t init) {
   const std::string path = "/proc/" + std::to_string(init) + "/oom_score_adj";
-  const std::string score = std::to_string(limits::kOomScoreOfHostile);
-  const UniqueFd file = UniqueFd::adopt(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
-  if (file) errno = EIO;  // of a short write
-  if (!file || ::write(file.get(), score.data(), score.size()) != static_cast<ssize_t>(score.size()))
+  if (!write_at_once(path, std::to_string(limits::kOomScoreOfHostile)))
     return fail_errno("offer the sandbox first where memory is short: write " + path);
   return {};
 }

@@ -9,6 +9,7 @@ import time
 
 import pytest
 from support import launcher
+from support.full_pipe import full_pipe
 
 
 @pytest.fixture(scope="module")
@@ -18,17 +19,6 @@ def own():
         made.profile("whole")
         made.profile("wishes", limits={"time": "1s", "memory": "1GiB"})
         yield made
-
-
-def full_pipe() -> tuple:
-    read_end, write_end = os.pipe()
-    os.set_blocking(write_end, False)
-    try:
-        while os.write(write_end, bytes(4096)):
-            pass
-    except BlockingIOError:
-        os.set_blocking(write_end, True)
-    return read_end, write_end
 
 
 def test_launchers_that_share_a_stdin_take_nothing_from_each_others_time(own):
@@ -58,12 +48,11 @@ def at_a_terminal(argv, in_background: bool) -> tuple:
         pid = os.posix_spawn(argv[0], argv, os.environ, setpgroup=0, setsigdef=[signal.SIGTTOU])
         if not in_background:
             os.tcsetpgrp(0, pid)
-        while True:
-            _, status = os.waitpid(pid, os.WUNTRACED)
-            if os.WIFSTOPPED(status):
-                os.kill(pid, signal.SIGKILL)
-                os._exit(99)
-            os._exit(os.waitstatus_to_exitcode(status))
+        _, status = os.waitpid(pid, os.WUNTRACED)
+        if os.WIFSTOPPED(status):
+            os.kill(pid, signal.SIGKILL)
+            os._exit(99)
+        os._exit(os.waitstatus_to_exitcode(status))
     return leader, terminal
 
 
@@ -82,25 +71,23 @@ def ended(leader, terminal, seconds) -> int:
         os.close(terminal)
 
 
-def test_a_launcher_in_the_background_of_a_terminal_is_not_stopped_by_what_a_person_types(own):
-    leader, terminal = at_a_terminal(launcher.command(own, "timed", "/bin/sleep", "60"), in_background=True)
+def after_typing(keys: bytes, own, *command, in_background=False) -> int:
+    leader, terminal = at_a_terminal(launcher.command(own, "timed", *command), in_background)
     time.sleep(0.3)
-    os.write(terminal, b"the next command\n")
-    assert ended(leader, terminal, 10) == 124, "99: it was stopped"
+    os.write(terminal, keys)
+    return ended(leader, terminal, 10)
+
+
+def test_a_launcher_in_the_background_of_a_terminal_is_not_stopped_by_what_a_person_types(own):
+    assert after_typing(b"the next command\n", own, "/bin/sleep", "60", in_background=True) == 124, "99: it was stopped"
 
 
 def test_what_a_person_types_reaches_a_worker_in_the_foreground(own):
-    leader, terminal = at_a_terminal(launcher.command(own, "timed", "/bin/sh", "-c", "read line; test \"$line\" = hello && exit 42"),
-                                     in_background=False)
-    os.write(terminal, b"hello\n")
-    assert ended(leader, terminal, 10) == 42
+    assert after_typing(b"hello\n", own, "/bin/sh", "-c", "read line; test \"$line\" = hello && exit 42") == 42
 
 
 def test_the_terminals_stop_key_does_not_stop_the_clock(own):
-    leader, terminal = at_a_terminal(launcher.command(own, "timed", "/bin/sleep", "60"), in_background=False)
-    time.sleep(0.3)
-    os.write(terminal, b"\x1a")
-    assert ended(leader, terminal, 10) == 124, "99: it was stopped"
+    assert after_typing(b"\x1a", own, "/bin/sleep", "60") == 124, "99: it was stopped"
 
 
 def test_a_named_pipe_as_stdin_ends_with_its_last_writer(own):
@@ -151,23 +138,21 @@ print("said")
 
 def test_a_stderr_that_nobody_reads_puts_off_neither_start_nor_end(own):
     """There is a warning to write before the worker is watched."""
-    read_end, write_end = full_pipe()
-    process = subprocess.Popen(launcher.command(own, "wishes", "/bin/sleep", "60"), stdin=subprocess.DEVNULL, stderr=write_end)
-    os.close(write_end)
-    try:
-        assert process.wait(20) == 124
-    finally:
-        process.kill()
-        os.close(read_end)
+    with full_pipe() as write_end:
+        process = subprocess.Popen(launcher.command(own, "wishes", "/bin/sleep", "60"), stdin=subprocess.DEVNULL, stderr=write_end)
+        os.close(write_end)
+        try:
+            assert process.wait(20) == 124
+        finally:
+            process.kill()
 
 
 def test_a_status_descriptor_that_nobody_reads_does_not_hold_up_the_end(own):
-    read_end, write_end = full_pipe()
-    process = subprocess.Popen(launcher.command(own, "timed", "/bin/true", options=["--status-fd", str(write_end)]),
-                               stdin=subprocess.DEVNULL, pass_fds=[write_end])
-    os.close(write_end)
-    try:
-        assert process.wait(10) == 0
-    finally:
-        process.kill()
-        os.close(read_end)
+    with full_pipe() as write_end:
+        process = subprocess.Popen(launcher.command(own, "timed", "/bin/true", options=["--status-fd", str(write_end)]),
+                                   stdin=subprocess.DEVNULL, pass_fds=[write_end])
+        os.close(write_end)
+        try:
+            assert process.wait(10) == 0
+        finally:
+            process.kill()

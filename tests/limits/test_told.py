@@ -6,6 +6,7 @@ import subprocess
 import pytest
 from support import launcher, sandbox
 from support.broker import Broker
+from support.full_pipe import full_pipe
 from support.processes import wait_until
 
 UNREACHED = {"listen": "127.0.0.1:6379", "to": "unix:/nonexistent/up.sock"}
@@ -44,19 +45,10 @@ def test_output_that_is_dropped_is_said_when_it_begins_and_with_its_bytes_at_the
 def test_a_caller_who_does_not_read_stderr_does_not_put_off_the_end_of_the_time(alone):
     """A line that would block is lost; the limit is not."""
     alone.profile("timed", limits={"time": "1s"})
-    read_end, write_end = os.pipe()
-    os.set_blocking(write_end, False)
-    try:
-        while os.write(write_end, bytes(4096)):
-            pass
-    except BlockingIOError:
-        os.set_blocking(write_end, True)
-    process = subprocess.Popen(launcher.command(alone, "timed", "/bin/sleep", "60"), stdin=subprocess.DEVNULL, stderr=write_end)
-    os.close(write_end)
-    try:
+    with full_pipe() as write_end:
+        process = subprocess.Popen(launcher.command(alone, "timed", "/bin/sleep", "60"), stdin=subprocess.DEVNULL, stderr=write_end)
+        os.close(write_end)
         assert process.wait(20) == 124
-    finally:
-        os.close(read_end)
 
 
 # What ends a session, as an operator or a fault would: the launcher names the cause, not the dead init.

@@ -158,7 +158,7 @@ WORKER = """
 import docker, time
 client = docker.from_env(timeout=300)
 held = client.containers.run("busybox", ["sleep", "1000"], detach=True)
-limits = client.containers.run("busybox", ["sh", "-c", 
+limits = client.containers.run("busybox", ["sh", "-c",
     "cd /sys/fs/cgroup; cat memory.max pids.max cpu.max /proc/self/oom_score_adj"])
 print("limits", limits.decode().split(), flush=True)
 eater = client.containers.create("busybox", ["tail", "/dev/zero"])
