@@ -65,7 +65,7 @@ def launch_beside_500(options) -> list:
 
 def one_beside_500(name: str, docker_socket, options, ranges=SHIPPED_RANGES) -> list:
     """Both places at once, so that what the kernel takes for a start beside 501 sandboxes is the same in both. And with the same span:
-    a wide one costs more by itself (9 ranges 5.5 ms, 508 and more 7.3 ms; why is not known), which these rows do not show."""
+    on one machine a wide one cost more by itself (9 ranges 5.5 ms, 508 and more 7.3 ms), on another not (9.2 ms with 9 and with 4096)."""
     few, many = Crowd(1, docker_socket, ranges), Crowd(500, docker_socket, ranges)
     try:
         few.grow_to(1)
