@@ -338,6 +338,8 @@ inline constexpr std::array kWorkerSockets = {
     pretend_if("setsockopt", {1, SOL_SOCKET}, {2, SO_RCVBUF}, "buffers stay as the kernel sizes them"),
     pretend_if("setsockopt", {1, SOL_SOCKET}, {2, SO_SNDBUFFORCE}, "buffers stay as the kernel sizes them"),
     pretend_if("setsockopt", {1, SOL_SOCKET}, {2, SO_RCVBUFFORCE}, "buffers stay as the kernel sizes them"),
+    // Whoever closes such a socket last waits for its peer: gate or relay, where it was passed to them.
+    pretend_if("setsockopt", {1, SOL_SOCKET}, {2, SO_LINGER}, "a close waits for nobody"),
     refuse_if("setsockopt", {1, SOL_SOCKET}, {2, kReserveMemory}, ENOPROTOOPT, "takes of the host's tcp_mem at once"),
     // Compiled ones count against net.core.bpf_jit_limit, which is the host's: without room no sandbox, of ours or
     // another's, gets its filter.

@@ -240,6 +240,7 @@ TEST(Sockets, OfAWorkerAreUnixOnesAndWithALoopbackTcpAndUdpOfTheirUsualTypes) {
 
 TEST(SocketOptions, OfAWorkerAreAllButSizesOfBuffersWhichAreAnsweredAndNotSetAndWhatTakesOfTheHosts) {
   const std::map<std::uint32_t, std::uint32_t> of_sockets = {{SO_SNDBUF, refused(0)},
+                                                             {SO_LINGER, refused(0)},
                                                              {SO_RCVBUF, refused(0)},
                                                              {SO_SNDBUFFORCE, refused(0)},
                                                              {SO_RCVBUFFORCE, refused(0)},
