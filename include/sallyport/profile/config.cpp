@@ -23,7 +23,7 @@ void read_span(TomlTable& root, UidSpan& into) {
       *last - *first + 1 < limits::kUidsPerSession) {
     root.report(*node, "uid_span",
                 "must be FIRST-LAST, 65536 or above, with room for one session (16 uids): "
-                "\"200000-265535\"");
+                "\"1879048192-2147352575\"");
     return;
   }
   into = UidSpan{static_cast<std::uint32_t>(*first), static_cast<std::uint32_t>(*last)};

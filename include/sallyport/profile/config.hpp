@@ -19,9 +19,12 @@ struct OpenRule {  // [[open]]
   std::vector<std::uint32_t> gids;  // groups = [...]
 };
 
+// The default is free by systemd's table (docs/UIDS-GIDS.md: from 0x70000000 on, below 2^31, which runc wants), and
+// begins behind what useradd(8) gives of subuids (login.defs(5): to 600100000) and what systemd-nspawn picks. It has
+// room for 4094 sessions of 65536 ids, should an engine of a session's own need so many.
 struct UidSpan {
-  std::uint32_t first = 200'000;
-  std::uint32_t last = 265'535;  // inclusive; (last - first + 1) / kUidsPerSession sessions
+  std::uint32_t first = 1'879'048'192;
+  std::uint32_t last = 2'147'352'575;  // inclusive; (last - first + 1) / kUidsPerSession sessions
 };
 
 struct BrokerConfig {
@@ -44,6 +47,9 @@ struct BrokerConfig {
 // A relative place in the file is refused. Options on a command line override places after loading.
 Result<BrokerConfig> parse_config(std::string_view text, const std::string& file);
 Result<BrokerConfig> load_config(const std::string& file);
+
+// Whether passwd, group, subuid or subgid of `directory` give one of its ids to somebody else.
+Result<> check_span(const UidSpan& span, const std::string& directory = "/etc");
 
 inline constexpr const char* kDefaultConfigFile = "/etc/sallyport/broker.toml";
 // What --config named (which must be there), else the default file, else the built-in defaults.
