@@ -6,18 +6,23 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include <string>
 #include <tuple>
 
 #include "broker/keeper/keeper.hpp"
 #include "broker/options.hpp"
 #include "broker/privileges.hpp"
 #include "broker/process_start.hpp"
+#include "broker/span_in_use.hpp"
 #include "broker/spawner/spawner.hpp"
 #include "sallyport/log.hpp"
 #include "sallyport/seqpacket.hpp"
 
 namespace sallyport {
 namespace {
+
+// EX_CONFIG of sysexits(3), with which the unit is not started again: broker.toml is wrong until somebody mends it.
+constexpr int kMisconfigured = 78;
 
 struct Broker {
   keeper::KeeperInputs keeper;
@@ -35,15 +40,15 @@ Result<> connect_processes(Broker& broker) {
   return {};
 }
 
-Result<Broker> prepare(const Options& options) {
-  TRY(normalise_process(options.private_fd));
-  const BrokerConfig config = TRY(configure(options));
+Result<Broker> prepare(const Options& options, const BrokerConfig& config) {
   Broker broker;
   broker.spawner.programs = TRY(spawner::open_programs());
   broker.identity = TRY(identify_keeper(config));
   if (options.private_fd) broker.keeper.private_peer = TRY(adopt_private_peer(*options.private_fd));
   TRY(make_directories(config, broker.identity));
   broker.lock = TRY(lock_broker(config));
+  if (!options.private_fd)
+    if (const std::string who = foreign_processes(config); !who.empty()) log::warning(who);
   if (!options.private_fd && !options.reap_only) broker.keeper.control_listener = TRY(make_control_socket(config));
   TRY(connect_processes(broker));
   broker.keeper.config = broker.spawner.config = config;
@@ -53,7 +58,8 @@ Result<Broker> prepare(const Options& options) {
   return broker;
 }
 
-// Blocked before the fork, so that a signal that comes at once is not lost: it waits in the signalfd.
+// Blocked before the fork, so that one that comes at once is not lost and ends nobody: it waits in the spawner's
+// signalfd, or until the keeper listens.
 Result<sigset_t> block_signals() {
   sigset_t heard;
   sigemptyset(&heard);
@@ -63,7 +69,7 @@ Result<sigset_t> block_signals() {
 }
 
 // The trust change of the keeper: from root to a user that has nothing but dockerd's group.
-Result<int> run_as_keeper(Broker& broker, const sigset_t& blocked) {
+Result<int> run_as_keeper(Broker& broker) {
   broker.spawner = {};
   [[maybe_unused]] const int held = broker.lock.release();  // until this process ends
   const KeeperIdentity& identity = broker.identity;
@@ -73,9 +79,6 @@ Result<int> run_as_keeper(Broker& broker, const sigset_t& blocked) {
     if (::access(directory.c_str(), R_OK | W_OK | X_OK) != 0)
       return fail_errno("the keeper's user " + broker.keeper.config.user + " cannot use " + directory +
                         "; each directory above it must let others pass (chmod o+x)");
-  // HUP ends nothing: it has the trail opened anew, and one that comes before the keeper listens finds it just opened.
-  if (::signal(SIGHUP, SIG_IGN) == SIG_ERR || ::sigprocmask(SIG_UNBLOCK, &blocked, nullptr) != 0)
-    return fail_errno("unblock signals");
   return keeper::run_keeper(std::move(broker.keeper));
 }
 
@@ -93,11 +96,18 @@ Result<int> run_as_spawner(Broker& broker, const sigset_t& blocked, Child keeper
 }
 
 Result<int> run_broker(const Options& options) {
-  Broker broker = TRY(prepare(options));
+  TRY(normalise_process(options.private_fd));
+  log::get_ready();
+  const auto config = configure(options);
+  if (!config) {
+    log::error(config.error().text());
+    return kMisconfigured;
+  }
+  Broker broker = TRY(prepare(options, *config));
   const sigset_t blocked = TRY(block_signals());
   const pid_t pid = ::fork();
   if (pid < 0) return fail_errno("fork the keeper");
-  if (pid == 0) return run_as_keeper(broker, blocked);
+  if (pid == 0) return run_as_keeper(broker);
   Child keeper = TRY(Child::from_pid(pid));
   return run_as_spawner(broker, blocked, std::move(keeper));
 }

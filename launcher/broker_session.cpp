@@ -80,8 +80,11 @@ Result<handshake::Opened> BrokerSession::open(const Offer& offer, const WaitRead
 BrokerSession::Heard BrokerSession::hear() {
   auto said = receive();
   if (!said) return {.text = said.error().text()};
-  if (const auto* notice = std::get_if<handshake::Notice>(&*said)) return {false, notice->text.value};
-  if (const auto* left = std::get_if<handshake::LeftBehind>(&*said)) return {false, left->what.value};
+  using What = Heard::What;
+  if (std::holds_alternative<handshake::EndWorker>(*said))
+    return {What::EndWorker, "the broker is stopping, and its worker is to end"};
+  if (const auto* notice = std::get_if<handshake::Notice>(&*said)) return {What::Notice, notice->text.value};
+  if (const auto* left = std::get_if<handshake::LeftBehind>(&*said)) return {What::Notice, left->what.value};
   if (const auto* ended = std::get_if<handshake::Ended>(&*said))
     return {.text = "the broker ended the session: " + ended->reason.value};
   return {.text = "the broker sent something that is not part of a session"};
@@ -90,7 +93,7 @@ BrokerSession::Heard BrokerSession::hear() {
 std::optional<std::string> BrokerSession::says_why(std::chrono::milliseconds at_most) {
   const auto until = std::chrono::steady_clock::now() + at_most;
   while (wait_readable(until))
-    if (Heard heard = hear(); heard.has_ended) return std::move(heard.text);
+    if (Heard heard = hear(); heard.what == Heard::What::Ended) return std::move(heard.text);
   return std::nullopt;
 }
 
@@ -115,6 +118,7 @@ BrokerSession::LastWord BrokerSession::last_word() {
   if (!answer) return {Word::Closed, answer.error().text()};
   if (const auto* left = std::get_if<handshake::LeftBehind>(&*answer)) return {Word::LeftBehind, left->what.value};
   if (const auto* notice = std::get_if<handshake::Notice>(&*answer)) return {Word::Notice, notice->text.value};
+  if (std::holds_alternative<handshake::EndWorker>(*answer)) return {Word::Notice, "the broker is stopping"};
   if (const auto* ended = std::get_if<handshake::Ended>(&*answer)) return {Word::Ended, ended->reason.value};
   if (std::holds_alternative<handshake::Done>(*answer)) return {Word::Done, ""};
   return {Word::Closed, "the broker sent something that is not part of a session"};

@@ -39,8 +39,8 @@ class BrokerSession {
 
   int descriptor() const { return connection_.get(); }
   struct Heard {
-    bool has_ended = true;  // else a notice
-    std::string text;       // for a person
+    enum class What : std::uint8_t { Ended, Notice, EndWorker } what = What::Ended;
+    std::string text;  // for a person
   };
   Heard hear();                                                            // when descriptor() is readable
   std::optional<std::string> says_why(std::chrono::milliseconds at_most);  // it ended, if it does; notices are lost

@@ -95,6 +95,7 @@ FlatPlan::FlatPlan(const Plan& plan, const ChildDescriptors& descriptors) {
   view_.stream = descriptors.stream;
   view_.has_loopback = plan.has_loopback;
   view_.opens_session = plan.opens_session();
+  view_.says_running = plan.says_running;
   view_.keep = keep_;
   view_.keep_as_init = keep_as_init_;
   view_.root = root_;

@@ -40,6 +40,7 @@ struct ChildPlan {
   int stream = -1;  // becomes descriptor 3; -1 without [docker]
   bool has_loopback = false;
   bool opens_session = false;  // wait for the launcher's second word before the worker starts
+  bool says_running = false;   // init tells when the worker has left our code
   std::span<const int> keep;   // every descriptor above, sorted; the rest is closed first of all
   std::span<const int> keep_as_init;
   std::span<const ChildEntry> root;

@@ -26,7 +26,7 @@ std::span<const Step> worker_steps() noexcept;   // by the worker; exec comes af
 std::span<const Step> init_steps() noexcept;     // by init, once the worker runs
 
 // --- what init says to the launcher, one datagram each ---
-enum class InitWord : std::uint8_t { Failed, Listening, Started, Ended };
+enum class InitWord : std::uint8_t { Failed, Listening, Started, Running, Ended };
 enum class StepList : std::uint8_t { Sandbox, Worker, Init, Exec };
 struct InitMessage {
   InitWord word{};

@@ -4,7 +4,7 @@
 
 #include <array>
 
-#include "launcher/run.hpp"
+#include "launcher/say.hpp"
 #include "sallyport/ids.hpp"
 
 namespace sallyport::launcher {

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <array>
 #include <cerrno>
 
@@ -86,6 +87,15 @@ Error explain(const Plan& plan, const InitMessage& failure) {
   text += ": " + std::string(std::strerror(failure.code));
   if (!advice.empty()) text += "; " + advice;
   return {std::move(text), 0};
+}
+
+bool names_what_is_not_there(const InitMessage& failure) {
+  constexpr std::array kSo = {ENOENT, ENOTDIR, EACCES, ENOEXEC};
+  if (std::ranges::find(kSo, failure.code) == kSo.end()) return false;
+  if (failure.list == StepList::Exec) return true;
+  const auto steps = worker_steps();
+  return failure.list == StepList::Worker && failure.step < steps.size() &&
+         std::string_view(steps[failure.step].name) == "enter worker.directory";
 }
 
 }  // namespace sallyport::launcher

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <utility>
 
 #include "launcher/child_setup.hpp"
 #include "sallyport/core_limit.hpp"
@@ -68,7 +69,8 @@ std::span<const Step> init_steps() noexcept { return kInitSteps; }
 void run_init(const ChildPlan& plan, int worker) noexcept {
   const char go = kInitIsLocked;
   (void)!::write(plan.go, &go, 1);  // a worker that has failed meanwhile has said so
-  ::close(plan.go);
+  int running = plan.says_running ? plan.go : -1;
+  if (running < 0) ::close(plan.go);
   for (;;) {
     InitMessage ended;
     if (reap(worker, ended)) {
@@ -77,9 +79,16 @@ void run_init(const ChildPlan& plan, int worker) noexcept {
       if (plan.opens_session) (void)!::read(plan.control, &ended, sizeof ended);
       ::_exit(0);
     }
-    std::array<pollfd, 2> events = {pollfd{plan.signals, POLLIN, 0}, pollfd{plan.control, POLLIN | POLLRDHUP, 0}};
+    // The worker alone could read there, and its exec closes that end.
+    std::array<pollfd, 3> events = {pollfd{plan.signals, POLLIN, 0}, pollfd{plan.control, POLLIN | POLLRDHUP, 0},
+                                    pollfd{running, 0, 0}};
     if (::poll(events.data(), events.size(), -1) < 0 && errno != EINTR) ::_exit(125);
     if (events[1].revents != 0) ::_exit(125);  // the launcher has nothing more to say: this is its end
+    if (events[2].revents != 0) {
+      constexpr InitMessage kRunning{.word = InitWord::Running};
+      (void)!::write(plan.control, &kRunning, sizeof kRunning);  // a worker that failed instead has said so before
+      ::close(std::exchange(running, -1));
+    }
     signalfd_siginfo signal;
     if (events[0].revents != 0 && ::read(plan.signals, &signal, sizeof signal) < 0) ::_exit(125);
   }

@@ -2,6 +2,7 @@
 
 #include "launcher/broker_session.hpp"
 #include "launcher/run.hpp"
+#include "launcher/say.hpp"
 #include "sallyport/limits.hpp"
 #include "sallyport/seqpacket.hpp"
 

@@ -7,6 +7,7 @@
 
 #include "launcher/dispatch.hpp"
 #include "launcher/run.hpp"
+#include "launcher/say.hpp"
 
 namespace sallyport::launcher {
 namespace {

@@ -5,6 +5,8 @@
 #include <array>
 #include <charconv>
 
+#include "sallyport/ids.hpp"
+
 namespace sallyport::launcher {
 namespace {
 
@@ -47,7 +49,15 @@ Result<> set_subject(Options& options, const std::string& argument) {
   if (!options.subject.empty())
     return fail("unexpected argument " + argument +
                 (options.verb == Options::Verb::Run ? ": a command goes after --" : ""));
-  options.subject = argument;
+  const std::size_t colon = argument.find(':');
+  options.subject = argument.substr(0, colon);
+  if (colon == std::string::npos) return {};
+  options.instance = argument.substr(colon + 1);
+  if (options.verb == Options::Verb::Kill || !ProfileName::parse(options.instance))
+    return fail(argument + ": " +
+                (options.verb == Options::Verb::Kill
+                     ? "a session's id has no ':'"
+                     : "an instance is PROFILE:NAME, its name [a-z0-9][a-z0-9_-]*, at most 32 characters"));
   return {};
 }
 
@@ -71,6 +81,8 @@ Result<Options> parse_options(Options::Verb verb, const std::vector<std::string>
     }
     if (argument == "--private-broker" && verb == Options::Verb::Run) {
       options.private_broker = true;
+    } else if (argument == "--retry" && verb == Options::Verb::Run) {
+      options.retry = true;
     } else if (argument.starts_with("-")) {
       const std::size_t equals = argument.find('=');
       if (equals != std::string::npos) {
@@ -96,13 +108,16 @@ std::string usage_of(Options::Verb verb) {
       "                        instead of the places that FILE names\n";
   switch (verb) {
     case Options::Verb::Run:
-      return std::string("usage: sallyport run [options] PROFILE [-- COMMAND...]\n") + kPlaces +
+      return std::string("usage: sallyport run [options] PROFILE[:INSTANCE] [-- COMMAND...]\n") + kPlaces +
              "  --status-fd N         write one line of JSON to descriptor N: how the worker ended, for certain\n"
              "  --private-broker      a broker of this run's own, which ends with it\n"
-             "exit code: the worker's, 128+n if signal n ended it, 124 if its time was up, 125 if the sandbox could "
-             "not be built\n"
-             "or the broker ended the session\n";
-    case Options::Verb::Plan: return std::string("usage: sallyport plan [options] PROFILE [-- COMMAND...]\n") + kPlaces;
+             "  --retry               wait for a broker that does not open the session yet, and for free uids\n"
+             "exit code: the worker's, 128+n if signal n ended it, 124 if its time was up, 78 if the profile or "
+             "broker.toml\n"
+             "is wrong or names what is not there, 125 if the sandbox could not be built or the broker ended the "
+             "session\n";
+    case Options::Verb::Plan:
+      return std::string("usage: sallyport plan [options] PROFILE[:INSTANCE] [-- COMMAND...]\n") + kPlaces;
     case Options::Verb::Kill: return std::string("usage: sallyport kill [options] SESSION\n") + kPlaces;
   }
   return "";

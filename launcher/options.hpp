@@ -19,8 +19,10 @@ struct Options {
   std::optional<std::string> state_directory, log_directory, runtime_directory, docker_socket;
   std::optional<int> status_fd;
   bool private_broker = false;
+  bool retry = false;  // --retry
   bool help = false;
   std::string subject;               // profile; session for kill
+  std::string instance;              // of the profile's workers; "" where it was not named
   std::vector<std::string> command;  // after --
 };
 

@@ -154,6 +154,7 @@ Result<> add_limits(Plan& plan, const LimitsSection& limits, const HostFacts& ho
   plan.limits.push_back({"nice below 0", RLIMIT_NICE, 0});
   if (limits.pids != 0) plan.limits.push_back({"processes", RLIMIT_NPROC, at_most(limits.pids, host.hard_processes)});
   plan.time = limits.time;
+  plan.grace = limits.grace;
   plan.output_bytes = limits.output_bytes;
   if (limits.memory_bytes != 0) plan.not_enforced.push_back("memory");
   if (limits.cpus != 0) plan.not_enforced.push_back("cpus");

@@ -62,12 +62,14 @@ struct Plan {
   std::vector<RootEntry> root;  // made in this order on an empty tmpfs, which is then read-only
   std::vector<ResourceLimit> limits;
   std::optional<std::chrono::seconds> time;
+  std::optional<std::chrono::seconds> grace;  // between SIGTERM and SIGKILL
   std::uint64_t output_bytes = 0;
   bool has_docker = false;
   bool has_loopback = false;  // of the sandbox's own; without it there are no sockets of TCP or UDP either
   std::optional<ContainerSection> imposed;  // by the broker on each container of the session
   std::vector<Listener> listeners;          // docker.sock first where has_docker, then the forwards in profile order
   std::vector<std::string> not_enforced;    // limits of the profile that this version cannot enforce
+  bool says_running = false;                // somebody waits to hear that the worker runs
   bool opens_session() const { return !listeners.empty(); }
 };
 

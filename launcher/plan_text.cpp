@@ -127,6 +127,9 @@ std::string render_plan(const Plan& plan) {
   for (const ResourceLimit& limit : plan.limits)
     line(text, std::string(limit.name) + " " + std::to_string(limit.value));
   line(text, plan.time ? "time " + std::to_string(plan.time->count()) + " s" : "time none");
+  line(text, plan.grace ? "grace " + std::to_string(plan.grace->count()) + " s between SIGTERM and SIGKILL"
+                        : "grace " + std::to_string(limits::kTermGrace.count()) +
+                              " s between SIGTERM and SIGKILL where its time is up or the broker stops");
   for (const std::string& limit : plan.not_enforced) line(text, "NOT ENFORCED on this host: " + limit);
   list_steps(text, "steps of init, before the worker", sandbox_steps());
   list_steps(text, "steps of the worker, then exec", worker_steps());

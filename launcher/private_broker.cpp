@@ -12,7 +12,7 @@
 
 #include "launcher/child_setup.hpp"
 #include "launcher/dispatch.hpp"
-#include "launcher/run.hpp"
+#include "launcher/say.hpp"
 #include "sallyport/seqpacket.hpp"
 #include "sallyport/syscalls.hpp"
 

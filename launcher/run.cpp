@@ -1,16 +1,16 @@
 #include "launcher/run.hpp"
 
 #include <fcntl.h>
-#include <limits.h>
 #include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 
-#include "launcher/callers_descriptor.hpp"
 #include "launcher/private_broker.hpp"
+#include "launcher/say.hpp"
 #include "launcher/session_end.hpp"
 #include "launcher/status.hpp"
 #include "launcher/supervise.hpp"
@@ -44,6 +44,7 @@ struct Prepared {
 Result<Prepared> prepare(const Options& options) {
   Prepared prepared;
   prepared.config = TRY(configuration(options));
+  TRY(check_span(prepared.config.uid_span));
   const ProfileName name = TRY(ProfileName::parse(options.subject));
   prepared.profile = TRY(load_profile(prepared.config.profile_directory, name));
   TRY(check_against(prepared.profile, prepared.config));
@@ -76,40 +77,51 @@ Result<UidRange> take_ids(const BrokerConfig& config) {
   return take_uid_range(directory, config.uid_span.first, config.uid_span.last, limits::kRangeFreeWithin);
 }
 
-void warn_of_limits(const RunRecord& record) {
-  if (const std::string what = core_warning(); !what.empty()) complain(what);
-  if (record.not_enforced.empty()) return;
-  std::string list;
-  for (const std::string& limit : record.not_enforced) list += " " + limit;
-  complain("not enforced on this host:" + list);
+void say_what_is_not_enforced(std::string where, const std::vector<std::string>& limits) {
+  for (const std::string& limit : limits) where += " " + limit;
+  if (!limits.empty()) complain("not enforced " + where);
 }
+
+void warn_of_limits(const Plan& plan, const std::vector<std::string>& not_enforced_on_containers) {
+  if (const std::string what = core_warning(); !what.empty()) complain(what);
+  say_what_is_not_enforced("for a worker in this version:", plan.not_enforced);
+  say_what_is_not_enforced("for containers on this host:", not_enforced_on_containers);
+}
+
+// What a failure before the worker has started means for whoever could try again.
+enum class Failure : std::uint8_t { Misconfigured, MayPass, Other };
 
 class Run {
  public:
-  Run(const Options& options, RunRecord& record) : options_(options), record_(record) {}
+  Run(const Options& options, Signals& signals, RunRecord& record)
+      : options_(options), signals_(signals), record_(record) {}
   Result<> go();
   void wait_until_gone();
+  Failure failure() const { return failure_; }
 
  private:
+  Result<> prepare_to_launch();
   Result<> open_session();
   Result<> wait_for(int descriptor);
   Result<std::vector<UniqueFd>> receive_listeners();
 
   const Options& options_;
+  Signals& signals_;
   RunRecord& record_;
+  Failure failure_ = Failure::Other;
   Prepared prepared_;
   std::optional<UidRange> range_;
-  std::optional<Signals> signals_;
   std::optional<PrivateBroker> broker_;  // before the session: it ends after it
   std::optional<Sandbox> sandbox_;
   std::optional<BrokerSession> session_;
+  std::vector<std::string> not_enforced_on_containers_;
   bool has_run_ = false;
 };
 
 // A wait of the time before the worker runs: ends early when init fails, when the caller gives up, or by its deadline.
 Result<> Run::wait_for(int descriptor) {
   std::array<pollfd, 3> entries = {pollfd{descriptor, POLLIN, 0}, pollfd{sandbox_->control(), POLLIN, 0},
-                                   pollfd{signals_->descriptor(), POLLIN, 0}};
+                                   pollfd{signals_.descriptor(), POLLIN, 0}};
   const int timeout = static_cast<int>(std::chrono::milliseconds(kSetupDeadline).count());
   int ready;
   do ready = ::poll(entries.data(), entries.size(), timeout);
@@ -118,6 +130,7 @@ Result<> Run::wait_for(int descriptor) {
   if (ready == 0) return fail("the session was not open within " + std::to_string(kSetupDeadline.count()) + " s");
   if (entries[0].revents != 0) return {};
   if (entries[2].revents != 0) return fail("a signal came before the worker had started");
+  failure_ = Failure::Other;  // of init, whoever else is waited for
   auto report = TRY(sandbox_->next_report());
   if (!report) return fail("the sandbox's init was killed");
   if (report->message.word == InitWord::Failed) return std::unexpected(explain(prepared_.plan, report->message));
@@ -136,6 +149,7 @@ Result<std::vector<UniqueFd>> Run::receive_listeners() {
 
 Result<> Run::open_session() {
   const auto listeners = TRY(receive_listeners());
+  failure_ = Failure::MayPass;
   session_.emplace(broker_ ? broker_->take_connection() : TRY(connect_to_broker(prepared_.config)));
   const BrokerSession::Offer offer{.profile = prepared_.profile,
                                    .plan = prepared_.plan,
@@ -145,8 +159,12 @@ Result<> Run::open_session() {
                                    .listeners = listeners};
   const auto opened = TRY(session_->open(offer, [this](int descriptor) { return wait_for(descriptor); }));
   sandbox_->stream().reset();
+  failure_ = Failure::Other;
   record_.session = opened.session.text();
-  for (const auto& limit : opened.not_enforced.items) record_.not_enforced.push_back(limit.value);
+  speak_of_session(record_.session);
+  for (const auto& limit : opened.not_enforced.items) not_enforced_on_containers_.push_back(limit.value);
+  record_.not_enforced.insert(record_.not_enforced.end(), not_enforced_on_containers_.begin(),
+                              not_enforced_on_containers_.end());
   const auto started = sandbox_->start_worker();
   // The broker may have ended it meanwhile: why says more than that init is dead.
   if (!started)
@@ -154,48 +172,119 @@ Result<> Run::open_session() {
   return started;
 }
 
+// What is wrong in a file is wrong until somebody mends it; a file that cannot be read just now may pass.
+Result<> Run::prepare_to_launch() {
+  auto prepared = prepare(options_);
+  if (!prepared) {
+    const int error = prepared.error().code;
+    if (error == 0 || error == ENOENT || error == ENOTDIR || error == ELOOP) failure_ = Failure::Misconfigured;
+    return std::unexpected(prepared.error());
+  }
+  prepared_ = *std::move(prepared);
+  prepared_.plan.says_running = !notify_socket().empty();
+  record_.not_enforced = prepared_.plan.not_enforced;
+  return {};
+}
+
 Result<> Run::go() {
-  TRY(close_callers_descriptors(options_));
-  if (::geteuid() != 0)
-    return fail("run needs root, to take uids and to mount: use sudo, or the unit sallyport-worker@.service");
-  if (const int error = leave_the_callers_flushing()) return fail_errno("leave the caller's I/O flushing", error);
-  signals_.emplace(TRY(Signals::take()));
-  prepared_ = TRY(prepare(options_));
+  TRY(prepare_to_launch());
   const Plan& plan = prepared_.plan;
-  record_.not_enforced = plan.not_enforced;
+  failure_ = Failure::MayPass;
   range_.emplace(TRY(take_ids(prepared_.config)));
+  failure_ = Failure::Other;
   if (plan.opens_session() && options_.private_broker)
     broker_.emplace(TRY(PrivateBroker::start(options_, prepared_.config)));
   sandbox_.emplace(TRY(Sandbox::start(plan, *range_)));
   if (plan.opens_session()) TRY(open_session());
-  warn_of_limits(record_);
-  Supervisor supervisor(plan, *sandbox_, *signals_, session_ ? &*session_ : nullptr);
+  warn_of_limits(plan, not_enforced_on_containers_);
+  Supervisor supervisor(plan, *sandbox_, signals_, session_ ? &*session_ : nullptr);
   record_.outcome = supervisor.run();
   has_run_ = true;
   return {};
 }
 
 void Run::wait_until_gone() {
-  if (has_run_ && session_) wait_for_session_end(*session_, *signals_, record_.outcome);
+  if (has_run_ && session_) wait_for_session_end(*session_, signals_, record_.outcome);
+}
+
+RunRecord new_record(const Options& options) { return {.profile = options.subject, .instance = options.instance}; }
+
+Result<Signals> take_over(const Options& options) {
+  TRY(close_callers_descriptors(options));
+  if (::geteuid() != 0)
+    return fail("run needs root, to take uids and to mount: use sudo, or the unit sallyport-worker@.service");
+  if (const int error = leave_the_callers_flushing()) return fail_errno("leave the caller's I/O flushing", error);
+  return Signals::take();
+}
+
+void say_how_it_ended(const Outcome& outcome) {
+  if (outcome.dropped_output_bytes > 0)
+    complain(std::to_string(outcome.dropped_output_bytes) + " bytes of the worker's output were dropped");
+  if (!outcome.reason.empty() && !outcome.was_said) complain(outcome.reason, Priority::Error);
+}
+
+// Tries once. True where it failed before the worker had started, and for what may pass.
+bool try_to_run(const Options& options, Signals& signals, RunRecord& record) {
+  record = new_record(options);
+  Run running(options, signals, record);
+  const auto outcome = running.go();
+  if (!outcome) {
+    record.outcome = Outcome{.ended = Outcome::Ended::NotBuilt, .reason = outcome.error().text()};
+    record.outcome.is_misconfigured = running.failure() == Failure::Misconfigured;
+    if (options.retry && running.failure() == Failure::MayPass) return true;
+  }
+  say_how_it_ended(record.outcome);
+  running.wait_until_gone();
+  return false;
+}
+
+// A newline in it would begin another word to systemd.
+std::string one_line(std::string text) {
+  std::ranges::replace_if(text, [](char c) { return static_cast<unsigned char>(c) < ' '; }, ' ');
+  return text;
+}
+
+// False: a signal asks to end first.
+bool wait_before_next(std::chrono::seconds pause, Signals& signals, Outcome& outcome) {
+  const auto until = std::chrono::steady_clock::now() + pause;
+  for (;;) {
+    for (const int signal : signals.pending())
+      if (asks_to_end(signal)) outcome.asked_to_end_by = signal;
+    if (outcome.asked_to_end_by != 0) return false;
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - std::chrono::steady_clock::now()).count();
+    if (left <= 0) return true;
+    pollfd signalled{signals.descriptor(), POLLIN, 0};
+    (void)::poll(&signalled, 1, static_cast<int>(left));
+  }
+}
+
+void run_until_it_has_run(const Options& options, Signals& signals, RunRecord& record) {
+  std::string said;
+  for (std::chrono::seconds pause = limits::kFirstRetryOfALaunch; try_to_run(options, signals, record);
+       pause = std::min(2 * pause, limits::kLastRetryOfALaunch)) {
+    const std::string& why = record.outcome.reason;
+    if (why != said)
+      complain(why + "; it is tried again until it can be done, at least every " +
+                   std::to_string(limits::kLastRetryOfALaunch.count()) + " s",
+               Priority::Notice);
+    said = why;
+    // Ready, in that nothing is left that whoever has started the unit could mend in its files.
+    tell_systemd("READY=1\nSTATUS=waiting: " + one_line(why));
+    if (!wait_before_next(pause, signals, record.outcome))
+      return complain(why + "; asked to end, it is not tried again");
+  }
 }
 
 }  // namespace
 
-void complain(const std::string& what) {
-  const std::string line = ("sallyport: " + what).substr(0, PIPE_BUF - 1) + "\n";
-  (void)write_within(STDERR_FILENO, line, limits::kSayWithin);  // else its reader does not read
-}
-
 int run(const Options& options) {
-  RunRecord record{.profile = options.subject};
-  {
-    Run running(options, record);
-    const auto outcome = running.go();
-    if (!outcome) record.outcome = Outcome{.ended = Outcome::Ended::NotBuilt, .reason = outcome.error().text()};
-    if (record.outcome.dropped_output_bytes > 0)
-      complain(std::to_string(record.outcome.dropped_output_bytes) + " bytes of the worker's output were dropped");
-    if (!record.outcome.reason.empty() && !record.outcome.was_said) complain(record.outcome.reason);
-    running.wait_until_gone();
+  speak_for(options.subject, options.instance);
+  RunRecord record = new_record(options);
+  if (auto signals = take_over(options)) {
+    run_until_it_has_run(options, *signals, record);
+  } else {
+    record.outcome = Outcome{.ended = Outcome::Ended::NotBuilt, .reason = signals.error().text()};
+    say_how_it_ended(record.outcome);
   }
   if (options.status_fd) write_status(*options.status_fd, record);
   return record.outcome.exit_code();

@@ -9,6 +9,4 @@ int run(const Options& options);  // the exit code
 int print_plan(const Options& options);
 int kill_session(const Options& options);
 
-void complain(const std::string& what);  // one line on stderr
-
 }  // namespace sallyport::launcher

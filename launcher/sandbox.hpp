@@ -52,5 +52,7 @@ class Sandbox {
 
 // Words for a failed step: what was being done, to what, the system's reason, and what to do about it.
 Error explain(const Plan& plan, const InitMessage& failure);
+// The program or directory that the profile names cannot be used as it is: trying again does not help.
+bool names_what_is_not_there(const InitMessage& failure);
 
 }  // namespace sallyport::launcher

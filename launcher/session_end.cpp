@@ -6,7 +6,7 @@
 #include <array>
 #include <chrono>
 
-#include "launcher/run.hpp"
+#include "launcher/say.hpp"
 #include "sallyport/limits.hpp"
 
 namespace sallyport::launcher {

@@ -44,6 +44,7 @@ std::string status_line(const RunRecord& record) {
   const Outcome& outcome = record.outcome;
   const bool worker = outcome.ended == Outcome::Ended::Worker;
   std::string line = "{\"profile\":" + json_text(record.profile);
+  line += ",\"instance\":" + (record.instance.empty() ? "null" : json_text(record.instance));
   line += ",\"session\":" + (record.session.empty() ? "null" : json_text(record.session));
   line += ",\"ended\":" + json_text(name_of(outcome.ended, outcome.worker));
   line += ",\"code\":" + number_or_null(worker && !outcome.worker.signalled, outcome.worker.value);

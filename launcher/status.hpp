@@ -11,7 +11,8 @@ namespace sallyport::launcher {
 
 struct RunRecord {
   std::string profile;
-  std::string session;  // "" where none was opened
+  std::string instance;  // "" where none was named
+  std::string session;   // "" where none was opened
   std::vector<std::string> not_enforced;
   Outcome outcome;
 };

@@ -9,6 +9,7 @@
 #include <array>
 #include <utility>
 
+#include "launcher/say.hpp"
 #include "sallyport/limits.hpp"
 
 namespace sallyport::launcher {
@@ -19,6 +20,8 @@ constexpr std::chrono::milliseconds kLooksAtItsTerminal{500};
 // Statuses of timeout(1), where it has one.
 constexpr int kTimeUp = 124;
 constexpr int kCouldNotBeBuilt = 125;
+constexpr int kMisconfigured = 78;  // EX_CONFIG of sysexits(3)
+constexpr const char* kBrokerStops = "the broker ended the session: the broker is stopping";
 
 }  // namespace
 
@@ -30,6 +33,9 @@ int Outcome::exit_code() const {
     case Ended::Worker: return worker.shell_code();
     case Ended::InitGone: return 128 + SIGKILL;  // the kernel has killed the worker with its init
     case Ended::NotBuilt:
+      if (asked_to_end_by != 0) return 128 + asked_to_end_by;
+      if (is_misconfigured) return kMisconfigured;
+      break;
     case Ended::BrokerGone: break;
   }
   return kCouldNotBeBuilt;
@@ -78,6 +84,8 @@ Outcome Supervisor::run() {
   prefer_the_cause();
   if (session_ != nullptr && outcome_->ended == Outcome::Ended::Worker)
     session_->worker_ended(outcome_->worker, time_up_);
+  if (broker_stops_ && outcome_->ended == Outcome::Ended::Worker)
+    outcome_ = Outcome{.ended = Outcome::Ended::BrokerGone, .reason = kBrokerStops};
   sandbox_.kill_and_wait();  // before the rest of the output: then the pipes have an end
   drain_output();
   outcome_->time_up = time_up_;
@@ -106,7 +114,8 @@ void Supervisor::end(Outcome::Ended how, std::string reason) {
 // What init says waits in its socket until it is needed: who wakes for each word takes the processor from the worker.
 // The last word is read when init has ended, the first one as soon as a signal is to be passed on.
 void Supervisor::poll_once() {
-  const bool listens = session_ != nullptr || (!worker_ && !early_signals_.empty());
+  const bool is_awaited = plan_.says_running && !runs_;
+  const bool listens = session_ != nullptr || is_awaited || (!worker_ && !early_signals_.empty());
   std::array<pollfd, 7> entries;
   entries[0] = {sandbox_.init().fd(), POLLIN, 0};
   entries[1] = {signals_.descriptor(), POLLIN, 0};
@@ -147,7 +156,11 @@ void Supervisor::hear_init() {
   }
   const InitMessage& message = (*report)->message;
   switch (message.word) {
-    case InitWord::Failed: return end(Outcome::Ended::NotBuilt, explain(plan_, message).text());
+    case InitWord::Failed:
+      end(Outcome::Ended::NotBuilt, explain(plan_, message).text());
+      outcome_->is_misconfigured = names_what_is_not_there(message);
+      return;
+    case InitWord::Running: return say_that_it_runs();
     case InitWord::Started:
       if ((*report)->descriptors.size() != 1) return end(Outcome::Ended::NotBuilt, "init sent no pidfd of the worker");
       worker_ = ProcessHandle(std::move((*report)->descriptors[0]));
@@ -162,8 +175,24 @@ void Supervisor::hear_init() {
   end(Outcome::Ended::NotBuilt, "init said something out of turn");
 }
 
+void Supervisor::say_that_it_runs() {
+  runs_ = true;
+  tell_systemd("READY=1\nSTATUS=the worker runs");
+}
+
 void Supervisor::hear_signals() {
-  for (const int signal : signals_.pending()) signal_worker(signal);
+  for (const int signal : signals_.pending()) {
+    signal_worker(signal);
+    if (signal == SIGTERM && plan_.grace && !kills_next_) kill_after_grace();
+  }
+}
+
+// Systemd may have asked, and gives no more than the unit's own time otherwise.
+void Supervisor::kill_after_grace() {
+  kills_next_ = true;
+  deadline_ = Clock::now() + grace();
+  const std::chrono::microseconds end = grace() + limits::kLauncherWaits + limits::kTermGrace;
+  tell_systemd("EXTEND_TIMEOUT_USEC=" + std::to_string(end.count()));
 }
 
 void Supervisor::signal_worker(int signal) {
@@ -174,15 +203,25 @@ void Supervisor::signal_worker(int signal) {
 
 void Supervisor::hear_broker() {
   BrokerSession::Heard heard = session_->hear();
-  if (heard.has_ended) end(Outcome::Ended::BrokerGone, std::move(heard.text));
-  else error_.say(heard.text);
+  using What = BrokerSession::Heard::What;
+  switch (heard.what) {
+    case What::Ended: return end(Outcome::Ended::BrokerGone, std::move(heard.text));
+    case What::Notice: return say(heard.text);
+    case What::EndWorker: break;
+  }
+  broker_stops_ = true;
+  if (!kills_next_) ask_to_end(heard.text);
+}
+
+void Supervisor::say(const std::string& what) {
+  if (!say_in_journal(what, Priority::Warning)) error_.say(what);
 }
 
 // At once: whoever reads the output of a worker that runs for days must not take it for silent.
 void Supervisor::say_if_dropping() {
   if (budget_.dropped() == 0 || std::exchange(said_dropping_, true)) return;
-  error_.say("the worker's output has reached limits.output (" + std::to_string(plan_.output_bytes) +
-             " bytes): all of it from here on is dropped");
+  say("the worker's output has reached limits.output (" + std::to_string(plan_.output_bytes) +
+      " bytes): all of it from here on is dropped");
 }
 
 void Supervisor::start_the_clock() {
@@ -191,12 +230,20 @@ void Supervisor::start_the_clock() {
 
 void Supervisor::check_the_clock() {
   if (!deadline_ || Clock::now() < *deadline_) return;
-  signal_worker(next_signal_of_the_clock_);
-  if (!std::exchange(time_up_, true))
-    error_.say("the worker's time is up (limits.time, " + std::to_string(plan_.time->count()) +
-               " s): it gets SIGTERM, and SIGKILL after " + std::to_string(limits::kTermGrace.count()) + " s");
-  deadline_ = Clock::now() + limits::kTermGrace;
-  next_signal_of_the_clock_ = SIGKILL;
+  if (!kills_next_) {
+    time_up_ = true;
+    return ask_to_end("the worker's time is up (limits.time, " + std::to_string(plan_.time->count()) + " s)");
+  }
+  signal_worker(SIGKILL);
+  if (!std::exchange(said_killing_, true))
+    say("the worker has not ended within " + std::to_string(grace().count()) + " s of SIGTERM: it gets SIGKILL");
+  deadline_ = Clock::now() + grace();
+}
+
+void Supervisor::ask_to_end(const std::string& why) {
+  signal_worker(SIGTERM);
+  say(why + ": it gets SIGTERM, and SIGKILL after " + std::to_string(grace().count()) + " s");
+  kill_after_grace();
 }
 
 int Supervisor::left_of_the_time() const {

@@ -12,6 +12,7 @@
 #include "launcher/broker_session.hpp"
 #include "launcher/pumps.hpp"
 #include "launcher/sandbox.hpp"
+#include "sallyport/limits.hpp"
 
 namespace sallyport::launcher {
 
@@ -21,6 +22,8 @@ struct Outcome {
   Ended ended = Ended::NotBuilt;
   ExitStatus worker;  // Worker
   bool time_up = false;
+  bool is_misconfigured = false;  // NotBuilt, and will be until the profile, broker.toml or the host's files change
+  int asked_to_end_by = 0;        // NotBuilt: the signal
   std::uint64_t dropped_output_bytes = 0;
   std::string reason;     // for a person; empty where the worker ended by itself
   bool was_said = false;  // on stderr, when it came to be
@@ -55,8 +58,13 @@ class Supervisor {
   void hear_broker();
   void prefer_the_cause();
   void say_if_dropping();
+  void say(const std::string& what);
+  void say_that_it_runs();
   void start_the_clock();
   void check_the_clock();
+  void ask_to_end(const std::string& why);
+  void kill_after_grace();
+  std::chrono::seconds grace() const { return plan_.grace.value_or(limits::kTermGrace); }
   void signal_worker(int signal);
   void end(Outcome::Ended how, std::string reason);
   int left_of_the_time() const;  // in milliseconds; -1: it has no end
@@ -74,10 +82,13 @@ class Supervisor {
   ProcessHandle worker_;
   std::vector<int> early_signals_;  // came before the worker was there
   std::optional<Clock::time_point> deadline_;
-  int next_signal_of_the_clock_ = 15;
+  bool kills_next_ = false;  // the clock: it was asked to end
   std::optional<Outcome> outcome_;
   bool time_up_ = false;
+  bool broker_stops_ = false;
+  bool runs_ = false;  // as far as anybody has asked
   bool said_dropping_ = false;
+  bool said_killing_ = false;
   bool init_is_gone_ = false;
 };
 

@@ -14,9 +14,10 @@ void put(std::string_view level, std::string_view line) {
 }
 }  // namespace
 
-void debug(std::string_view line) { put("debug: ", line); }
-void info(std::string_view line) { put("", line); }
-void warning(std::string_view line) { put("warning: ", line); }
-void error(std::string_view line) { put("error: ", line); }
+void get_ready() {}
+void debug(std::string_view line, const About&) { put("debug: ", line); }
+void info(std::string_view line, const About&) { put("", line); }
+void warning(std::string_view line, const About&) { put("warning: ", line); }
+void error(std::string_view line, const About&) { put("error: ", line); }
 
 }  // namespace sallyport::log

@@ -29,7 +29,8 @@ AnswerTask act(const Call& call, engine::Operation operation, const Owned& owned
             co_await refresh_ledger(call.services, call.session, call.in_flight->exchange, Wanted::OnlyWhatIsThere);
         !current)
       log::warning("session " + call.session->id.text() + ": whether container " + owned->id.text() +
-                   " is gone is not known, and it counts: " + current.error().text());
+                       " is gone is not known, and it counts: " + current.error().text(),
+                   call.session->about());
   const std::string text = engine::read_error_message(reply->body);
   co_return explain(call, operation, reply->status, text, subject_of(*owned, reference));
 }

@@ -40,7 +40,8 @@ net::awaitable<Verdict> decide_with_current_ledger(const Call& call, const Creat
   verdict = decide_create(ask, call.session->profile, call.session->ledger);
   if (current || !verdict) co_return verdict;
   log::warning("session " + call.session->id.text() +
-               ": which of its containers are gone is not known, and all count: " + current.error().text());
+                   ": which of its containers are gone is not known, and all count: " + current.error().text(),
+               call.session->about());
   verdict->message += "; dockerd could not be asked which of them are gone, so all count (" +
                       engine::explain_transport(current.error().code).message.value + ")";
   co_return verdict;
@@ -122,7 +123,8 @@ net::awaitable<void> clear_up(Services& services, SessionPtr session, Owned owne
     const std::string why = removed ? "" : removed.error().text();
     if (std::exchange(said, why) != why && !why.empty())
       log::warning("session " + session->id.text() + ", a create without an answer: " + why +
-                   "; its name stays taken until it is done");
+                       "; its name stays taken until it is done",
+                   session->about());
   }
   forget(*session, owned);
 }

@@ -47,9 +47,9 @@ net::awaitable<void> listen_to_launcher(Services& services, SessionPtr session) 
     co_return end_session(services, session, "launcher.misconduct", "the launcher sent what it may not send");
   session->worker_ended = true;
   session->worker_status = (ended->signalled ? "signal " : "exit ") + std::to_string(ended->value);
-  const bool time_up = ended->time_up;
-  end_session(services, session, time_up ? "limits.time" : "worker.ended",
-              time_up ? "its time is up" : "the worker has ended");
+  if (ended->time_up) co_return end_session(services, session, "limits.time", "its time is up");
+  if (services.stopping) co_return end_for_the_stop(services, session);
+  end_session(services, session, "worker.ended", "the worker has ended");
 }
 
 net::awaitable<void> kill_session(Services& services, async::Channel& control, const handshake::KillSession& ask,
@@ -91,7 +91,10 @@ net::awaitable<void> begin(Services& services, std::unique_ptr<async::Channel> c
   const FromKeeper opened = std::move(message_opened);
   if (!(*session)->control->send(encode_message(opened)))
     co_return end_session(services, *session, "launcher.closed", "the launcher closed its connection");
-  log::info("session " + (*session)->id.text() + " begins: profile " + (*session)->profile.name.text());
+  (*session)->has_begun = true;
+  if (services.stopping) co_return end_for_the_stop(services, *session);
+  log::info("session " + (*session)->id.text() + " begins: profile " + (*session)->profile.name.text(),
+            (*session)->about());
   co_await listen_to_launcher(services, *session);
   co_await (*session)->ended.wait();
 }

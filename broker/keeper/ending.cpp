@@ -55,8 +55,9 @@ net::awaitable<void> settle_creates(const SessionPtr& session) {
   session->tasks.cancel();
   co_await (session->tasks.wait_until_empty() || async::sleep_for(kCancelled));
   if (session->tasks.running() > 0)
-    log::error("session " + session->id.text() + ": " + std::to_string(session->tasks.running()) +
-               " of its tasks do not end");
+    log::error(
+        "session " + session->id.text() + ": " + std::to_string(session->tasks.running()) + " of its tasks do not end",
+        session->about());
 }
 
 // Before the kill: a launcher that sees init die first would take the symptom for the cause.
@@ -206,7 +207,7 @@ net::awaitable<void> run_ending(Services& services, SessionPtr session) {
   session->end_step = "its processes are being killed";
   // What could not be killed is killed, or found dead, with the cgroup's removal below.
   const auto killed = co_await services.spawner.ask(spawner::KillProcesses{session->id});
-  if (!killed) log::error("session " + session->id.text() + ": " + killed.error().text());
+  if (!killed) log::error("session " + session->id.text() + ": " + killed.error().text(), session->about());
   session->end_step = "its " + std::to_string(session->ledger.count()) + " containers are being removed";
   // What is known already does not wait for a create that dockerd is slow to answer. What of it fails is tried again
   // below; the launcher does not wait for that where dockerd was slow to fail, as one that answers nothing is.
@@ -222,16 +223,16 @@ net::awaitable<void> run_ending(Services& services, SessionPtr session) {
   const spawner::RemoveCgroup remove{session->id, session->systemd_cgroups, left.has_value()};
   const auto removed = co_await services.spawner.remove_cgroup(remove, [&](const std::string& why) {
     session->end_step = "it keeps its uids: " + why;
-    log::error("session " + session->id.text() + ": " + session->end_step);
+    log::error("session " + session->id.text() + ": " + session->end_step, session->about());
     let_launcher_go(*session, session->end_step);  // it need not wait for what it cannot help
   });
-  if (!removed) co_return log::error("session " + session->id.text() + ": " + removed.error().text());
+  if (!removed) co_return log::error("session " + session->id.text() + ": " + removed.error().text(), session->about());
   write_closing_records(services, *session);
   if (left) go_on_removing(services, left_of(services, *session), *left);
   else let_go_of_ledger(services, session->id, std::exchange(session->ledger_file, {}), intents_of(*session));
   session->uid_lock.reset();
   let_launcher_go(*session);
-  log::info("session " + session->id.text() + " has ended: " + session->end_reason);
+  log::info("session " + session->id.text() + " has ended: " + session->end_reason, session->about());
   session->tasks.cancel();
   services.sessions.erase(session->id.text());
   session->ended.set(true);
@@ -241,12 +242,34 @@ net::awaitable<void> run_ending(Services& services, SessionPtr session) {
 net::awaitable<void> say_if_it_takes_long(SessionPtr session) {
   if (co_await session->ended.wait(limits::kSessionEndDeadline)) co_return;
   log::warning("session " + session->id.text() + " has not ended after " +
-               std::to_string(limits::kSessionEndDeadline.count()) + " s: " + session->end_step);
+                   std::to_string(limits::kSessionEndDeadline.count()) + " s: " + session->end_step,
+               session->about());
   if (co_await session->ended.wait(limits::kLauncherIsHeld - limits::kSessionEndDeadline)) co_return;
   let_launcher_go(*session, session->end_step);
 }
 
+net::awaitable<void> end_after_grace(Services& services, SessionPtr session, std::chrono::seconds grace) {
+  if (!co_await session->ended.wait(grace)) end_for_the_stop(services, session);
+}
+
 }  // namespace
+
+void end_for_the_stop(Services& services, const SessionPtr& session) {
+  end_session(services, session, "broker.stopped", "the broker is stopping");
+}
+
+std::chrono::seconds let_end_for_the_stop(Services& services, const SessionPtr& session) {
+  if (session->is_ending) return {};
+  const bool is_asked =
+      session->has_begun && session->control->send(encode_message(handshake::FromKeeper(handshake::EndWorker{})));
+  if (!is_asked) {
+    end_for_the_stop(services, session);
+    return {};
+  }
+  const auto grace = session->profile.limits.grace.value_or(limits::kTermGrace) + limits::kLauncherSaysItEnded;
+  services.tasks.spawn("grace of session " + session->id.text(), end_after_grace(services, session, grace));
+  return grace;
+}
 
 void end_session(Services& services, const SessionPtr& session, std::string rule, std::string reason) {
   if (session->is_ending) return;
@@ -254,7 +277,7 @@ void end_session(Services& services, const SessionPtr& session, std::string rule
   session->account.give_back();
   session->end_rule = std::move(rule);
   session->end_reason = reason.substr(0, limits::kMaxReasonBytes);
-  log::info("session " + session->id.text() + " ends: " + session->end_reason);
+  log::info("session " + session->id.text() + " ends: " + session->end_reason, session->about());
   tell_launcher_why(*session);
   revoke(*session);
   services.tasks.spawn("end session " + session->id.text(), run_ending(services, session));

@@ -4,9 +4,11 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <csignal>
+#include <utility>
 
 #include "broker/async/malloc_tuning.hpp"
 #include "broker/keeper/admission.hpp"
@@ -97,6 +99,7 @@ class Keeper {
     services_.tasks.spawn("deadlines", services_.docker.watch_deadlines());
     services_.tasks.spawn("hangups", services_.hangups.run());
     services_.tasks.spawn("signals", wait_for_signals());
+    heed_signals();
     know_what_is_left(services_, left);
     services_.tasks.spawn("reaper", reap_all(std::move(left), inputs.reap_only));
     if (inputs.control_listener)
@@ -107,7 +110,7 @@ class Keeper {
 
  private:
   void bug(const std::string& task, const std::string& what) {
-    if (services_.stopping) return;
+    if (services_.stopping && all_are_ending()) return;
     log::error("task \"" + task + "\" failed: " + what);
     leave(1);  // the next broker reaps
   }
@@ -139,12 +142,24 @@ class Keeper {
     for (const auto& [name, accounts] : services_.accounts.all()) tell(accounts->quota());
     tell(services_.knocks);
   }
+  bool all_are_ending() const {
+    return std::ranges::all_of(services_.sessions, [](const auto& entry) { return entry.second->is_ending; });
+  }
+  // In order; whoever asks twice does not want to wait for workers.
   void stop() {
-    services_.stopping = true;
+    const bool is_asked_again = std::exchange(services_.stopping, true);
     const auto sessions = services_.sessions;
-    for (const auto& [id, session] : sessions)
-      end_session(services_, session, "broker.stopped", "the broker is stopping");
+    std::chrono::seconds longest{0};
+    for (const auto& [id, session] : sessions) {
+      if (is_asked_again) end_for_the_stop(services_, session);
+      else longest = std::max(longest, let_end_for_the_stop(services_, session));
+    }
+    if (longest > longest.zero()) services_.tasks.spawn("time to stop", ask_for_time(longest + limits::kLauncherWaits));
     leave_if_done();
+  }
+  net::awaitable<void> ask_for_time(std::chrono::seconds time) {
+    log::info("workers have SIGTERM, and at most " + std::to_string(time.count()) + " s to end with their containers");
+    if (const auto asked = co_await services_.spawner.stops_within(time); !asked) log::warning(asked.error().text());
   }
 
   void reopen_trail() {
@@ -174,6 +189,14 @@ class Keeper {
           log::error(why + ": the broker cannot go on");
           leave(1);
         });
+  }
+
+  // Until here they have been blocked: the kernel's own answer to SIGTERM would leave sessions to the next broker.
+  static void heed_signals() {
+    sigset_t heard;
+    ::sigemptyset(&heard);
+    for (const int signal : {SIGTERM, SIGINT, SIGHUP}) ::sigaddset(&heard, signal);
+    if (::sigprocmask(SIG_UNBLOCK, &heard, nullptr) != 0) log::error(fail_errno("unblock signals").error().text());
   }
 
   net::awaitable<void> wait_for_signals() {

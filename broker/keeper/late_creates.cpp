@@ -25,10 +25,11 @@ net::awaitable<void> look(Services& services, SessionId session, LedgerFile ledg
     next = pause.after(removed, intents.size() < before);
     const std::string why = removed ? "" : removed.error().text();
     if (std::exchange(said, why) != why && !why.empty())
-      log::warning("late creates of session " + session.text() + ": " + why + "; trying until it is done");
+      log::warning("late creates of session " + session.text() + ": " + why + "; trying until it is done",
+                   {.session = session.text()});
   }
   ledger.remove();
-  log::info("session " + session.text() + ": none of its late creates is left");
+  log::info("session " + session.text() + ": none of its late creates is left", {.session = session.text()});
 }
 
 std::int64_t seconds_since_epoch() {
@@ -49,7 +50,8 @@ void let_go_of_ledger(Services& services, const SessionId& session, LedgerFile l
     ended = seconds_since_epoch();
     if (const auto written = ledger.ended(*ended); !written) log::warning(written.error().text());
     log::info("session " + session.text() + " has ended, and " + std::to_string(intents.size()) +
-              " of its creates may still make a container: looked for, and removed when it appears");
+                  " of its creates may still make a container: looked for, and removed when it appears",
+              {.session = session.text()});
   }
   services.tasks.spawn(
       "late creates of session " + session.text(),

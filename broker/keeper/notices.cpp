@@ -15,7 +15,7 @@ bool notice(Session& session, const std::string& kind, const std::string& text) 
   std::string line = text;
   if (of_kind.untold > 0) line += " (and " + std::to_string(of_kind.untold) + " times more since the last such line)";
   of_kind = {now, 0};
-  log::warning("session " + session.id.text() + ": " + line);
+  log::warning("session " + session.id.text() + ": " + line, session.about());
   // A launcher that does not read misses a line that the log has.
   if (session.control && session.control->is_open())
     (void)session.control->send(

@@ -30,7 +30,8 @@ net::awaitable<void> end_with_process(Services& services, SessionPtr session, Un
 }
 
 net::awaitable<void> end_with_time(Services& services, SessionPtr session, std::chrono::seconds limit) {
-  co_await async::sleep_for(limit + limits::kTimeGrace);
+  const auto grace = session->profile.limits.grace.value_or(limits::kTermGrace);
+  co_await async::sleep_for(limit + grace + limits::kLauncherSaysItEnded);
   if (!session->is_ending)
     end_session(services, session, "limits.time", "its time of " + std::to_string(limit.count()) + " s is up");
 }
@@ -163,7 +164,7 @@ void send_welcome(const Services& services, Session& session) {
   const protocol::Reply welcome = protocol::Welcome{session.id, session.profile.name, docker_version(services)};
   const auto bytes = encode_message(protocol::ReplyEnvelope{0, welcome});
   auto tally = protocol::SharedTally::make();
-  if (!tally) log::error("session " + session.id.text() + ": " + tally.error().text());
+  if (!tally) log::error("session " + session.id.text() + ": " + tally.error().text(), session.about());
   if (tally) session.tally = std::move(tally->first);
   const int fds[] = {tally ? tally->second.get() : -1};
   (void)session.gate->send(bytes, tally ? std::span<const int>(fds) : std::span<const int>());
@@ -185,7 +186,7 @@ async::TaskGroup::OnBug end_on_bug(Services& services, const SessionId& id) {
   return [&services, id](const std::string& task, const std::string& what) {
     const auto found = services.sessions.find(id.text());
     if (found == services.sessions.end() || found->second->is_ending) return;  // cancelled tasks end by an exception
-    log::error("session " + id.text() + ", task \"" + task + "\": " + what);
+    log::error("session " + id.text() + ", task \"" + task + "\": " + what, found->second->about());
     end_session(services, found->second, "broker.fault", "a fault of the broker in \"" + task + "\"");
   };
 }

@@ -171,9 +171,10 @@ void go_on_removing(Services& services, LeftLedger left, const NotRemoved& why) 
   services.left[record.session.text()] = {record.session, record.profile, record.uid_base,
                                           why.why,        false,          why.is_refused};
   log::warning("session " + record.session.text() + " has ended, but for " + std::to_string(record.containers.size()) +
-               " containers: " + why.why + "; trying until it is done, ever more seldom. Uid range " +
-               std::to_string(record.uid_base) + " is kept from others until then, as are those of " +
-               std::to_string(services.left.size() - 1) + " more sessions");
+                   " containers: " + why.why + "; trying until it is done, ever more seldom. Uid range " +
+                   std::to_string(record.uid_base) + " is kept from others until then, as are those of " +
+                   std::to_string(services.left.size() - 1) + " more sessions",
+               {record.session.text(), record.profile.text()});
   const std::string task = "remove what session " + record.session.text() + " left";
   services.tasks.spawn(task, go_on(services, std::move(left), why.is_refused));
 }

@@ -22,6 +22,7 @@
 #include "broker/protocol/tally.hpp"
 #include "sallyport/child.hpp"
 #include "sallyport/limits.hpp"
+#include "sallyport/log.hpp"
 #include "sallyport/profile/profile.hpp"
 
 namespace sallyport::keeper {
@@ -82,6 +83,7 @@ struct NoticesOfAKind {
 
 class Session {
  public:
+  log::About about() const { return {id.text(), profile.name.text()}; }
   Session(const net::any_io_executor& executor, SessionId session_id, Profile session_profile, AccountLease lease,
           async::TaskGroup::OnBug on_bug)
       : id(std::move(session_id)),
@@ -140,6 +142,7 @@ class Session {
   std::map<std::string, NoticesOfAKind> notices;
 
   async::TaskGroup tasks;
+  bool has_begun = false;  // its opener knows
   bool is_ending = false;
   bool worker_ended = false;  // the launcher has said so: it is told Done at the end
   std::string worker_status;  // for the closing record

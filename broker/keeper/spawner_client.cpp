@@ -84,4 +84,9 @@ net::awaitable<Result<>> SpawnerClient::dial(spawner::Dial request) {
   co_return co_await send(message, {}, nullptr);
 }
 
+net::awaitable<Result<>> SpawnerClient::stops_within(std::chrono::seconds time) {
+  const spawner::ToSpawner message = spawner::StopsWithin{static_cast<std::uint32_t>(time.count())};
+  co_return co_await send(message, {}, nullptr);
+}
+
 }  // namespace sallyport::keeper

@@ -38,6 +38,7 @@ class SpawnerClient {
   net::awaitable<Result<>> remove_cgroup(protocol::spawner::RemoveCgroup request,
                                          std::function<void(const std::string& why)> on_failure);
   net::awaitable<Result<>> dial(protocol::spawner::Dial request);  // answered by on_dial_done
+  net::awaitable<Result<>> stops_within(std::chrono::seconds time);
 
  private:
   using Waiting = OneShot<std::shared_ptr<Answer>>;

@@ -61,7 +61,12 @@ struct RemoveCgroup {
   bool keeps_range = false;
   auto fields() { return std::tie(session, systemd_driver, keeps_range); }
 };
-using ToSpawner = std::variant<StartSession, Dial, KillProcesses, TakeOver, RemoveCgroup, TakeRange>;
+// Without an answer: the broker stops, and its sessions have so long for it; systemd is to wait as long.
+struct StopsWithin {
+  std::uint32_t seconds = 0;
+  auto fields() { return std::tie(seconds); }
+};
+using ToSpawner = std::variant<StartSession, Dial, KillProcesses, TakeOver, RemoveCgroup, TakeRange, StopsWithin>;
 struct ToSpawnerEnvelope {
   std::uint32_t number = 0;  // the keeper's, for the answer
   ToSpawner message;

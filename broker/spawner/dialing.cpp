@@ -67,7 +67,8 @@ void Dialing::start(Session& session, const messages::Dial& request) {
   const DialRules rules{inputs_.config.docker_socket, inputs_.docker_group};
   const auto target = parse_target(request, rules);
   if (!target) {
-    log::warning("session " + request.session.text() + ": " + target.error().text());
+    log::warning("session " + request.session.text() + ": " + target.error().text(),
+                 {.session = request.session.text()});
     return refuse(request, target.error().code);
   }
   auto dialer = start_dialer(*target, session.uid(limits::UidPart::Dialer), inputs_.programs.null_device.get());

@@ -15,11 +15,11 @@
 #include "broker/spawner/dialing.hpp"
 #include "broker/spawner/keeper_link.hpp"
 #include "broker/spawner/left_ranges.hpp"
-#include "broker/spawner/notify.hpp"
 #include "broker/spawner/session.hpp"
 #include "broker/spawner/start_session.hpp"
 #include "sallyport/limits.hpp"
 #include "sallyport/log.hpp"
+#include "sallyport/service_manager.hpp"
 
 namespace sallyport::spawner {
 
@@ -38,6 +38,10 @@ Poller::Clock::duration pause_after(Time begun, Poller::Clock::duration least) {
   return std::max(least, 4 * (Poller::Clock::now() - begun));
 }
 
+void tell_systemd(const std::string& state) {
+  if (const auto told = notify_systemd(state); !told) log::warning(told.error().text());
+}
+
 class Spawner {
  public:
   Spawner(Poller& poller, SpawnerInputs inputs);
@@ -52,6 +56,10 @@ class Spawner {
   void answer(Number number, const messages::KillProcesses& request, std::vector<UniqueFd> fds);
   void answer(Number number, const messages::TakeOver& request, std::vector<UniqueFd> fds);
   void answer(Number number, const messages::RemoveCgroup& request, std::vector<UniqueFd> fds);
+  void answer(Number, const messages::StopsWithin& request, std::vector<UniqueFd>) {
+    tell_systemd("EXTEND_TIMEOUT_USEC=" +
+                 std::to_string(std::chrono::microseconds(std::chrono::seconds(request.seconds)).count()));
+  }
 
   Result<> watch_processes(Session& session);
   void tell_end(const SessionId& id, messages::ChildKind kind);
@@ -134,7 +142,8 @@ void Spawner::answer(Number number, const messages::StartSession& request, std::
   std::optional<UidRange> taken;  // let go of with whatever refuses the session
   if (auto found = taken_ranges_.extract(request.session)) taken = std::move(found.mapped());
   const auto refuse = [&](const Error& error) {
-    log::warning("session " + request.session.text() + " refused: " + error.text());
+    log::warning("session " + request.session.text() + " refused: " + error.text(),
+                 {.session = request.session.text()});
     keeper_.answer(number, {messages::SpawnFailed{error.text().substr(0, limits::kMaxReasonBytes)}, {}});
   };
   if (sessions_.size() >= inputs_.config.max_sessions)
@@ -216,7 +225,7 @@ void Spawner::kill_until(const SessionId& id, Number number, Time deadline) {
     const std::string reason = dead
                                    ? "processes of the session do not end after SIGKILL" + who_is_left(id)
                                    : "whether processes of the session are left cannot be told: " + dead.error().text();
-    log::error("session " + id.text() + ": " + reason);
+    log::error("session " + id.text() + ": " + reason, {.session = id.text()});
     return keeper_.answer(number, {messages::SpawnFailed{reason.substr(0, limits::kMaxReasonBytes)}, {}});
   }
   const auto retry = deadline - begun > limits::kKillDeadline - 50ms ? kRetrySoon : kRetryLater;
@@ -304,7 +313,8 @@ void Spawner::remove_until(const std::shared_ptr<Removal>& removal) {
   if (removal->is_hopeless || removal->is_repeated || Poller::Clock::now() >= removal->deadline) {
     // The session stays, and its uid range with it: nobody may share a uid with what is still there.
     const std::string reason = done ? "the session's cgroup is still in use" : done.error().text();
-    if (!removal->is_repeated) log::error("session " + removal->id.text() + ": " + reason);
+    if (!removal->is_repeated)
+      log::error("session " + removal->id.text() + ": " + reason, {.session = removal->id.text()});
     stuck_.insert(removal->id);
     return keeper_.answer(removal->number, {messages::SpawnFailed{reason.substr(0, limits::kMaxReasonBytes)}, {}});
   }
@@ -332,7 +342,7 @@ void Spawner::pass_on_signals() {
   signalfd_siginfo info;
   while (::read(inputs_.signals.get(), &info, sizeof info) == sizeof info) {
     const bool ends = info.ssi_signo != SIGHUP;
-    if (ends) notify_systemd("STOPPING=1");
+    if (ends) tell_systemd("STOPPING=1");
     (void)inputs_.keeper.handle().send_signal(ends ? SIGTERM : SIGHUP);
   }
 }
@@ -342,7 +352,7 @@ void Spawner::keeper_is_ready() {
   const bool ready = ::read(inputs_.ready.get(), &byte, 1) == 1;
   ready_watch_.reset();
   inputs_.ready.reset();
-  if (ready) notify_systemd("READY=1");
+  if (ready) tell_systemd("READY=1");
 }
 
 int Spawner::keeper_exit_code() {

@@ -15,7 +15,7 @@ namespace sallyport::handshake {
 
 // Another message, another field, another order of them: another version. Then who is older is refused in words, and
 // does not meet a message in the middle of a session that it cannot read.
-inline constexpr std::uint32_t kVersion = 2;
+inline constexpr std::uint32_t kVersion = 3;
 using ProfileHash = std::array<std::uint8_t, 32>;  // SHA-256 of the profile file's bytes
 
 // Launcher -> keeper, first message. Sent when the sandbox stands and its init waits for the word to start the worker.
@@ -57,6 +57,9 @@ struct Refused {
   Text<limits::kMaxReasonBytes> reason;  // for a person: what, where, how to fix it
   auto fields() { return std::tie(reason); }
 };
+struct EndWorker {  // the broker stops: SIGTERM, the grace of the profile, SIGKILL; then WorkerEnded as ever
+  auto fields() { return std::tie(); }
+};
 struct Ended {  // the session is over; sent before anything of it is killed. What follows is Done, or the end
   Text<limits::kMaxReasonBytes> reason;
   auto fields() { return std::tie(reason); }
@@ -73,7 +76,7 @@ struct LeftBehind {
   Text<limits::kMaxReasonBytes> what;  // for a person: what is left, and why
   auto fields() { return std::tie(what); }
 };
-using FromKeeper = std::variant<Opened, Refused, Ended, Done, Notice, LeftBehind>;
-static_assert(kVersion == 2 && std::variant_size_v<ToKeeper> == 3 && std::variant_size_v<FromKeeper> == 6);
+using FromKeeper = std::variant<Opened, Refused, Ended, Done, Notice, LeftBehind, EndWorker>;
+static_assert(kVersion == 3 && std::variant_size_v<ToKeeper> == 3 && std::variant_size_v<FromKeeper> == 7);
 
 }  // namespace sallyport::handshake

@@ -198,9 +198,14 @@ inline constexpr std::chrono::seconds kLauncherSaysItWaits{1};  // for the end o
 inline constexpr std::chrono::seconds kLauncherIsHeld = kCreatesSettle + kSessionEndDeadline;
 inline constexpr std::chrono::seconds kLauncherWaits = kCreatesSettle + kEndPatience;
 static_assert(kLauncherIsHeld < kLauncherWaits);
-inline constexpr std::chrono::seconds kTermGrace{5};  // the launcher's, between TERM and KILL when the time is up
-inline constexpr std::chrono::seconds kTimeGrace{8};  // the keeper's beyond the time: a launcher reports better
-static_assert(kTimeGrace > kTermGrace);
+inline constexpr std::chrono::seconds kTermGrace{5};     // the launcher's, between TERM and KILL when the time is up
+inline constexpr std::chrono::seconds kMostGrace{3600};  // of a profile, instead of kTermGrace
+// The keeper's beyond that grace, before it ends by itself a session whose time is up, or because it stops: a launcher
+// reports better.
+inline constexpr std::chrono::seconds kLauncherSaysItEnded{3};
+// `run --retry`: between two tries. Doubled from the first to the last.
+inline constexpr std::chrono::seconds kFirstRetryOfALaunch{1};
+inline constexpr std::chrono::seconds kLastRetryOfALaunch{30};
 inline constexpr int kMaxCgroupDepth = 16;  // a container that makes cgroups of its own needs a few
 
 // --- the audit trail ---

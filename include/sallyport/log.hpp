@@ -6,9 +6,18 @@
 
 namespace sallyport::log {
 
-void debug(std::string_view line);  // only where SALLYPORT_DEBUG is set
-void info(std::string_view line);
-void warning(std::string_view line);
-void error(std::string_view line);
+// Opens what lines need. Called once, before the program locks itself down, and when the caller's descriptors are
+// closed.
+void get_ready();
+
+// Of what a line is, where the journal has a field for it; "" is left out.
+struct About {
+  std::string_view session, profile;  // must live as long as the call
+};
+
+void debug(std::string_view line, const About& about = {});  // only where SALLYPORT_DEBUG is set
+void info(std::string_view line, const About& about = {});
+void warning(std::string_view line, const About& about = {});
+void error(std::string_view line, const About& about = {});
 
 }  // namespace sallyport::log

@@ -256,12 +256,12 @@ def test_a_signal_to_either_process_ends_sessions_and_broker_in_order(own_broker
 
 
 # --- what it says when it cannot start: one clear error with a remedy, no process left ---
-def refusal(broker, *options, programs=None, user=None) -> str:
+def refusal(broker, *options, programs=None, user=None, code=1) -> str:
     command = [broker.program("sallyport-broker") if programs is None else f"{programs}/sallyport-broker", *broker.options]
     for option, value in options:
         command[command.index(option) + 1] = str(value)
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, user=user)
-    assert done.returncode == 1, done
+    assert done.returncode == code, done
     errors = [line for line in done.stderr.splitlines() if " error: " in line]
     assert len(errors) == 1, done.stderr
     return errors[0]
@@ -364,7 +364,7 @@ def test_it_refuses_a_state_directory_that_the_keeper_cannot_reach(stopped):
 
 
 def test_it_refuses_a_relative_place(stopped):
-    assert "must be an absolute path" in refusal(stopped, ("--state-dir", "state"))
+    assert "must be an absolute path" in refusal(stopped, ("--state-dir", "state"), code=78)
 
 
 def test_a_second_broker_of_one_id_or_one_socket_is_refused(own_broker):
@@ -383,6 +383,19 @@ def test_a_second_start_waits_for_a_broker_that_is_about_to_end(own_broker):
     wait_until(own_broker._accepts, 10, "the second broker does not serve")
     second.terminate()
     assert second.wait(10) == 0
+
+
+def test_a_broker_that_is_stopped_as_soon_as_it_accepts_ends_in_order(stopped):
+    """Its keeper may not listen to signals yet: the delay keeps it there."""
+    delayed = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=prlimit64", "-e", "inject=prlimit64:delay_exit=300000"]
+    with subprocess.Popen([*delayed, stopped.program("sallyport-broker"), *stopped.options], stderr=subprocess.PIPE, text=True) as tracer:
+        try:
+            wait_until(stopped._accepts, 20, "the broker does not serve")
+            (broker,) = children_of(tracer.pid)
+            os.kill(broker, signal.SIGTERM)
+            assert tracer.wait(20) == 0, tracer.stderr.read()
+        finally:
+            tracer.kill()
 
 
 def test_a_private_fd_that_is_no_control_socket_is_refused(stopped):

@@ -248,7 +248,7 @@ def test_a_forward_to_docker_or_to_the_brokers_own_socket_is_refused_by_both_doo
         broker.profile("leak", forwards=[{"listen": LISTEN, "to": f"unix:{target}"}])
         before = refusals()
         refused = sandbox.run(broker, "leak", ["/bin/true"])
-        assert refused.code == 125 and "forward.to" in refused.stderr, refused
+        assert refused.code == 78 and "forward.to" in refused.stderr, refused
         assert refusals() == before, "by the launcher: the broker has not been asked"
         control = hello.Control(broker.control_socket)
         control.send(hello.open_session("leak", (broker.profiles / "leak.toml").read_bytes(), has_docker=False, forwards=1))

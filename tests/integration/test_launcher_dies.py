@@ -80,5 +80,5 @@ def test_a_stopped_init_does_not_outlive_its_launcher(own):
 def test_nothing_is_left_after_starts_that_fail(own):
     own.profile("lost", worker={"directory": "/nowhere"})
     for program in (("/bin/true",), ("/nosuch",)):
-        assert sandbox.run(own, "lost", program).code == 125
+        assert sandbox.run(own, "lost", program).code == 78
     leaks.wait_until_clean(own)

@@ -33,7 +33,7 @@ def test_the_exit_code_is_the_workers(own):
     for code in (0, 1, 42, 125, 255):
         done = run(own, "/bin/sh", "-c", f"exit {code}")
         assert done.code == code and done.status == [{
-            "profile": "plain", "session": None, "ended": "exited", "code": code, "signal": None, "time_up": False,
+            "profile": "plain", "instance": None, "session": None, "ended": "exited", "code": code, "signal": None, "time_up": False,
             "dropped_output_bytes": 0, "not_enforced": [], "exit_code": code, "reason": ""}], done
 
 
@@ -216,13 +216,13 @@ def test_limits_that_are_not_enforced_are_said_and_refused_where_required(own):
     assert done.code == 0 and done.status[0]["not_enforced"] == ["memory"] and "not enforced" in done.stderr, done
     own.profile("demands", limits={"memory": "1GiB", "require": ["memory"]})
     done = sandbox.run(own, "demands", ["/bin/true"])
-    assert done.code == 125 and "memory" in done.stderr and done.status[0]["ended"] == "not-built", done
+    assert done.code == 78 and "memory" in done.stderr and done.status[0]["ended"] == "not-built", done
 
 
-# --- mistakes: one clear error, 125, nothing left ---
-def refused(own, *words, profile="plain", program=("/bin/true",), **options):
+# --- mistakes: one clear error, nothing left; 78 (EX_CONFIG) where a file is wrong or names what is not there, else 125 ---
+def refused(own, *words, profile="plain", program=("/bin/true",), code=78, **options):
     done = sandbox.run(own, profile, program, **options)
-    assert done.code == 125 and done.out == "", done
+    assert done.code == code and done.out == "", done
     for word in words:
         assert word in done.stderr, done
     assert done.status[0]["ended"] == "not-built" and done.status[0]["reason"] in done.stderr, done
@@ -294,7 +294,7 @@ def test_a_host_without_user_namespaces_is_told_so(own):
 
 def test_a_broker_that_is_not_there_is_named_with_the_way_out(own):
     own.profile("docked", docker={})
-    refused(own, "broker", "sallyport-broker.service", "--private-broker", profile="docked")
+    refused(own, "broker", "sallyport-broker.service", "--private-broker", profile="docked", code=125)
 
 
 def test_uid_ranges_that_are_all_taken_are_told(own):
@@ -306,7 +306,7 @@ def test_uid_ranges_that_are_all_taken_are_told(own):
             lock = open(own.runtime / "uids" / str(base), "w")
             fcntl.flock(lock, fcntl.LOCK_EX)
             locks.append(lock)
-        refused(own, "every range of uid_span", "is in use; end a session or widen uid_span in broker.toml")
+        refused(own, "every range of uid_span", "is in use; end a session or widen uid_span in broker.toml", code=125)
     finally:
         for lock in locks:
             lock.close()

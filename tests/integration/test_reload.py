@@ -42,6 +42,7 @@ def test_sighup_opens_the_trail_anew_and_the_session_goes_on(own):
 def test_where_it_cannot_be_opened_it_goes_on_in_the_files_that_were_open_and_that_is_said(own):
     broker, pid = own
     trail = broker.logs / "audit.jsonl"
+    wait_until(trail.exists, 10, "no trail")  # its socket accepts before
     trail.rename(broker.logs / "moved")
     trail.mkdir()
     os.kill(pid, signal.SIGHUP)

@@ -50,7 +50,7 @@ def test_limits_that_no_cgroup_of_this_host_enforces_are_named():
     with launcher.host() as own:
         own.profile("wishes", limits={"memory": "1GiB", "cpus": 0.5})
         done = sandbox.run(own, "wishes", ["/bin/true"])
-    assert done.code == 0 and done.stderr == "sallyport: not enforced on this host: memory cpus\n", done
+    assert done.code == 0 and done.stderr == "sallyport: not enforced for a worker in this version: memory cpus\n", done
 
 
 INSIDE = """

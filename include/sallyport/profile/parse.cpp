@@ -149,6 +149,9 @@ void read_limits(TomlTable limits, LimitsSection& into) {
   read_cpus(limits, "cpus", into.cpus);
   read_count(limits, "pids", {1, kMostPids}, into.pids);
   read_duration(limits, "time", into.time);
+  if (const TomlNode* node = limits.take("grace");
+      read_duration(limits, "grace", into.grace) && into.grace > limits::kMostGrace)
+    limits.report(*node, "grace", "is more than an hour; name at most \"1h\"");
   read_count(limits, "open_files", {16, 1'048'576}, into.open_files);
   read_size(limits, "output", {1, 1024 * kTiB}, into.output_bytes);
   read_rate(limits, "connections", into.connections_per_minute);

@@ -40,6 +40,9 @@ struct LimitsSection {             // 0 or empty: no limit of ours
   double cpus = 0;                 // needs cgroup v2: not enforced in this version
   std::uint64_t pids = 512;        // RLIMIT_NPROC: counts per uid, and the uid is the session's own
   std::optional<std::chrono::seconds> time;
+  // Between SIGTERM and SIGKILL. Without it kTermGrace where the time is up or the broker stops, and what the caller
+  // (a unit's TimeoutStopSec=) gives where it is the caller's SIGTERM.
+  std::optional<std::chrono::seconds> grace;
   std::uint64_t open_files = 1024;                // RLIMIT_NOFILE
   std::uint64_t output_bytes = 1ULL << 30;        // stdout and stderr together; what is beyond is dropped and said
   std::uint32_t connections_per_minute = 12'000;  // new ones of its forwards; those beyond are held back, and told

@@ -9,6 +9,7 @@ import pathlib
 import pwd
 import re
 import subprocess
+import time
 
 import machine
 from machine import journal_of, main_pid, processes, run, state_of, status_of, wait_until
@@ -24,11 +25,19 @@ held = client.containers.run("busybox", ["sleep", "1000"], detach=True, name="he
 print("holding", held.id, flush=True)
 time.sleep(1000)
 """
-UID_FIRST, UID_LAST = 200_000, 265_535
+UID_FIRST, UID_LAST = 1_879_048_192, 2_147_352_575
 
 
 def restarts(unit):
     return int(run("systemctl", "show", "-P", "NRestarts", unit))
+
+
+def status_text(unit):
+    return run("systemctl", "show", "-P", "StatusText", unit)
+
+
+def entries_of(unit):
+    return [json.loads(line) for line in run("journalctl", "--no-pager", "-o", "json", "-u", unit).splitlines()]
 
 
 def redis_ids():
@@ -269,6 +278,144 @@ def a_broker_that_is_killed_ends_its_sessions_and_the_next_one_reaps():
                lambda: f"{containers()} {journal_of(UNIT)}")
     run("systemctl", "stop", UNIT)
     wait_until(nothing_is_left, 15, left_behind)
+
+
+def a_broker_that_is_stopped_stays_stopped_and_its_workers_wait_for_the_next():
+    run("systemctl", "start", UNIT)
+    wait_until(lambda: len(containers()) == 1, 40, lambda: journal_of(UNIT))
+    run("systemctl", "stop", "sallyport-broker")
+    wait_until(lambda: status_text(UNIT).startswith("waiting: connect to the broker"), 20, lambda: journal_of(UNIT))
+    assert not containers() and not slices(), left_behind()
+    assert (state_of("sallyport-broker"), state_of(UNIT)) == ("inactive", "active")
+    assert "the broker is stopping, and its worker is to end" in journal_of(UNIT)
+    run("systemctl", "start", "sallyport-broker")
+    wait_until(lambda: len(containers()) == 1 and status_text(UNIT) == "the worker runs", 40, lambda: journal_of(UNIT))
+    run("systemctl", "restart", "sallyport-broker")
+    wait_until(lambda: len(containers()) == 1 and status_text(UNIT) == "the worker runs", 40, lambda: journal_of(UNIT))
+    run("systemctl", "stop", UNIT)
+    wait_until(nothing_is_left, 10, left_behind)
+
+
+def a_dockerd_that_comes_late_is_waited_for():
+    run("systemctl", "stop", "docker.socket", "docker.service")
+    run("systemctl", "start", UNIT)
+    assert status_text(UNIT).startswith("waiting: the broker refused the session: dockerd cannot be used"), status_text(UNIT)
+    run("systemctl", "start", "docker.socket", "docker.service")
+    wait_until(lambda: len(containers()) == 1 and status_text(UNIT) == "the worker runs", 40, lambda: journal_of(UNIT))
+    run("systemctl", "stop", UNIT)
+    wait_until(nothing_is_left, 10, left_behind)
+
+
+def stopping_a_worker_that_waits_for_a_broker_is_no_failure():
+    run("systemctl", "stop", "sallyport-broker")
+    run("systemctl", "start", UNIT)
+    assert status_text(UNIT).startswith("waiting: connect to the broker"), status_text(UNIT)
+    run("systemctl", "stop", UNIT)
+    assert state_of(UNIT) == "inactive", journal_of(UNIT)
+    run("systemctl", "start", "sallyport-broker")
+
+
+def what_is_wrong_in_a_profile_fails_the_start_and_is_not_tried_again():
+    for name, text in (("typo", "[worker]\ncomand = ['x']\n"), ("nowhere", "[worker]\ncommand = ['/nosuch']\n"), ("missing", None)):
+        if text:
+            (PROFILE_DIRECTORY / f"{name}.toml").write_text(text)
+        unit = f"sallyport-worker@{name}"
+        started = subprocess.run(["systemctl", "start", unit], capture_output=True, text=True, timeout=60)
+        assert started.returncode != 0 and state_of(unit) == "failed", (name, started, journal_of(unit))
+        time.sleep(3)  # longer than its RestartSec
+        assert (state_of(unit), restarts(unit)) == ("failed", 0), journal_of(unit)
+        run("systemctl", "reset-failed", unit)
+
+
+def what_is_wrong_in_broker_toml_fails_the_start_and_is_not_tried_again():
+    config = pathlib.Path("/etc/sallyport/broker.toml")
+    before = config.read_text()
+    run("systemctl", "stop", "sallyport-broker")
+    config.write_text(before + "max_session = 3\n")
+    try:
+        started = subprocess.run(["systemctl", "start", "sallyport-broker"], capture_output=True, text=True, timeout=60)
+        time.sleep(3)
+        assert started.returncode != 0 and (state_of("sallyport-broker"), restarts("sallyport-broker")) == ("failed", 0)
+    finally:
+        config.write_text(before)
+        run("systemctl", "reset-failed", "sallyport-broker")
+        run("systemctl", "start", "sallyport-broker")
+
+
+def one_profile_has_many_workers():
+    alone("many", ["/bin/sleep", "60"])
+    units = [f"sallyport-worker@many:{number}" for number in (1, 2)]
+    run("systemctl", "start", *units)
+    assert [state_of(unit) for unit in units] == ["active", "active"]
+    run("systemctl", "stop", *units)
+
+
+def the_time_to_stop_follows_the_profile():
+    """The unit's own would be over after two seconds, and the attack is that it is."""
+    drop_in = pathlib.Path("/run/systemd/system/sallyport-worker@.service.d/short.conf")
+    drop_in.parent.mkdir(parents=True)
+    drop_in.write_text("[Service]\nTimeoutStopSec=2s\n")
+    run("systemctl", "daemon-reload")
+    slow = ["/bin/sh", "-c", "trap 'sleep 5; exit 0' TERM; while :; do sleep 0.1; done"]
+    try:
+        for limits, ends in (("", "failed"), ('grace = "20s"\n', "inactive")):
+            unit = alone("slow", slow, limits)
+            run("systemctl", "start", unit)
+            time.sleep(0.5)  # until its shell has set the trap
+            run("systemctl", "stop", unit)
+            assert state_of(unit) == ends, (limits, journal_of(unit))
+            subprocess.run(["systemctl", "reset-failed", unit], capture_output=True, timeout=30)
+    finally:
+        drop_in.unlink()
+        run("systemctl", "daemon-reload")
+
+
+def a_broker_that_stops_waits_for_its_workers_however_short_its_own_time_is():
+    drop_in = pathlib.Path("/run/systemd/system/sallyport-broker.service.d/short.conf")
+    drop_in.parent.mkdir(parents=True)
+    drop_in.write_text("[Service]\nTimeoutStopSec=2s\n")
+    run("systemctl", "daemon-reload")
+    name, slow = "patient", "trap 'sleep 6; echo ended in order; exit 0' TERM; while :; do sleep 0.1; done"
+    (PROFILE_DIRECTORY / f"{name}.toml").write_text(f"""
+[worker]
+command = ["/bin/sh", "-c", {json.dumps(slow)}]
+[limits]
+grace = "20s"
+[docker]
+allow = ["run"]
+images = ["busybox:*"]
+""")
+    unit = f"sallyport-worker@{name}"
+    try:
+        run("systemctl", "start", unit)
+        time.sleep(0.5)
+        run("systemctl", "stop", "sallyport-broker")
+        assert state_of("sallyport-broker") == "inactive", journal_of("sallyport-broker")
+        assert "ended in order" in journal_of(unit), journal_of(unit)
+    finally:
+        run("systemctl", "stop", unit)
+        drop_in.unlink()
+        run("systemctl", "daemon-reload")
+        run("systemctl", "start", "sallyport-broker")
+
+
+def our_own_lines_have_priority_and_fields_that_a_worker_cannot_give_its_own():
+    unit = alone("forger", ["/bin/sh", "-c", "echo 'sallyport: forged'; printf 'x\\nSALLYPORT_PROFILE=other\\n'; exec sleep 60"],
+                 'time = "1s"\n')
+    run("systemctl", "start", unit)
+    try:
+        wait_until(lambda: "time is up" in journal_of(unit), 20, lambda: journal_of(unit))
+        entries = entries_of(unit)
+        (own,) = [entry for entry in entries if "time is up" in str(entry["MESSAGE"])][:1]
+        assert (own["PRIORITY"], own["SALLYPORT_PROFILE"], own["SYSLOG_IDENTIFIER"]) == ("4", "forger", "sallyport"), own
+        for entry in entries:
+            if "forged" in str(entry["MESSAGE"]) or "SALLYPORT_PROFILE=" in str(entry["MESSAGE"]):
+                assert "SALLYPORT_PROFILE" not in entry and entry["PRIORITY"] == "6", entry
+    finally:
+        run("systemctl", "stop", unit)
+    of_broker = [entry for entry in entries_of("sallyport-broker") if " begins: profile " in str(entry["MESSAGE"])]
+    assert of_broker and all(entry["SALLYPORT_SESSION"] in entry["MESSAGE"] and entry["PRIORITY"] == "6"
+                             and entry["SALLYPORT_PROFILE"] in entry["MESSAGE"] for entry in of_broker), of_broker[:2]
 
 
 def stopping_the_broker_under_a_worker_leaves_nothing():

@@ -5,11 +5,12 @@ namespace sallyport::launcher {
 namespace {
 
 TEST(AStatusLine, SaysHowTheWorkerEnded) {
-  RunRecord record{.profile = "w", .session = "abc", .not_enforced = {"memory"}};
+  RunRecord record{.profile = "w", .instance = "2", .session = "abc", .not_enforced = {"memory"}};
   record.outcome = {.ended = Outcome::Ended::Worker, .worker = {false, 3}, .dropped_output_bytes = 5};
-  EXPECT_EQ(status_line(record),
-            "{\"profile\":\"w\",\"session\":\"abc\",\"ended\":\"exited\",\"code\":3,\"signal\":null,\"time_up\":false,"
-            "\"dropped_output_bytes\":5,\"not_enforced\":[\"memory\"],\"exit_code\":3,\"reason\":\"\"}\n");
+  EXPECT_EQ(
+      status_line(record),
+      "{\"profile\":\"w\",\"instance\":\"2\",\"session\":\"abc\",\"ended\":\"exited\",\"code\":3,\"signal\":null,"
+      "\"time_up\":false,\"dropped_output_bytes\":5,\"not_enforced\":[\"memory\"],\"exit_code\":3,\"reason\":\"\"}\n");
   record.outcome.worker = {true, 9};
   record.outcome.time_up = true;
   const std::string line = status_line(record);
@@ -26,6 +27,17 @@ TEST(AStatusLine, TellsASandboxThatCouldNotBeBuiltFromAWorkerThatExitsWith125) {
   for (const std::string& line : {not_built, by_worker}) EXPECT_NE(line.find("\"exit_code\":125"), std::string::npos);
   EXPECT_NE(not_built.find("\"ended\":\"not-built\",\"code\":null"), std::string::npos);
   EXPECT_NE(by_worker.find("\"ended\":\"exited\",\"code\":125"), std::string::npos);
+}
+
+TEST(AnExitCode, SaysOfASandboxThatWasNotBuiltWhoHasToDoSomething) {
+  Outcome outcome{.ended = Outcome::Ended::NotBuilt};
+  EXPECT_EQ(outcome.exit_code(), 125);
+  outcome.is_misconfigured = true;
+  EXPECT_EQ(outcome.exit_code(), 78);
+  outcome.asked_to_end_by = 15;
+  EXPECT_EQ(outcome.exit_code(), 143);
+  outcome = {.ended = Outcome::Ended::BrokerGone, .is_misconfigured = true};
+  EXPECT_EQ(outcome.exit_code(), 125);
 }
 
 TEST(AStatusLine, EscapesWhatIsNotPrintableAscii) {

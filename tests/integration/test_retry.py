@@ -1,0 +1,154 @@
+"""`run --retry`, as the worker's unit has it: what may pass is waited for, what is wrong in a file is an end of its own,
+and systemd hears when the worker runs."""
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+
+import pytest
+from support import launcher, sandbox
+from support.broker import Broker
+from support.processes import wait_until
+
+EX_CONFIG = 78
+RUNS = b"READY=1\nSTATUS=the worker runs"
+
+
+@pytest.fixture
+def own(dockerd):
+    """A broker that is not running yet."""
+    made = Broker(dockerd.socket, start=False)
+    made.profile("docked", docker={})
+    made.profile("plain")
+    yield made
+    made.remove()
+
+
+class Systemd:
+    """The receiving end of NOTIFY_SOCKET."""
+
+    def __init__(self, path):
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(str(path))
+        self.socket.settimeout(20)
+        self.environment = dict(os.environ, NOTIFY_SOCKET=str(path))
+
+    def hears(self) -> bytes:
+        return self.socket.recv(4096)
+
+    def heard_nothing(self) -> bool:
+        self.socket.settimeout(0.2)
+        with contextlib.suppress(TimeoutError):
+            return not self.socket.recv(4096)
+        return True
+
+
+@pytest.fixture
+def systemd(tmp_path):
+    heard = Systemd(tmp_path / "notify")
+    yield heard
+    heard.socket.close()
+
+
+def test_a_run_that_may_wait_says_so_and_runs_when_a_broker_is_there(own, systemd):
+    with sandbox.Run(own, "docked", ["/bin/sleep", "60"], options=["--retry"], environment=systemd.environment) as run:
+        waiting = systemd.hears()
+        assert waiting.startswith(b"READY=1\nSTATUS=waiting: connect to the broker at ") and b"no broker is running there" in waiting
+        assert "it is tried again until it can be done, at least every 30 s" in run.stderr, run.stderr
+        own.start()
+        assert wait_until(lambda: (said := systemd.hears()) == RUNS and said, 30, lambda: run.stderr)
+        assert run.stderr.count("no broker is running there") == 1, "once, however often it was tried"
+        assert own.audit(event="session-open")
+
+
+def test_without_retry_it_fails_at_once(own):
+    done = sandbox.run(own, "docked", ["/bin/true"])
+    assert done.code == 125 and "no broker is running there" in done.stderr, done
+
+
+def test_whoever_stops_it_while_it_waits_is_obeyed(own, systemd):
+    with sandbox.Run(own, "docked", ["/bin/true"], options=["--retry"], environment=systemd.environment) as run:
+        systemd.hears()
+        run.signal(signal.SIGTERM)
+        assert run.wait(10) == 128 + signal.SIGTERM, run.stderr
+        assert "asked to end, it is not tried again" in run.stderr and run.status()[0]["ended"] == "not-built", run.stderr
+
+
+def test_uids_that_are_all_taken_are_waited_for(dockerd, systemd):
+    own = Broker("/nonexistent", sessions=1, start=False, config_extra="max_sessions = 1\n")
+    own.profile("plain")
+    try:
+        with sandbox.Run(own, "plain", ["/bin/sleep", "60"]) as first:
+            assert first.worker_pid
+            with sandbox.Run(own, "plain", ["/bin/sleep", "60"], options=["--retry"], environment=systemd.environment) as second:
+                assert b"every range of uid_span" in systemd.hears()
+                first.end()
+                wait_until(lambda: systemd.hears() == RUNS, 30, lambda: second.stderr)
+    finally:
+        own.remove()
+
+
+def test_the_worker_runs_is_said_only_when_it_does(own, systemd):
+    with sandbox.Run(own, "plain", ["/bin/sleep", "60"], environment=systemd.environment) as run:
+        assert systemd.hears() == RUNS
+        assert b"sleep" in open(f"/proc/{run.worker_pid}/cmdline", "rb").read()
+    own.profile("plain")
+    done = sandbox.run(own, "plain", ["/nosuch"], environment=systemd.environment)
+    assert done.code == EX_CONFIG and systemd.heard_nothing(), done
+
+
+WRONG = {
+    "no such profile": ("nosuch", {}, "nosuch.toml"),
+    "a name that no profile has": ("../plain", {}, "profile name"),
+    "a key that is not known": ("wrong", {"text": "[worker]\ncomand = ['x']\n"}, "comand"),
+    "a program that is not there": ("wrong", {"worker": {"command": ["/nosuch"]}}, "start the worker's program (/nosuch)"),
+    "a program that may not run": ("wrong", {"worker": {"command": ["/etc/passwd"]}}, "Permission denied"),
+    "a directory that is not there": ("wrong", {"worker": {"directory": "/nowhere"}}, "worker.directory"),
+    "a root that is not there": ("wrong", {"sandbox": {"root": "/nonexistent"}}, "/nonexistent"),
+    "what cannot be enforced and is required": ("wrong", {"limits": {"memory": "1GiB", "require": ["memory"]}}, "limits.require"),
+}
+
+
+@pytest.mark.parametrize("mistake", WRONG)
+def test_what_is_wrong_in_a_profile_is_not_tried_again(own, systemd, mistake):
+    name, sections, says = WRONG[mistake]
+    if sections:
+        own.profile(name, **sections)
+    command = launcher.command(own, name, options=["--retry"])
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20, env=systemd.environment)
+    assert done.returncode == EX_CONFIG and says in done.stderr, done
+    assert systemd.heard_nothing()
+
+
+def test_what_is_wrong_in_broker_toml_is_not_tried_again(own):
+    config = own.directory / "broker.toml"
+    config.write_text(config.read_text() + "max_session = 3\n")
+    done = sandbox.run(own, "plain", ["/bin/true"], options=["--retry"])
+    assert done.code == EX_CONFIG and "did you mean max_sessions?" in done.stderr, done
+    broker = subprocess.run([own.program("sallyport-broker"), *own.options], capture_output=True, text=True, timeout=20)
+    assert broker.returncode == EX_CONFIG and "did you mean max_sessions?" in broker.stderr, broker
+
+
+def test_a_file_that_cannot_be_read_just_now_may_pass(own):
+    """As where a descriptor or memory is missing: nobody has to mend the profile."""
+    done = subprocess.run(["prlimit", "--nofile=3:3", *launcher.command(own, "plain")], capture_output=True, text=True, timeout=20)
+    assert done.returncode == 125, done
+
+
+# --- instances ---
+
+def test_one_profile_has_many_workers_each_with_a_name(own):
+    own.start()
+    with sandbox.Worker(own, "docked:1") as one, sandbox.Worker(own, "docked:second") as two:
+        assert one.do("result = 1") == two.do("result = 1") == 1
+        assert {record["profile"] for record in own.audit(event="session-open")} == {"docked"}
+    done = sandbox.run(own, "docked:3", ["/bin/true"])
+    assert (done.status[0]["profile"], done.status[0]["instance"]) == ("docked", "3"), done
+    assert sandbox.run(own, "docked", ["/bin/true"]).status[0]["instance"] is None
+
+
+@pytest.mark.parametrize("name", ["docked:", "docked:A", "docked:a:b", "docked:../x", "docked:" + 33 * "a", ":a"])
+def test_an_instance_that_cannot_be_one_is_refused(own, name):
+    done = subprocess.run(launcher.command(own, name), capture_output=True, text=True, timeout=20)
+    assert done.returncode in (125, EX_CONFIG) and done.stdout == "" and "sallyport: " in done.stderr, done
