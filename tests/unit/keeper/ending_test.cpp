@@ -66,7 +66,12 @@ INSTANTIATE_TEST_SUITE_P(
                                                 encode_message(handshake::ToKeeper(handshake::OpenSession{})));
                           },
                           "launcher.misconduct"},
-                    Cause{"the broker is stopped", [](auto& keeper) { keeper.signal_keeper(SIGTERM); },
+                    Cause{"the broker is stopped",
+                          [](auto& keeper) {
+                            keeper.signal_keeper(SIGTERM);
+                            EXPECT_TRUE(keeper.hears_of_the_stop());
+                            keeper.worker_ends();
+                          },
                           "broker.stopped"}));
 
 TEST(Session, TellsTheLauncherDoneWhenEverythingIsGone) {
@@ -198,6 +203,9 @@ TEST(Stopping, EndsWithZero) {
   KeeperUnderTest keeper;
   ASSERT_TRUE(keeper.open());
   keeper.signal_keeper(SIGTERM);
+  ASSERT_TRUE(keeper.hears_of_the_stop());
+  EXPECT_EQ(keeper.exit_code(500), std::nullopt) << "it waits for the worker";
+  keeper.worker_ends();
   EXPECT_EQ(keeper.exit_code(5000), 0);
 }
 

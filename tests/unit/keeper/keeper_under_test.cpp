@@ -283,6 +283,17 @@ void KeeperUnderTest::say_hello(int control, std::uint32_t uid_base) {
   (void)send_datagram(control, encode_message(handshake::ToKeeper(hello)), fds);
 }
 
+bool KeeperUnderTest::hears_of_the_stop() const {
+  const auto received = receive_within(control_.get(), 5000);
+  if (!received) return false;
+  const auto word = decode_message<handshake::FromKeeper>(received->bytes);
+  return word && std::holds_alternative<handshake::EndWorker>(*word);
+}
+
+void KeeperUnderTest::worker_ends() const {
+  (void)send_datagram(control_.get(), encode_message(handshake::ToKeeper(handshake::WorkerEnded{})));
+}
+
 bool KeeperUnderTest::open(std::uint32_t uid_base, int milliseconds) {
   control_ = connect();
   say_hello(control_.get(), uid_base);

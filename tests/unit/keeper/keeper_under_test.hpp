@@ -80,7 +80,7 @@ class KeeperUnderTest {
   void send(protocol::RequestId id, const protocol::Request& request);
   void send_raw(std::span<const std::byte> bytes, std::span<const int> fds = {});
   // The next reply to `id`; others are kept for their turn.
-  std::optional<protocol::ReplyEnvelope> reply(protocol::RequestId id, int milliseconds = 5000);
+  std::optional<protocol::ReplyEnvelope> reply(protocol::RequestId id, int milliseconds = 15'000);
   std::vector<UniqueFd> take_fds() { return std::move(fds_); }
   // Sends and waits for the last reply.
   protocol::Reply ask(const protocol::Request& request);
@@ -116,6 +116,9 @@ class KeeperUnderTest {
   std::size_t own_memory() const;  // of the keeper: resident and backed by no file
   bool is_alive() const { return !keeper_.has_ended(); }
   void signal_keeper(int signal) const { (void)keeper_.send_signal(signal); }
+  // As a launcher does it: hears that its worker is to end, and says that it has.
+  [[nodiscard]] bool hears_of_the_stop() const;
+  void worker_ends() const;
   std::optional<int> exit_code(int milliseconds);
   void kill_init();
   // From now on the trail cannot be written, though smaller files can; or it can again. A session has been opened.

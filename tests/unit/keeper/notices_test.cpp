@@ -219,7 +219,12 @@ INSTANTIATE_TEST_SUITE_P(
                     End{"the gate says what it may not",
                         [](auto& keeper) { keeper.send_raw(std::vector<std::byte>(3, std::byte{0xff})); },
                         "the gate broke the protocol: "},
-                    End{"the broker is stopped", [](auto& keeper) { keeper.signal_keeper(SIGTERM); },
+                    End{"the broker is asked twice to stop",
+                        [](auto& keeper) {
+                          keeper.signal_keeper(SIGTERM);
+                          EXPECT_TRUE(keeper.hears_of_the_stop());
+                          keeper.signal_keeper(SIGTERM);
+                        },
                         "the broker is stopping"}));
 
 }  // namespace

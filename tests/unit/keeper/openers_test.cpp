@@ -52,9 +52,8 @@ TEST(Opening, IsRefusedByABrokerThatStops) {
                                  [](const auto& event) { return event.starts_with("start "); });
   };
   const auto before = begun();
-  keeper.let_cgroups_stay(1'000'000);
   keeper.signal_keeper(SIGTERM);
-  ASSERT_TRUE(keeper.spawner_saw("remove-cgroup " + keeper.session())) << "it is there until that has ended";
+  ASSERT_TRUE(keeper.hears_of_the_stop()) << "it is there until that has ended";
   keeper.say_hello(late.get());
   EXPECT_EQ(refusal_on(late.get(), 5000), "the broker is stopping");
   EXPECT_EQ(begun(), before);
