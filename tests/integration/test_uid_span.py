@@ -59,9 +59,8 @@ def test_a_range_of_subuids_that_reaches_into_the_span_is_refused_and_one_that_e
 
 
 def test_a_process_that_runs_under_uids_of_the_span_is_named_and_one_of_a_session_is_not(own):
-    uid = own.uid_first + 17
     with sandbox.Run(own, "plain", ["/bin/sleep", "60"]) as run:
-        assert run.worker_pid
+        uid = own.uid_first + (run.uid_base + 17 - own.uid_first) % 64  # of the range behind the session's, of four
         with subprocess.Popen(["/bin/sleep", "60"], user=uid, group=uid, extra_groups=[]) as stranger:
             try:
                 own.start()
