@@ -25,14 +25,15 @@ def test_launchers_that_share_a_stdin_take_nothing_from_each_others_time(own):
     """What poll says is there another may have taken by the time of the read."""
     read_end, write_end = os.pipe()
     launchers = [subprocess.Popen(launcher.command(own, "timed", "/bin/sleep", "60"), stdin=read_end, stderr=subprocess.DEVNULL)
-                 for _ in range(8)]
+                 for _ in range(16)]
     os.close(read_end)
     try:
-        end = time.monotonic() + 10
-        while time.monotonic() < end and any(one.poll() is None for one in launchers):
-            os.write(write_end, b"x")
-            time.sleep(0.005)
-        assert [one.poll() for one in launchers] == [124] * 8
+        begun = time.monotonic()
+        while time.monotonic() < begun + 10 and any(one.poll() is None for one in launchers):
+            if time.monotonic() < begun + 0.8:  # then no more comes that would let go of who waits
+                os.write(write_end, b"x")
+            time.sleep(0.002)
+        assert [one.poll() for one in launchers] == [124] * 16
     finally:
         os.close(write_end)
         for one in launchers:
@@ -104,7 +105,7 @@ def test_a_named_pipe_as_stdin_ends_with_its_last_writer(own):
 def test_output_for_a_slow_reader_is_whole_in_the_background_of_a_terminal_too(own):
     read_end, write_end = os.pipe()
     os.set_inheritable(write_end, True)
-    command = launcher.command(own, "whole", "/usr/bin/head", "-c", "300000", "/dev/zero")
+    command = launcher.command(own, "whole", "/usr/bin/head", "-c", "120000", "/dev/zero")  # more than a pipe, and no more than its worker can leave behind
     leader, terminal = at_a_terminal(["/bin/bash", "-c", f'exec "$@" >&{write_end}', "bash", *command], in_background=True)
     os.close(write_end)
     time.sleep(2)
@@ -112,7 +113,7 @@ def test_output_for_a_slow_reader_is_whole_in_the_background_of_a_terminal_too(o
     while data := os.read(read_end, 1 << 16):
         got += len(data)
     os.close(read_end)
-    assert (got, ended(leader, terminal, 10)) == (300_000, 0)
+    assert (got, ended(leader, terminal, 10)) == (120_000, 0)
 
 
 def test_an_end_of_its_output_that_another_holds_does_not_keep_the_launcher(own):
