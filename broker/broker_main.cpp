@@ -17,12 +17,10 @@
 #include "broker/spawner/spawner.hpp"
 #include "sallyport/log.hpp"
 #include "sallyport/seqpacket.hpp"
+#include "sallyport/service_manager.hpp"
 
 namespace sallyport {
 namespace {
-
-// EX_CONFIG of sysexits(3), with which the unit is not started again: broker.toml is wrong until somebody mends it.
-constexpr int kMisconfigured = 78;
 
 struct Broker {
   keeper::KeeperInputs keeper;
@@ -71,6 +69,8 @@ Result<sigset_t> block_signals() {
 // The trust change of the keeper: from root to a user that has nothing but dockerd's group.
 Result<int> run_as_keeper(Broker& broker) {
   broker.spawner = {};
+  // A terminal's ^C reaches it once, by the spawner.
+  (void)::setsid();
   [[maybe_unused]] const int held = broker.lock.release();  // until this process ends
   const KeeperIdentity& identity = broker.identity;
   if (const int error = become({identity.uid, identity.gid, identity.docker_group}); error != 0)
@@ -101,7 +101,7 @@ Result<int> run_broker(const Options& options) {
   const auto config = configure(options);
   if (!config) {
     log::error(config.error().text());
-    return kMisconfigured;
+    return is_misconfiguration(config.error()) ? kMisconfigured : 1;
   }
   Broker broker = TRY(prepare(options, *config));
   const sigset_t blocked = TRY(block_signals());

@@ -97,13 +97,11 @@ Result<> make_directory(const std::string& path, mode_t mode, DirectoryOwner own
   return {};
 }
 
-Result<sockaddr_un> address_of(const std::string& path) {
+// Not longer than an address has room for (check_places).
+sockaddr_un address_of(const std::string& path) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
-  if (path.size() >= sizeof address.sun_path)
-    return fail("the socket path " + path + " is longer than " + std::to_string(sizeof address.sun_path - 1) +
-                " characters; choose a shorter runtime directory");
-  std::memcpy(address.sun_path, path.data(), path.size());
+  path.copy(address.sun_path, sizeof address.sun_path - 1);
   return address;
 }
 
@@ -130,6 +128,7 @@ Result<> normalise_process(std::optional<int> kept_fd) {
   if (::setgroups(0, nullptr) != 0) return fail_errno("leave the caller's groups");
   for (int signal = 1; signal < NSIG; ++signal)
     if (signal != SIGKILL && signal != SIGSTOP) ::signal(signal, SIG_DFL);  // what the caller ignored we must not
+  ::signal(SIGPIPE, SIG_IGN);                                               // whoever reads stderr may go
   sigset_t none;
   sigemptyset(&none);
   if (::sigprocmask(SIG_SETMASK, &none, nullptr) != 0) return fail_errno("unblock signals");
@@ -187,7 +186,7 @@ Result<UniqueFd> lock_broker(const BrokerConfig& config) {
 
 Result<UniqueFd> make_control_socket(const BrokerConfig& config) {
   const std::string path = config.control_socket();
-  const sockaddr_un address = TRY(address_of(path));
+  const sockaddr_un address = address_of(path);
   const auto* generic = reinterpret_cast<const sockaddr*>(&address);
   const UniqueFd probe = TRY(seqpacket_socket());
   if (::connect(probe.get(), generic, sizeof address) == 0 || errno == EAGAIN)

@@ -3,10 +3,8 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/file.h>
-#include <sys/stat.h>
 
-#include <algorithm>
-#include <array>
+#include <cstdlib>
 #include <fstream>
 #include <memory>
 #include <optional>

@@ -8,18 +8,21 @@
 
 #include "sallyport/bytes.hpp"
 #include "sallyport/limits.hpp"
+#include "sallyport/poll_time.hpp"
+#include "sallyport/printable.hpp"
 #include "sallyport/seqpacket.hpp"
 #include "sallyport/syscalls.hpp"
 
 namespace sallyport::launcher {
 namespace {
 
-std::string remedy_for_connect(int error, const std::string& path) {
+std::unexpected<Error> cannot_connect(int error, const std::string& path) {
+  const std::string what = "connect to the broker at " + path;
   if (error == ENOENT || error == ECONNREFUSED)
-    return "connect to the broker at " + path +
-           ": no broker is running there (start sallyport-broker.service, or use --private-broker)";
-  if (error == EAGAIN) return "connect to the broker at " + path + ": it is busy; try again";
-  return "connect to the broker at " + path;
+    return fail_for_now(what + ": no broker is running there (start sallyport-broker.service, or use --private-broker)",
+                        error);
+  if (error == EAGAIN) return fail_for_now(what + ": it is busy; try again", error);
+  return fail_errno(what, error);
 }
 
 }  // namespace
@@ -28,22 +31,18 @@ Result<UniqueFd> connect_to_broker(const BrokerConfig& config) {
   const std::string path = config.control_socket();
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
-  if (path.size() >= sizeof address.sun_path)
-    return fail("connect to the broker: " + path + " is longer than a socket's name may be (107)");
-  path.copy(address.sun_path, path.size());
+  path.copy(address.sun_path, sizeof address.sun_path - 1);  // not longer than that: check_places
   UniqueFd socket = UniqueFd::adopt(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!socket) return fail_errno("make a socket");
-  if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
-    const int error = errno;
-    return fail_errno(remedy_for_connect(error, path), error);
-  }
+  if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
+    return cannot_connect(errno, path);
   return socket;
 }
 
 Result<handshake::FromKeeper> BrokerSession::receive() {
   std::vector<std::byte> buffer(limits::kMaxSmallMessageBytes);
   const Datagram datagram = TRY(receive_datagram(connection_.get(), buffer));
-  if (datagram.size == 0) return fail("the broker closed the session");
+  if (datagram.size == 0) return fail_for_now("the broker closed the session");
   return decode_message<handshake::FromKeeper>(std::span(buffer).first(datagram.size));
 }
 
@@ -65,15 +64,18 @@ Result<handshake::Opened> BrokerSession::open(const Offer& offer, const WaitRead
   hello.has_docker = offer.plan.has_docker;
   hello.forward_listeners = static_cast<std::uint8_t>(offer.listeners.size() - (offer.plan.has_docker ? 1 : 0));
   hello.command = offer.plan.command.front().substr(0, limits::kMaxCommandBytes);
-  TRY(send_datagram(connection_.get(), encode_message(handshake::ToKeeper(hello)), descriptors));
+  const auto sent = send_datagram(connection_.get(), encode_message(handshake::ToKeeper(hello)), descriptors);
+  if (!sent) return fail_for_now(sent.error().doing, sent.error().code);  // it has gone meanwhile
 
   TRY(wait(connection_.get()));
   auto answer = TRY(receive());
   if (auto* opened = std::get_if<handshake::Opened>(&answer)) return std::move(*opened);
   if (const auto* refused = std::get_if<handshake::Refused>(&answer))
-    return fail("the broker refused the session: " + refused->reason.value);
+    return fail("the broker refused the session: " + printable(refused->reason.value));
+  if (const auto* refused = std::get_if<handshake::RefusedForNow>(&answer))
+    return fail_for_now("the broker refused the session: " + printable(refused->reason.value));
   if (const auto* ended = std::get_if<handshake::Ended>(&answer))
-    return fail("the broker ended the session: " + ended->reason.value);
+    return fail_for_now("the broker ended the session: " + printable(ended->reason.value));
   return fail("the broker answered the hello with something else: are launcher and broker of the same version?");
 }
 
@@ -81,12 +83,12 @@ BrokerSession::Heard BrokerSession::hear() {
   auto said = receive();
   if (!said) return {.text = said.error().text()};
   using What = Heard::What;
-  if (std::holds_alternative<handshake::EndWorker>(*said))
-    return {What::EndWorker, "the broker is stopping, and its worker is to end"};
-  if (const auto* notice = std::get_if<handshake::Notice>(&*said)) return {What::Notice, notice->text.value};
-  if (const auto* left = std::get_if<handshake::LeftBehind>(&*said)) return {What::Notice, left->what.value};
+  if (const auto* end = std::get_if<handshake::EndWorker>(&*said))
+    return {What::EndWorker, "the broker is stopping", std::chrono::seconds(end->within)};
+  if (const auto* notice = std::get_if<handshake::Notice>(&*said)) return {What::Notice, printable(notice->text.value)};
+  if (const auto* left = std::get_if<handshake::LeftBehind>(&*said)) return {What::Notice, printable(left->what.value)};
   if (const auto* ended = std::get_if<handshake::Ended>(&*said))
-    return {.text = "the broker ended the session: " + ended->reason.value};
+    return {.text = "the broker ended the session: " + printable(ended->reason.value)};
   return {.text = "the broker sent something that is not part of a session"};
 }
 
@@ -106,20 +108,20 @@ void BrokerSession::worker_ended(ExitStatus status, bool time_up) {
 bool BrokerSession::wait_readable(std::chrono::steady_clock::time_point until) const {
   pollfd readable{connection_.get(), POLLIN, 0};
   int ready;
-  do {
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - std::chrono::steady_clock::now()).count();
-    ready = ::poll(&readable, 1, static_cast<int>(std::max<std::int64_t>(left, 0)));
-  } while (ready < 0 && errno == EINTR);
+  do ready = ::poll(&readable, 1, milliseconds_until(until));
+  while (ready < 0 && errno == EINTR);
   return ready > 0;
 }
 
 BrokerSession::LastWord BrokerSession::last_word() {
   auto answer = receive();
   if (!answer) return {Word::Closed, answer.error().text()};
-  if (const auto* left = std::get_if<handshake::LeftBehind>(&*answer)) return {Word::LeftBehind, left->what.value};
-  if (const auto* notice = std::get_if<handshake::Notice>(&*answer)) return {Word::Notice, notice->text.value};
+  if (const auto* left = std::get_if<handshake::LeftBehind>(&*answer))
+    return {Word::LeftBehind, printable(left->what.value)};
+  if (const auto* notice = std::get_if<handshake::Notice>(&*answer))
+    return {Word::Notice, printable(notice->text.value)};
   if (std::holds_alternative<handshake::EndWorker>(*answer)) return {Word::Notice, "the broker is stopping"};
-  if (const auto* ended = std::get_if<handshake::Ended>(&*answer)) return {Word::Ended, ended->reason.value};
+  if (const auto* ended = std::get_if<handshake::Ended>(&*answer)) return {Word::Ended, printable(ended->reason.value)};
   if (std::holds_alternative<handshake::Done>(*answer)) return {Word::Done, ""};
   return {Word::Closed, "the broker sent something that is not part of a session"};
 }

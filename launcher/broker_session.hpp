@@ -40,7 +40,8 @@ class BrokerSession {
   int descriptor() const { return connection_.get(); }
   struct Heard {
     enum class What : std::uint8_t { Ended, Notice, EndWorker } what = What::Ended;
-    std::string text;  // for a person
+    std::string text;                // for a person
+    std::chrono::seconds within{0};  // EndWorker: the most that its worker has
   };
   Heard hear();                                                            // when descriptor() is readable
   std::optional<std::string> says_why(std::chrono::milliseconds at_most);  // it ended, if it does; notices are lost

@@ -51,6 +51,11 @@ constexpr std::array kInitSteps = {
     Step{"install init's filter", install_filter},
 };
 
+void say_that_it_runs(const ChildPlan& plan) noexcept {
+  constexpr InitMessage kRunning{.word = InitWord::Running};
+  (void)!::write(plan.control, &kRunning, sizeof kRunning);  // a worker that failed instead has said so before
+}
+
 // True once the worker has ended; everybody else is reaped without a word.
 bool reap(pid_t worker, InitMessage& ended) noexcept {
   for (;;) {
@@ -74,6 +79,7 @@ void run_init(const ChildPlan& plan, int worker) noexcept {
   for (;;) {
     InitMessage ended;
     if (reap(worker, ended)) {
+      if (running >= 0 && !ended.signalled) say_that_it_runs(plan);  // and has ended before we have looked
       (void)!::write(plan.control, &ended, sizeof ended);
       // Init's end is the session's end: first the launcher tells the keeper how the worker ended, then it kills us.
       if (plan.opens_session) (void)!::read(plan.control, &ended, sizeof ended);
@@ -85,8 +91,7 @@ void run_init(const ChildPlan& plan, int worker) noexcept {
     if (::poll(events.data(), events.size(), -1) < 0 && errno != EINTR) ::_exit(125);
     if (events[1].revents != 0) ::_exit(125);  // the launcher has nothing more to say: this is its end
     if (events[2].revents != 0) {
-      constexpr InitMessage kRunning{.word = InitWord::Running};
-      (void)!::write(plan.control, &kRunning, sizeof kRunning);  // a worker that failed instead has said so before
+      say_that_it_runs(plan);
       ::close(std::exchange(running, -1));
     }
     signalfd_siginfo signal;

@@ -4,6 +4,7 @@
 #include "launcher/run.hpp"
 #include "launcher/say.hpp"
 #include "sallyport/limits.hpp"
+#include "sallyport/printable.hpp"
 #include "sallyport/seqpacket.hpp"
 
 namespace sallyport::launcher {
@@ -26,7 +27,7 @@ Result<> ask_to_kill(const Options& options) {
   const auto answer = TRY(decode_message<handshake::FromKeeper>(std::span(buffer).first(datagram.size)));
   if (std::holds_alternative<handshake::Done>(answer)) return {};
   if (const auto* refused = std::get_if<handshake::Refused>(&answer))
-    return fail("kill " + options.subject + ": " + refused->reason.value);
+    return fail("kill " + options.subject + ": " + printable(refused->reason.value));
   return fail("kill " + options.subject + ": the broker answered with something else");
 }
 

@@ -20,11 +20,12 @@ constexpr const char* kUsage =
     "  audit                         print the audit trail\n"
     "  sallyport VERB --help says more\n";
 
+// A unit's command line is as wrong at the next start.
 int with_options(Options::Verb verb, int (*act)(const Options&), const std::vector<std::string>& arguments) {
   const auto options = parse_options(verb, arguments);
   if (!options) {
     complain(options.error().text());
-    return 125;
+    return kMisconfigured;
   }
   if (!options->help) return act(*options);
   const std::string text = usage_of(verb);

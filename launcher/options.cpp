@@ -10,8 +10,6 @@
 namespace sallyport::launcher {
 namespace {
 
-constexpr const char* kDefaultConfig = "/etc/sallyport/broker.toml";
-
 struct PlaceOption {
   std::string_view name;
   std::optional<std::string> Options::* value;
@@ -112,10 +110,11 @@ std::string usage_of(Options::Verb verb) {
              "  --status-fd N         write one line of JSON to descriptor N: how the worker ended, for certain\n"
              "  --private-broker      a broker of this run's own, which ends with it\n"
              "  --retry               wait for a broker that does not open the session yet, and for free uids\n"
-             "exit code: the worker's, 128+n if signal n ended it, 124 if its time was up, 78 if the profile or "
+             "exit code: the worker's, 128+n if signal n ended it, 124 if its time was up, 78 if the profile, "
              "broker.toml\n"
-             "is wrong or names what is not there, 125 if the sandbox could not be built or the broker ended the "
-             "session\n";
+             "or the command line is wrong or names what is not there (with --retry never the worker's own), 125 if "
+             "the\n"
+             "sandbox could not be built or the broker ended the session\n";
     case Options::Verb::Plan:
       return std::string("usage: sallyport plan [options] PROFILE[:INSTANCE] [-- COMMAND...]\n") + kPlaces;
     case Options::Verb::Kill: return std::string("usage: sallyport kill [options] SESSION\n") + kPlaces;
@@ -124,19 +123,13 @@ std::string usage_of(Options::Verb verb) {
 }
 
 Result<BrokerConfig> configuration(const Options& options) {
-  BrokerConfig config;
-  if (options.config) {
-    config = TRY(load_config(*options.config));
-  } else if (::access(kDefaultConfig, F_OK) == 0) {
-    config = TRY(load_config(kDefaultConfig));
-  } else if (errno != ENOENT && errno != ENOTDIR) {
-    return fail_errno(std::string("look for ") + kDefaultConfig);
-  }
+  BrokerConfig config = TRY(find_config(options.config));
   if (options.profile_directory) config.profile_directory = *options.profile_directory;
   if (options.state_directory) config.state_directory = *options.state_directory;
   if (options.log_directory) config.log_directory = *options.log_directory;
   if (options.runtime_directory) config.runtime_directory = *options.runtime_directory;
   if (options.docker_socket) config.docker_socket = *options.docker_socket;
+  TRY(check_places(config));
   return config;
 }
 

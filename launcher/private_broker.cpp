@@ -16,6 +16,8 @@
 #include "sallyport/seqpacket.hpp"
 #include "sallyport/syscalls.hpp"
 
+extern char** environ;
+
 namespace sallyport::launcher {
 namespace {
 
@@ -25,6 +27,15 @@ constexpr int kPatience = 1000 * static_cast<int>(limits::kEndPatience.count());
 std::vector<char*> pointers(const std::vector<std::string>& strings) {
   std::vector<char*> result;
   for (const std::string& text : strings) result.push_back(const_cast<char*>(text.c_str()));
+  result.push_back(nullptr);
+  return result;
+}
+
+// Ours, but that it is not the unit: what it told systemd would be taken for our word.
+std::vector<char*> environment_of_its_own() {
+  std::vector<char*> result;
+  for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry)
+    if (!std::string_view(*entry).starts_with("NOTIFY_SOCKET=")) result.push_back(*entry);
   result.push_back(nullptr);
   return result;
 }
@@ -62,13 +73,14 @@ Result<Place> take_place(const std::string& profile, const BrokerConfig& config)
     place.log_lock = TRY(hold_directory(place.log));
     if (place.log_lock) return place;
   }
-  return fail("profile " + profile + " has " + std::to_string(config.max_sessions) +
-              " runs with private brokers already: max_sessions in broker.toml allows no more");
+  return fail_for_now("profile " + profile + " has " + std::to_string(config.max_sessions) +
+                      " runs with private brokers already: max_sessions in broker.toml allows no more");
 }
 
 // No PDEATHSIG: if we are killed, the broker sees its connection close and cleans up after us.
 Result<Child> spawn(const std::string& program, const std::vector<std::string>& arguments, int connection) {
   const std::vector<char*> argv = pointers(arguments);
+  const std::vector<char*> environment = environment_of_its_own();
   int pidfd = -1;
   clone_args clone{};
   clone.flags = CLONE_PIDFD | CLONE_CLEAR_SIGHAND;
@@ -83,7 +95,7 @@ Result<Child> spawn(const std::string& program, const std::vector<std::string>& 
   if (connection >= 0 && connection != kPrivateFd) ready = ::dup2(connection, kPrivateFd);
   const int keep = kPrivateFd;
   if (ready < 0 || default_signals() != 0 || close_all_but({&keep, connection >= 0 ? 1U : 0U}) != 0) ::_exit(125);
-  ::execv(program.c_str(), argv.data());
+  ::execve(program.c_str(), argv.data(), environment.data());
   ::_exit(125);
 }
 

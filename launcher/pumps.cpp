@@ -1,5 +1,6 @@
 #include "launcher/pumps.hpp"
 
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -66,7 +67,10 @@ ssize_t OutputPump::read_some() {
 }
 
 void OutputPump::read_the_rest() {
-  while (source_ && waiting_.empty() && read_some() > 0) {
+  if (int holds = 0; !rest_ && source_) rest_ = ::ioctl(source_.get(), FIONREAD, &holds) == 0 ? holds : 0;
+  while (source_ && waiting_.empty() && rest_ > 0) {
+    const ssize_t size = read_some();
+    rest_ = size > 0 ? *rest_ - size : 0;
   }
   if (waiting_.empty()) source_.reset();
 }

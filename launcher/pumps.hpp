@@ -11,7 +11,7 @@
 #include <string_view>
 #include <vector>
 
-#include "launcher/callers_descriptor.hpp"
+#include "sallyport/callers_descriptor.hpp"
 #include "sallyport/unique_fd.hpp"
 
 namespace sallyport::launcher {
@@ -51,7 +51,8 @@ class OutputPump {  // worker's pipe -> caller's stdout or stderr
       : source_(std::move(source)), sink_(sink), budget_(budget) {}
   Wanted wanted() const;
   void step();
-  // Once all who wrote are dead: what the pipe holds now is all, though another may hold its end (by SCM_RIGHTS).
+  // Once all who wrote are dead: what the pipe holds at the first call is all. Another may hold its end (by
+  // SCM_RIGHTS), and go on to write.
   void read_the_rest();
   bool done() const { return !source_ && waiting_.empty(); }
   // A line of ours among the worker's, on a line of its own and on nobody's budget.
@@ -67,6 +68,7 @@ class OutputPump {  // worker's pipe -> caller's stdout or stderr
   char last_ = '\n';  // that was read to be written
   OutputBudget& budget_;
   std::vector<char> waiting_;
+  std::optional<std::int64_t> rest_;  // still to be read, once it was asked for
 };
 
 }  // namespace sallyport::launcher

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -16,6 +17,8 @@
 #include "launcher/supervise.hpp"
 #include "sallyport/core_limit.hpp"
 #include "sallyport/limits.hpp"
+#include "sallyport/poll_time.hpp"
+#include "sallyport/printable.hpp"
 #include "sallyport/profile/profile.hpp"
 #include "sallyport/syscalls.hpp"
 
@@ -88,27 +91,26 @@ void warn_of_limits(const Plan& plan, const std::vector<std::string>& not_enforc
   say_what_is_not_enforced("for containers on this host:", not_enforced_on_containers);
 }
 
-// What a failure before the worker has started means for whoever could try again.
-enum class Failure : std::uint8_t { Misconfigured, MayPass, Other };
-
 class Run {
  public:
   Run(const Options& options, Signals& signals, RunRecord& record)
       : options_(options), signals_(signals), record_(record) {}
   Result<> go();
   void wait_until_gone();
-  Failure failure() const { return failure_; }
+  bool is_misconfigured() const { return is_misconfigured_; }
+  int asked_to_end_by() const { return asked_to_end_by_; }
 
  private:
   Result<> prepare_to_launch();
   Result<> open_session();
+  Result<> look_for_a_broker() const;
   Result<> wait_for(int descriptor);
+  bool is_asked_to_end();
   Result<std::vector<UniqueFd>> receive_listeners();
 
   const Options& options_;
   Signals& signals_;
   RunRecord& record_;
-  Failure failure_ = Failure::Other;
   Prepared prepared_;
   std::optional<UidRange> range_;
   std::optional<PrivateBroker> broker_;  // before the session: it ends after it
@@ -116,21 +118,32 @@ class Run {
   std::optional<BrokerSession> session_;
   std::vector<std::string> not_enforced_on_containers_;
   bool has_run_ = false;
+  bool is_misconfigured_ = false;  // it has failed for what the files say
+  int asked_to_end_by_ = 0;        // a signal, before the worker has started
+  std::vector<int> others_;
 };
+
+// Any other signal is the worker's, once there is one.
+bool Run::is_asked_to_end() {
+  for (const int signal : signals_.pending())
+    if (asks_to_end(signal)) asked_to_end_by_ = signal;
+    else others_.push_back(signal);
+  return asked_to_end_by_ != 0;
+}
 
 // A wait of the time before the worker runs: ends early when init fails, when the caller gives up, or by its deadline.
 Result<> Run::wait_for(int descriptor) {
   std::array<pollfd, 3> entries = {pollfd{descriptor, POLLIN, 0}, pollfd{sandbox_->control(), POLLIN, 0},
                                    pollfd{signals_.descriptor(), POLLIN, 0}};
-  const int timeout = static_cast<int>(std::chrono::milliseconds(kSetupDeadline).count());
+  const auto until = std::chrono::steady_clock::now() + kSetupDeadline;
   int ready;
-  do ready = ::poll(entries.data(), entries.size(), timeout);
-  while (ready < 0 && errno == EINTR);
+  do ready = ::poll(entries.data(), entries.size(), milliseconds_until(until));
+  while ((ready < 0 && errno == EINTR) || (ready == 1 && entries[2].revents != 0 && !is_asked_to_end()));
   if (ready < 0) return fail_errno("wait for the session");
-  if (ready == 0) return fail("the session was not open within " + std::to_string(kSetupDeadline.count()) + " s");
+  if (ready == 0)
+    return fail_for_now("the session was not open within " + std::to_string(kSetupDeadline.count()) + " s");
   if (entries[0].revents != 0) return {};
-  if (entries[2].revents != 0) return fail("a signal came before the worker had started");
-  failure_ = Failure::Other;  // of init, whoever else is waited for
+  if (asked_to_end_by_ != 0) return fail("a signal came before the worker had started");
   auto report = TRY(sandbox_->next_report());
   if (!report) return fail("the sandbox's init was killed");
   if (report->message.word == InitWord::Failed) return std::unexpected(explain(prepared_.plan, report->message));
@@ -149,7 +162,6 @@ Result<std::vector<UniqueFd>> Run::receive_listeners() {
 
 Result<> Run::open_session() {
   const auto listeners = TRY(receive_listeners());
-  failure_ = Failure::MayPass;
   session_.emplace(broker_ ? broker_->take_connection() : TRY(connect_to_broker(prepared_.config)));
   const BrokerSession::Offer offer{.profile = prepared_.profile,
                                    .plan = prepared_.plan,
@@ -159,10 +171,10 @@ Result<> Run::open_session() {
                                    .listeners = listeners};
   const auto opened = TRY(session_->open(offer, [this](int descriptor) { return wait_for(descriptor); }));
   sandbox_->stream().reset();
-  failure_ = Failure::Other;
   record_.session = opened.session.text();
   speak_of_session(record_.session);
-  for (const auto& limit : opened.not_enforced.items) not_enforced_on_containers_.push_back(limit.value);
+  for (const auto& limit : opened.not_enforced.items)
+    not_enforced_on_containers_.push_back("docker.container." + printable(limit.value));
   record_.not_enforced.insert(record_.not_enforced.end(), not_enforced_on_containers_.begin(),
                               not_enforced_on_containers_.end());
   const auto started = sandbox_->start_worker();
@@ -172,12 +184,10 @@ Result<> Run::open_session() {
   return started;
 }
 
-// What is wrong in a file is wrong until somebody mends it; a file that cannot be read just now may pass.
 Result<> Run::prepare_to_launch() {
   auto prepared = prepare(options_);
   if (!prepared) {
-    const int error = prepared.error().code;
-    if (error == 0 || error == ENOENT || error == ENOTDIR || error == ELOOP) failure_ = Failure::Misconfigured;
+    is_misconfigured_ = is_misconfiguration(prepared.error());
     return std::unexpected(prepared.error());
   }
   prepared_ = *std::move(prepared);
@@ -186,17 +196,24 @@ Result<> Run::prepare_to_launch() {
   return {};
 }
 
+// Before a sandbox is built, where it may well be that no broker would take it.
+Result<> Run::look_for_a_broker() const {
+  const bool waits_for_one = prepared_.plan.opens_session() && options_.retry && !options_.private_broker;
+  if (waits_for_one) (void)TRY(connect_to_broker(prepared_.config));
+  return {};
+}
+
 Result<> Run::go() {
   TRY(prepare_to_launch());
   const Plan& plan = prepared_.plan;
-  failure_ = Failure::MayPass;
+  TRY(look_for_a_broker());
   range_.emplace(TRY(take_ids(prepared_.config)));
-  failure_ = Failure::Other;
   if (plan.opens_session() && options_.private_broker)
     broker_.emplace(TRY(PrivateBroker::start(options_, prepared_.config)));
   sandbox_.emplace(TRY(Sandbox::start(plan, *range_)));
   if (plan.opens_session()) TRY(open_session());
   warn_of_limits(plan, not_enforced_on_containers_);
+  for (const int signal : others_) signals_.keep(signal);
   Supervisor supervisor(plan, *sandbox_, signals_, session_ ? &*session_ : nullptr);
   record_.outcome = supervisor.run();
   has_run_ = true;
@@ -223,55 +240,89 @@ void say_how_it_ended(const Outcome& outcome) {
   if (!outcome.reason.empty() && !outcome.was_said) complain(outcome.reason, Priority::Error);
 }
 
-// Tries once. True where it failed before the worker had started, and for what may pass.
-bool try_to_run(const Options& options, Signals& signals, RunRecord& record) {
-  record = new_record(options);
-  Run running(options, signals, record);
+// `--retry`: until the worker has run, or what fails will not pass.
+class Tries {
+ public:
+  Tries(const Options& options, Signals& signals, RunRecord& record)
+      : options_(options), signals_(signals), record_(record) {}
+  void run();
+
+ private:
+  bool once();  // true: it is to be tried again
+  bool is_tried_again(const Error& error);
+  void say_that_it_waits();
+  bool wait(std::chrono::milliseconds pause);  // false: a signal asks to end first
+
+  const Options& options_;
+  Signals& signals_;
+  RunRecord& record_;
+  std::string said_;
+  bool has_waited_ = false;
+  bool was_wrong_ = false;  // the files, when they were read last
+};
+
+// What is wrong in a file is wrong until somebody mends it. But whoever waits reads it again and again, and may meet it
+// half written: it must be wrong twice.
+bool Tries::is_tried_again(const Error& error) {
+  if (!options_.retry || record_.outcome.asked_to_end_by != 0) return false;
+  const bool is_wrong = record_.outcome.is_misconfigured;
+  const bool was_wrong = std::exchange(was_wrong_, is_wrong);
+  return is_wrong ? has_waited_ && !was_wrong : error.may_pass;
+}
+
+bool Tries::once() {
+  record_ = new_record(options_);
+  Run running(options_, signals_, record_);
   const auto outcome = running.go();
   if (!outcome) {
-    record.outcome = Outcome{.ended = Outcome::Ended::NotBuilt, .reason = outcome.error().text()};
-    record.outcome.is_misconfigured = running.failure() == Failure::Misconfigured;
-    if (options.retry && running.failure() == Failure::MayPass) return true;
+    record_.outcome = Outcome{.ended = Outcome::Ended::NotBuilt,
+                              .is_misconfigured = running.is_misconfigured(),
+                              .asked_to_end_by = running.asked_to_end_by(),
+                              .reason = outcome.error().text()};
+    if (is_tried_again(outcome.error())) return true;
   }
-  say_how_it_ended(record.outcome);
+  record_.outcome.for_a_unit = options_.retry;
+  say_how_it_ended(record_.outcome);
   running.wait_until_gone();
   return false;
 }
 
-// A newline in it would begin another word to systemd.
-std::string one_line(std::string text) {
-  std::ranges::replace_if(text, [](char c) { return static_cast<unsigned char>(c) < ' '; }, ' ');
-  return text;
+void Tries::say_that_it_waits() {
+  const std::string& why = record_.outcome.reason;
+  if (why != said_)
+    complain(why + "; it is tried again until it can be done, at least every " +
+             std::to_string(limits::kLastRetryOfALaunch.count()) + " s");
+  said_ = why;
+  has_waited_ = true;
+  // Ready, in that nothing is left that whoever has started the unit could mend in its files.
+  tell_systemd("READY=1\nSTATUS=waiting: " + printable(why));
 }
 
-// False: a signal asks to end first.
-bool wait_before_next(std::chrono::seconds pause, Signals& signals, Outcome& outcome) {
+bool Tries::wait(std::chrono::milliseconds pause) {
   const auto until = std::chrono::steady_clock::now() + pause;
   for (;;) {
-    for (const int signal : signals.pending())
-      if (asks_to_end(signal)) outcome.asked_to_end_by = signal;
-    if (outcome.asked_to_end_by != 0) return false;
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - std::chrono::steady_clock::now()).count();
-    if (left <= 0) return true;
-    pollfd signalled{signals.descriptor(), POLLIN, 0};
-    (void)::poll(&signalled, 1, static_cast<int>(left));
+    for (const int signal : signals_.pending())
+      if (asks_to_end(signal)) record_.outcome.asked_to_end_by = signal;
+    if (record_.outcome.asked_to_end_by != 0) return false;
+    const int left = milliseconds_until(until);
+    if (left == 0) return true;
+    pollfd signalled{signals_.descriptor(), POLLIN, 0};
+    (void)::poll(&signalled, 1, left);
   }
 }
 
-void run_until_it_has_run(const Options& options, Signals& signals, RunRecord& record) {
-  std::string said;
-  for (std::chrono::seconds pause = limits::kFirstRetryOfALaunch; try_to_run(options, signals, record);
+// Of many that wait for one broker each has another pause: half of it is by chance.
+std::chrono::milliseconds by_chance(std::chrono::milliseconds pause) {
+  std::uint16_t random = 0;
+  (void)::getrandom(&random, sizeof random, GRND_NONBLOCK);
+  return pause / 2 + pause / 2 * random / 65535;
+}
+
+void Tries::run() {
+  for (std::chrono::seconds pause = limits::kFirstRetryOfALaunch; once();
        pause = std::min(2 * pause, limits::kLastRetryOfALaunch)) {
-    const std::string& why = record.outcome.reason;
-    if (why != said)
-      complain(why + "; it is tried again until it can be done, at least every " +
-                   std::to_string(limits::kLastRetryOfALaunch.count()) + " s",
-               Priority::Notice);
-    said = why;
-    // Ready, in that nothing is left that whoever has started the unit could mend in its files.
-    tell_systemd("READY=1\nSTATUS=waiting: " + one_line(why));
-    if (!wait_before_next(pause, signals, record.outcome))
-      return complain(why + "; asked to end, it is not tried again");
+    say_that_it_waits();
+    if (!wait(by_chance(pause))) return complain(record_.outcome.reason + "; asked to end, it is not tried again");
   }
 }
 
@@ -281,7 +332,7 @@ int run(const Options& options) {
   speak_for(options.subject, options.instance);
   RunRecord record = new_record(options);
   if (auto signals = take_over(options)) {
-    run_until_it_has_run(options, *signals, record);
+    Tries(options, *signals, record).run();
   } else {
     record.outcome = Outcome{.ended = Outcome::Ended::NotBuilt, .reason = signals.error().text()};
     say_how_it_ended(record.outcome);
@@ -294,7 +345,7 @@ int print_plan(const Options& options) {
   const auto prepared = prepare(options);
   if (!prepared) {
     complain(prepared.error().text());
-    return 125;
+    return is_misconfiguration(prepared.error()) ? kMisconfigured : 125;
   }
   const std::string text = render_plan(prepared->plan);
   for (std::size_t done = 0; done < text.size();) {

@@ -17,6 +17,6 @@ void speak_of_session(std::string_view session);
 // False: stderr is no journal, or the journal does not take it just now.
 bool say_in_journal(std::string_view what, Priority priority);
 void complain(const std::string& what, Priority priority = Priority::Warning);
-void tell_systemd(const std::string& state);  // complains where that fails
+bool tell_systemd(const std::string& state);  // complains where that fails
 
 }  // namespace sallyport::launcher

@@ -8,16 +8,12 @@
 
 #include "launcher/say.hpp"
 #include "sallyport/limits.hpp"
+#include "sallyport/poll_time.hpp"
 
 namespace sallyport::launcher {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-int milliseconds_until(Clock::time_point when) {
-  const auto left = std::chrono::ceil<std::chrono::milliseconds>(when - Clock::now()).count();
-  return static_cast<int>(std::max<std::int64_t>(left, 0));
-}
 
 // True where that was its last word. `has_ended`: it has said why it ended the session; it closes when all is gone.
 bool hear(BrokerSession& session, bool& has_ended) {

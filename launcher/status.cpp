@@ -2,15 +2,15 @@
 
 #include <string_view>
 
-#include "launcher/callers_descriptor.hpp"
+#include "sallyport/callers_descriptor.hpp"
 #include "sallyport/limits.hpp"
 
 namespace sallyport::launcher {
 namespace {
 
-std::string_view name_of(Outcome::Ended ended, const ExitStatus& status) {
-  switch (ended) {
-    case Outcome::Ended::Worker: return status.signalled ? "signalled" : "exited";
+std::string_view name_of(const Outcome& outcome) {
+  switch (outcome.ended) {
+    case Outcome::Ended::Worker: return outcome.worker->signalled ? "signalled" : "exited";
     case Outcome::Ended::NotBuilt: return "not-built";
     case Outcome::Ended::BrokerGone: return "broker-gone";
     case Outcome::Ended::InitGone: return "init-gone";
@@ -42,13 +42,13 @@ std::string number_or_null(bool present, int number) { return present ? std::to_
 
 std::string status_line(const RunRecord& record) {
   const Outcome& outcome = record.outcome;
-  const bool worker = outcome.ended == Outcome::Ended::Worker;
+  const auto& worker = outcome.worker;
   std::string line = "{\"profile\":" + json_text(record.profile);
   line += ",\"instance\":" + (record.instance.empty() ? "null" : json_text(record.instance));
   line += ",\"session\":" + (record.session.empty() ? "null" : json_text(record.session));
-  line += ",\"ended\":" + json_text(name_of(outcome.ended, outcome.worker));
-  line += ",\"code\":" + number_or_null(worker && !outcome.worker.signalled, outcome.worker.value);
-  line += ",\"signal\":" + number_or_null(worker && outcome.worker.signalled, outcome.worker.value);
+  line += ",\"ended\":" + json_text(name_of(outcome));
+  line += ",\"code\":" + number_or_null(worker && !worker->signalled, worker.value_or(ExitStatus{}).value);
+  line += ",\"signal\":" + number_or_null(worker && worker->signalled, worker.value_or(ExitStatus{}).value);
   line += std::string(",\"time_up\":") + (outcome.time_up ? "true" : "false");
   line += ",\"dropped_output_bytes\":" + std::to_string(outcome.dropped_output_bytes);
   line += ",\"not_enforced\":[";

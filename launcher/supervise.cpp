@@ -11,6 +11,7 @@
 
 #include "launcher/say.hpp"
 #include "sallyport/limits.hpp"
+#include "sallyport/poll_time.hpp"
 
 namespace sallyport::launcher {
 namespace {
@@ -20,7 +21,6 @@ constexpr std::chrono::milliseconds kLooksAtItsTerminal{500};
 // Statuses of timeout(1), where it has one.
 constexpr int kTimeUp = 124;
 constexpr int kCouldNotBeBuilt = 125;
-constexpr int kMisconfigured = 78;  // EX_CONFIG of sysexits(3)
 constexpr const char* kBrokerStops = "the broker ended the session: the broker is stopping";
 
 }  // namespace
@@ -30,7 +30,7 @@ bool asks_to_end(int signal) { return signal == SIGTERM || signal == SIGINT || s
 int Outcome::exit_code() const {
   if (time_up) return kTimeUp;
   switch (ended) {
-    case Ended::Worker: return worker.shell_code();
+    case Ended::Worker: return for_a_unit && worker->shell_code() == kMisconfigured ? 1 : worker->shell_code();
     case Ended::InitGone: return 128 + SIGKILL;  // the kernel has killed the worker with its init
     case Ended::NotBuilt:
       if (asked_to_end_by != 0) return 128 + asked_to_end_by;
@@ -62,7 +62,7 @@ Result<Signals> Signals::take() {
 }
 
 std::vector<int> Signals::pending() {
-  std::vector<int> result;
+  std::vector<int> result = std::exchange(kept_, {});
   signalfd_siginfo info;
   while (::read(descriptor(), &info, sizeof info) == sizeof info) result.push_back(static_cast<int>(info.ssi_signo));
   return result;
@@ -76,17 +76,21 @@ Supervisor::Supervisor(const Plan& plan, Sandbox& sandbox, Signals& signals, Bro
       budget_(plan.output_bytes),
       input_(STDIN_FILENO, std::move(sandbox.pipes().input)),
       output_(std::move(sandbox.pipes().output), STDOUT_FILENO, budget_),
-      error_(std::move(sandbox.pipes().error), STDERR_FILENO, budget_) {}
+      error_(std::move(sandbox.pipes().error), STDERR_FILENO, budget_),
+      grace_(plan.grace.value_or(limits::kTermGrace)) {}
 
 Outcome Supervisor::run() {
   start_the_clock();
+  hear_signals();  // those that came while the session was opened
   while (!outcome_) poll_once();
   prefer_the_cause();
   if (session_ != nullptr && outcome_->ended == Outcome::Ended::Worker)
-    session_->worker_ended(outcome_->worker, time_up_);
+    session_->worker_ended(*outcome_->worker, time_up_);
   if (broker_stops_ && outcome_->ended == Outcome::Ended::Worker)
-    outcome_ = Outcome{.ended = Outcome::Ended::BrokerGone, .reason = kBrokerStops};
+    outcome_ = Outcome{.ended = Outcome::Ended::BrokerGone, .worker = outcome_->worker, .reason = kBrokerStops};
   sandbox_.kill_and_wait();  // before the rest of the output: then the pipes have an end
+  if (kills_next_) deadline_ = Clock::now() + limits::kTermGrace;  // the grace was the worker's
+  next_word_.reset();
   drain_output();
   outcome_->time_up = time_up_;
   if (time_up_ && outcome_->reason.empty()) {
@@ -100,11 +104,11 @@ Outcome Supervisor::run() {
 // The broker says why it ends a session before it kills: who then sees only a dead init, or a worker killed with it,
 // looks whether it has said so.
 void Supervisor::prefer_the_cause() {
-  const bool killed_worker = outcome_->ended == Outcome::Ended::Worker && outcome_->worker.signalled &&
-                             outcome_->worker.value == SIGKILL && !time_up_;
+  const auto& worker = outcome_->worker;
+  const bool killed_worker = worker && worker->signalled && worker->value == SIGKILL && !time_up_;
   if (session_ == nullptr || (!init_is_gone_ && !killed_worker)) return;
   if (auto why = session_->says_why(init_is_gone_ ? limits::kBrokerSaysWhy : std::chrono::milliseconds(0)))
-    outcome_ = Outcome{.ended = Outcome::Ended::BrokerGone, .reason = *std::move(why)};
+    outcome_ = Outcome{.ended = Outcome::Ended::BrokerGone, .worker = worker, .reason = *std::move(why)};
 }
 
 void Supervisor::end(Outcome::Ended how, std::string reason) {
@@ -131,19 +135,24 @@ void Supervisor::poll_once() {
   if (entries[4].revents != 0) output_.step();
   if (entries[5].revents != 0) error_.step();
   check_the_clock();
-  if (entries[6].revents != 0) hear_init();
+  if (entries[6].revents != 0 && !outcome_ && init_speaks()) hear_init();  // a signal may have had it heard before
   if (entries[0].revents != 0) hear_inits_end();
   if (entries[2].revents != 0 && !outcome_) hear_broker();
   say_if_dropping();
+  tell_systemd_what_is_due();
 }
 
 void Supervisor::hear_inits_end() {
   while (!outcome_) hear_init();
 }
 
-void Supervisor::find_worker() {
+bool Supervisor::init_speaks() const {
   pollfd said{sandbox_.control(), POLLIN, 0};
-  if (!worker_ && !outcome_ && ::poll(&said, 1, 0) == 1) hear_init();
+  return ::poll(&said, 1, 0) == 1;
+}
+
+void Supervisor::find_worker() {
+  if (!worker_ && !outcome_ && init_speaks()) hear_init();
 }
 
 void Supervisor::hear_init() {
@@ -160,7 +169,10 @@ void Supervisor::hear_init() {
       end(Outcome::Ended::NotBuilt, explain(plan_, message).text());
       outcome_->is_misconfigured = names_what_is_not_there(message);
       return;
-    case InitWord::Running: return say_that_it_runs();
+    case InitWord::Running:
+      runs_ = true;
+      next_word_ = Clock::now();
+      return;
     case InitWord::Started:
       if ((*report)->descriptors.size() != 1) return end(Outcome::Ended::NotBuilt, "init sent no pidfd of the worker");
       worker_ = ProcessHandle(std::move((*report)->descriptors[0]));
@@ -168,31 +180,42 @@ void Supervisor::hear_init() {
       early_signals_.clear();
       return;
     case InitWord::Ended:
-      outcome_ = Outcome{.ended = Outcome::Ended::Worker, .worker = {message.signalled, message.code}};
+      outcome_ = Outcome{.ended = Outcome::Ended::Worker, .worker = ExitStatus{message.signalled, message.code}};
       return;
     case InitWord::Listening: break;
   }
   end(Outcome::Ended::NotBuilt, "init said something out of turn");
 }
 
-void Supervisor::say_that_it_runs() {
-  runs_ = true;
-  tell_systemd("READY=1\nSTATUS=the worker runs");
+// That the worker runs, until it was heard; and, while a worker that was asked to end has its grace, again and again
+// that this takes time: who is stopped has the unit's own time otherwise, and a launcher that hangs no more than this.
+void Supervisor::tell_systemd_what_is_due() {
+  if (!next_word_ || Clock::now() < *next_word_) return;
+  next_word_.reset();
+  if (runs_ && !said_that_it_runs_) said_that_it_runs_ = tell_systemd("READY=1\nSTATUS=the worker runs");
+  const std::chrono::microseconds needed = limits::kTimeAskedFor + limits::kLauncherWaits + limits::kTermGrace;
+  if (kills_next_) tell_systemd("EXTEND_TIMEOUT_USEC=" + std::to_string(needed.count()));
+  if (kills_next_ || (runs_ && !said_that_it_runs_)) next_word_ = Clock::now() + limits::kAsksForTimeEvery;
 }
 
 void Supervisor::hear_signals() {
   for (const int signal : signals_.pending()) {
     signal_worker(signal);
+    was_asked_ |= signal == SIGTERM;
     if (signal == SIGTERM && plan_.grace && !kills_next_) kill_after_grace();
+    if (signal == SIGTERM && kills_next_) next_word_ = Clock::now();  // systemd's time has just begun
   }
 }
 
-// Systemd may have asked, and gives no more than the unit's own time otherwise.
 void Supervisor::kill_after_grace() {
   kills_next_ = true;
-  deadline_ = Clock::now() + grace();
-  const std::chrono::microseconds end = grace() + limits::kLauncherWaits + limits::kTermGrace;
-  tell_systemd("EXTEND_TIMEOUT_USEC=" + std::to_string(end.count()));
+  deadline_ = Clock::now() + grace_;
+  next_word_ = Clock::now();
+}
+
+void Supervisor::let_broker_bound_the_grace(std::chrono::seconds most) {
+  grace_ = std::min(grace_, most);
+  if (kills_next_ && deadline_) deadline_ = std::min(*deadline_, Clock::now() + grace_);
 }
 
 void Supervisor::signal_worker(int signal) {
@@ -210,6 +233,8 @@ void Supervisor::hear_broker() {
     case What::EndWorker: break;
   }
   broker_stops_ = true;
+  if (heard.within < grace_) heard.text += " (within stop_within of broker.toml)";
+  let_broker_bound_the_grace(heard.within);
   if (!kills_next_) ask_to_end(heard.text);
 }
 
@@ -236,25 +261,31 @@ void Supervisor::check_the_clock() {
   }
   signal_worker(SIGKILL);
   if (!std::exchange(said_killing_, true))
-    say("the worker has not ended within " + std::to_string(grace().count()) + " s of SIGTERM: it gets SIGKILL");
-  deadline_ = Clock::now() + grace();
+    say("the worker has not ended within " + std::to_string(grace_.count()) + " s of SIGTERM: it gets SIGKILL");
+  deadline_ = Clock::now() + limits::kTermGrace;
 }
 
+// Once: a second SIGTERM means "at once" to many a worker, rq's among them.
 void Supervisor::ask_to_end(const std::string& why) {
-  signal_worker(SIGTERM);
-  say(why + ": it gets SIGTERM, and SIGKILL after " + std::to_string(grace().count()) + " s");
+  const bool has_it = std::exchange(was_asked_, true);
+  if (!has_it) signal_worker(SIGTERM);
+  say(why +
+      (has_it ? ": the worker has had SIGTERM, and gets SIGKILL after "
+              : ": the worker gets SIGTERM, and SIGKILL after ") +
+      std::to_string(grace_.count()) + " s");
   kill_after_grace();
 }
 
-int Supervisor::left_of_the_time() const {
-  if (!deadline_) return -1;
-  const auto left = std::chrono::ceil<std::chrono::milliseconds>(*deadline_ - Clock::now()).count();
-  return static_cast<int>(std::clamp<std::int64_t>(left, 0, 1 << 30));
+int Supervisor::time_to_wait() const {
+  if (!deadline_ && !next_word_) return -1;
+  constexpr auto kNever = Clock::time_point::max();
+  const auto next = std::min(deadline_.value_or(kNever), next_word_.value_or(kNever));
+  return milliseconds_until(next);
 }
 
 int Supervisor::poll_timeout() {
   constexpr auto kLook = static_cast<int>(kLooksAtItsTerminal.count());
-  const int left = left_of_the_time();
+  const int left = time_to_wait();
   if (!input_.waits_for_a_terminal()) return left;
   return left < 0 ? kLook : std::min(left, kLook);
 }
@@ -269,7 +300,7 @@ void Supervisor::drain_output() {
     std::array<pollfd, 3> entries = {output_.wanted().value_or(pollfd{-1, 0, 0}),
                                      error_.wanted().value_or(pollfd{-1, 0, 0}),
                                      pollfd{signals_.descriptor(), POLLIN, 0}};
-    const int ready = ::poll(entries.data(), entries.size(), left_of_the_time());
+    const int ready = ::poll(entries.data(), entries.size(), time_to_wait());
     if (ready == 0 || (ready < 0 && errno != EINTR)) return;
     if (entries[0].revents != 0) output_.step();
     if (entries[1].revents != 0) error_.step();

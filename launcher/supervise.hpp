@@ -20,10 +20,11 @@ namespace sallyport::launcher {
 struct Outcome {
   enum class Ended : std::uint8_t { Worker, NotBuilt, BrokerGone, InitGone };
   Ended ended = Ended::NotBuilt;
-  ExitStatus worker;  // Worker
+  std::optional<ExitStatus> worker;  // as init has said: Worker, and BrokerGone where it ended as it was asked to
   bool time_up = false;
   bool is_misconfigured = false;  // NotBuilt, and will be until the profile, broker.toml or the host's files change
   int asked_to_end_by = 0;        // NotBuilt: the signal
+  bool for_a_unit = false;        // a worker's own 78 must not be taken for ours
   std::uint64_t dropped_output_bytes = 0;
   std::string reason;     // for a person; empty where the worker ended by itself
   bool was_said = false;  // on stderr, when it came to be
@@ -36,8 +37,10 @@ class Signals {
   static Result<Signals> take();
   int descriptor() const { return descriptor_.get(); }
   std::vector<int> pending();
+  void keep(int signal) { kept_.push_back(signal); }  // for the next who asks, though descriptor() does not tell
 
  private:
+  std::vector<int> kept_;
   UniqueFd descriptor_;
 };
 
@@ -53,21 +56,22 @@ class Supervisor {
   using Clock = std::chrono::steady_clock;
   void hear_init();
   void hear_inits_end();
+  bool init_speaks() const;
   void find_worker();
   void hear_signals();
   void hear_broker();
   void prefer_the_cause();
   void say_if_dropping();
   void say(const std::string& what);
-  void say_that_it_runs();
+  void tell_systemd_what_is_due();
   void start_the_clock();
   void check_the_clock();
   void ask_to_end(const std::string& why);
   void kill_after_grace();
-  std::chrono::seconds grace() const { return plan_.grace.value_or(limits::kTermGrace); }
   void signal_worker(int signal);
   void end(Outcome::Ended how, std::string reason);
-  int left_of_the_time() const;  // in milliseconds; -1: it has no end
+  void let_broker_bound_the_grace(std::chrono::seconds most);
+  int time_to_wait() const;  // in milliseconds; -1: for ever
   int poll_timeout();
   void poll_once();
   void drain_output();
@@ -82,11 +86,15 @@ class Supervisor {
   ProcessHandle worker_;
   std::vector<int> early_signals_;  // came before the worker was there
   std::optional<Clock::time_point> deadline_;
-  bool kills_next_ = false;  // the clock: it was asked to end
+  bool was_asked_ = false;   // to end, by SIGTERM
+  bool kills_next_ = false;  // the clock
   std::optional<Outcome> outcome_;
   bool time_up_ = false;
   bool broker_stops_ = false;
   bool runs_ = false;  // as far as anybody has asked
+  bool said_that_it_runs_ = false;
+  std::optional<Clock::time_point> next_word_;  // to systemd
+  std::chrono::seconds grace_;                  // between SIGTERM and SIGKILL
   bool said_dropping_ = false;
   bool said_killing_ = false;
   bool init_is_gone_ = false;

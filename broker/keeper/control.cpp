@@ -17,8 +17,10 @@ using handshake::FromKeeper;
 
 namespace {
 
-void refuse(Services& services, async::Channel& control, const Hello* hello, const std::string& reason) {
-  log::warning("refused on the control socket: " + reason);
+void refuse(Services& services, async::Channel& control, const Hello* hello, const Error& error) {
+  const std::string reason = error.text();
+  const std::string profile = hello != nullptr ? hello->message.profile.text() : "";
+  log::warning("refused on the control socket: " + reason, {.session = "", .profile = profile});
   if (hello != nullptr) {
     AuditRecord record;
     record.event = Event::SessionOpen;
@@ -32,7 +34,13 @@ void refuse(Services& services, async::Channel& control, const Hello* hello, con
     if (const auto written = services.audit.write(record, services.knocks); !written)
       log::error(written.error().text());
   }
-  (void)control.send(encode_message(FromKeeper(handshake::Refused{reason.substr(0, limits::kMaxReasonBytes)})));
+  const std::string said = reason.substr(0, limits::kMaxReasonBytes);
+  const FromKeeper answer =
+      error.may_pass ? FromKeeper(handshake::RefusedForNow{said}) : FromKeeper(handshake::Refused{said});
+  (void)control.send(encode_message(answer));
+}
+void refuse(Services& services, async::Channel& control, std::string reason) {
+  refuse(services, control, nullptr, Error{std::move(reason)});
 }
 
 // The launcher may say that its worker has ended; its closing the connection, or anything else, ends the session.
@@ -54,45 +62,46 @@ net::awaitable<void> listen_to_launcher(Services& services, SessionPtr session) 
 
 net::awaitable<void> kill_session(Services& services, async::Channel& control, const handshake::KillSession& ask,
                                   const Peer& peer) {
-  if (peer.uid != 0) co_return refuse(services, control, nullptr, "only root may end a session");
+  if (peer.uid != 0) co_return refuse(services, control, "only root may end a session");
   if (ask.version != handshake::kVersion)
-    co_return refuse(services, control, nullptr, "the command speaks another version of the handshake");
+    co_return refuse(services, control, "the command speaks another version of the handshake");
   const auto found = services.sessions.find(ask.session.text());
   if (found == services.sessions.end())
-    co_return refuse(services, control, nullptr, "there is no session " + ask.session.text());
+    co_return refuse(services, control, "there is no session " + ask.session.text());
   const SessionPtr session = found->second;
+  ++services.operators_waiting;
   end_session(services, session, "operator", "ended by the operator");
   const bool has_ended = (co_await session->ended.wait(limits::kKilledWithin)).has_value();
   if (has_ended && !session->left_behind.empty()) {
-    refuse(services, control, nullptr,
+    refuse(services, control,
            "it has ended, and the broker goes on to remove what is left of it: " + session->left_behind);
   } else if (has_ended) {
     (void)control.send(encode_message(FromKeeper(handshake::Done{})));
   } else {
-    refuse(services, control, nullptr,
+    refuse(services, control,
            "it ends, and has not ended yet: " + session->end_step + "; the broker goes on, and its log says more");
   }
+  --services.operators_waiting;
+  if (services.on_session_gone) services.on_session_gone();
 }
 
 net::awaitable<void> begin(Services& services, std::unique_ptr<async::Channel> control, async::Message message,
                            Peer peer) {
   auto decoded = decode_message<handshake::ToKeeper>(message.bytes);
-  if (!decoded) co_return refuse(services, *control, nullptr, decoded.error().text());
+  if (!decoded) co_return refuse(services, *control, decoded.error().text());
   if (const auto* kill = std::get_if<handshake::KillSession>(&*decoded))
     co_return co_await kill_session(services, *control, *kill, peer);
   auto* open = std::get_if<handshake::OpenSession>(&*decoded);
-  if (open == nullptr) co_return refuse(services, *control, nullptr, "a conversation begins with a hello");
+  if (open == nullptr) co_return refuse(services, *control, "a conversation begins with a hello");
   Hello hello{std::move(*open), std::move(message.fds), std::move(peer)};
   const Hello shown{hello.message, {}, hello.peer};
   const auto session = co_await open_session(services, std::move(hello), control);
-  if (!session) co_return refuse(services, *control, &shown, session.error().text());
+  if (!session) co_return refuse(services, *control, &shown, session.error());
   handshake::Opened message_opened{(*session)->id, {}};
   for (const std::string& limit : (*session)->not_enforced) message_opened.not_enforced.items.emplace_back(limit);
   const FromKeeper opened = std::move(message_opened);
   if (!(*session)->control->send(encode_message(opened)))
     co_return end_session(services, *session, "launcher.closed", "the launcher closed its connection");
-  (*session)->has_begun = true;
-  if (services.stopping) co_return end_for_the_stop(services, *session);
   log::info("session " + (*session)->id.text() + " begins: profile " + (*session)->profile.name.text(),
             (*session)->about());
   co_await listen_to_launcher(services, *session);
@@ -143,7 +152,7 @@ net::awaitable<void> converse(Services& services, UniqueFd connection) {
   if (!message) co_return (void) control->send(encode_message(FromKeeper(handshake::Refused{message.error().text()})));
   if (message->bytes.empty()) co_return;
   if (is_stranger)
-    co_return refuse(services, *control, nullptr,
+    co_return refuse(services, *control,
                      "uid " + std::to_string(peer->uid) +
                          " may not open any session: add an [[open]] rule for it to broker.toml, or run as root");
   co_await begin(services, std::move(control), std::move(*message), std::move(*peer));
@@ -151,9 +160,10 @@ net::awaitable<void> converse(Services& services, UniqueFd connection) {
 
 net::awaitable<void> accept_control(Services& services, UniqueFd listener) {
   net::posix::stream_descriptor waiting(services.executor, listener.release());
-  while (!services.stopping) {
+  // Also while the broker stops: sessions may be ended by an operator, and who opens one is refused in words.
+  for (;;) {
     auto [error] = co_await waiting.async_wait(net::posix::stream_descriptor::wait_read, async::kUseTuple);
-    if (error || services.stopping) co_return;
+    if (error) co_return;
     UniqueFd connection =
         UniqueFd::adopt(::accept4(waiting.native_handle(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
     if (!connection) {

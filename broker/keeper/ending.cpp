@@ -260,13 +260,20 @@ void end_for_the_stop(Services& services, const SessionPtr& session) {
 
 std::chrono::seconds let_end_for_the_stop(Services& services, const SessionPtr& session) {
   if (session->is_ending) return {};
-  const bool is_asked =
-      session->has_begun && session->control->send(encode_message(handshake::FromKeeper(handshake::EndWorker{})));
+  const auto most = services.config.stop_within;
+  const handshake::FromKeeper ask = handshake::EndWorker{static_cast<std::uint32_t>(most.count())};
+  const bool is_asked = session->control && session->control->send(encode_message(ask));
   if (!is_asked) {
     end_for_the_stop(services, session);
     return {};
   }
-  const auto grace = session->profile.limits.grace.value_or(limits::kTermGrace) + limits::kLauncherSaysItEnded;
+  const auto wanted = session->profile.limits.grace.value_or(limits::kTermGrace);
+  if (wanted > most)
+    log::warning("session " + session->id.text() + ": its worker has " + std::to_string(most.count()) + " s to end (" +
+                     "stop_within of broker.toml), and not the " + std::to_string(wanted.count()) +
+                     " s of its profile (limits.grace)",
+                 session->about());
+  const auto grace = std::min(wanted, most) + limits::kLauncherSaysItEnded;
   services.tasks.spawn("grace of session " + session->id.text(), end_after_grace(services, session, grace));
   return grace;
 }

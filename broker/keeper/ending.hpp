@@ -14,7 +14,7 @@ void end_session(Services& services, const SessionPtr& session, std::string rule
 // Because the broker stops.
 void end_for_the_stop(Services& services, const SessionPtr& session);
 // The same in order: the launcher ends its worker first, with the profile's grace. Returns what the keeper gives it for
-// that; 0 where nobody could be asked, and it ends at once.
+// that, at most stop_within of broker.toml; 0 where nobody could be asked, and it ends at once.
 std::chrono::seconds let_end_for_the_stop(Services& services, const SessionPtr& session);
 
 }  // namespace sallyport::keeper

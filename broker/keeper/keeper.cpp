@@ -93,18 +93,19 @@ class Keeper {
     services_.on_session_gone = [this] { leave_if_done(); };
   }
 
-  void start(KeeperInputs& inputs, std::vector<LeftLedger> left) {
+  Result<> start(KeeperInputs& inputs, std::vector<LeftLedger> left) {
     is_private_ = static_cast<bool>(inputs.private_peer);
     services_.tasks.spawn("spawner", listen_to_spawner());
     services_.tasks.spawn("deadlines", services_.docker.watch_deadlines());
     services_.tasks.spawn("hangups", services_.hangups.run());
     services_.tasks.spawn("signals", wait_for_signals());
-    heed_signals();
+    TRY(heed_signals());
     know_what_is_left(services_, left);
     services_.tasks.spawn("reaper", reap_all(std::move(left), inputs.reap_only));
     if (inputs.control_listener)
       services_.tasks.spawn("control socket", accept_control(services_, std::move(inputs.control_listener)));
     if (inputs.private_peer) services_.tasks.spawn("private session", serve_private(std::move(inputs.private_peer)));
+    return {};
   }
   int exit_code() const { return exit_code_; }
 
@@ -112,7 +113,9 @@ class Keeper {
   void bug(const std::string& task, const std::string& what) {
     if (services_.stopping && all_are_ending()) return;
     log::error("task \"" + task + "\" failed: " + what);
-    leave(1);  // the next broker reaps
+    if (!services_.stopping) return leave(1);  // the next broker reaps
+    exit_code_ = 1;
+    end_all();  // no grace any more, but in order
   }
   async::TaskGroup::OnBug on_bug() {
     return [this](const std::string& task, const std::string& what) { bug(task, what); };
@@ -122,7 +125,7 @@ class Keeper {
     io_.stop();
   }
   void leave_if_done() {
-    if (!services_.stopping || !services_.sessions.empty()) return;
+    if (!services_.stopping || !services_.sessions.empty() || services_.operators_waiting > 0) return;
     tell_counted();
     leave(exit_code_);
   }
@@ -142,24 +145,35 @@ class Keeper {
     for (const auto& [name, accounts] : services_.accounts.all()) tell(accounts->quota());
     tell(services_.knocks);
   }
+  void end_all() {
+    const auto sessions = services_.sessions;
+    for (const auto& [id, session] : sessions) end_for_the_stop(services_, session);
+  }
   bool all_are_ending() const {
     return std::ranges::all_of(services_.sessions, [](const auto& entry) { return entry.second->is_ending; });
   }
   // In order; whoever asks twice does not want to wait for workers.
   void stop() {
-    const bool is_asked_again = std::exchange(services_.stopping, true);
-    const auto sessions = services_.sessions;
-    std::chrono::seconds longest{0};
-    for (const auto& [id, session] : sessions) {
-      if (is_asked_again) end_for_the_stop(services_, session);
-      else longest = std::max(longest, let_end_for_the_stop(services_, session));
+    if (std::exchange(services_.stopping, true)) {
+      end_all();
+    } else {
+      const auto sessions = services_.sessions;
+      std::chrono::seconds longest{0};
+      for (const auto& [id, session] : sessions) longest = std::max(longest, let_end_for_the_stop(services_, session));
+      if (!sessions.empty()) services_.tasks.spawn("time to stop", ask_for_time(longest + limits::kLauncherWaits));
+      if (longest > longest.zero())
+        log::info("workers have SIGTERM, and at most " + std::to_string(longest.count()) +
+                  " s to end; a second SIGTERM ends them at once");
     }
-    if (longest > longest.zero()) services_.tasks.spawn("time to stop", ask_for_time(longest + limits::kLauncherWaits));
     leave_if_done();
   }
-  net::awaitable<void> ask_for_time(std::chrono::seconds time) {
-    log::info("workers have SIGTERM, and at most " + std::to_string(time.count()) + " s to end with their containers");
-    if (const auto asked = co_await services_.spawner.stops_within(time); !asked) log::warning(asked.error().text());
+  // Piece by piece, so that systemd does not wait for a broker that hangs as long as for one that works.
+  net::awaitable<void> ask_for_time(std::chrono::seconds at_most) {
+    for (const auto until = Clock::now() + at_most; Clock::now() < until && !services_.sessions.empty();) {
+      const auto asked = co_await services_.spawner.stops_within(limits::kTimeAskedFor);
+      if (!asked) co_return log::warning(asked.error().text());
+      co_await async::sleep_for(limits::kAsksForTimeEvery);
+    }
   }
 
   void reopen_trail() {
@@ -192,11 +206,12 @@ class Keeper {
   }
 
   // Until here they have been blocked: the kernel's own answer to SIGTERM would leave sessions to the next broker.
-  static void heed_signals() {
+  static Result<> heed_signals() {
     sigset_t heard;
     ::sigemptyset(&heard);
     for (const int signal : {SIGTERM, SIGINT, SIGHUP}) ::sigaddset(&heard, signal);
-    if (::sigprocmask(SIG_UNBLOCK, &heard, nullptr) != 0) log::error(fail_errno("unblock signals").error().text());
+    if (::sigprocmask(SIG_UNBLOCK, &heard, nullptr) != 0) return fail_errno("unblock signals");
+    return {};
   }
 
   net::awaitable<void> wait_for_signals() {
@@ -220,7 +235,8 @@ class Keeper {
   net::awaitable<void> give_up() {
     co_await async::sleep_for(kReapOnlyWithin);
     for (const auto& [id, left] : services_.left)
-      log::error("session " + id + " of an earlier broker is still there: " + left.why);
+      log::error("session " + id + " of an earlier broker is still there: " + left.why,
+                 {.session = id, .profile = left.profile.text()});
     leave(1);
   }
 
@@ -271,7 +287,7 @@ int run_keeper(KeeperInputs inputs) {
   static net::io_context& io = *new net::io_context(1);
   static Keeper& keeper = *new Keeper(io, inputs, std::move(*broker), std::move(*audit), *bounds, std::move(*memory));
   UniqueFd ready = std::move(inputs.ready);
-  keeper.start(inputs, std::move(*left));
+  if (const auto started = keeper.start(inputs, std::move(*left)); !started) return report(started.error());
   if (const int code = seccomp::install(seccomp::Filter::Keeper); code != 0)
     return report(fail_errno("install the keeper's seccomp filter", code).error());
   if (ready && ::write(ready.get(), "1", 1) != 1) log::warning("nobody hears that the broker is ready");

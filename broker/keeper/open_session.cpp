@@ -54,10 +54,10 @@ net::awaitable<Result<>> wait_until_uids_are_free(Services& services, std::uint3
   while (left_in_the_way(services, uid_base) != nullptr && Clock::now() < give_up)
     co_await async::sleep_for(std::chrono::milliseconds(50));
   if (const LeftSession* left = left_in_the_way(services, uid_base))
-    co_return fail("session " + left->session.text() +
-                   (left->is_earlier ? ", which an earlier broker left," : ", which has ended,") +
-                   " still has uid range " + std::to_string(left->uid_base) + ": " + left->why +
-                   "; it is tried until it is done, and the broker's log says what became of it");
+    co_return fail_for_now("session " + left->session.text() +
+                           (left->is_earlier ? ", which an earlier broker left," : ", which has ended,") +
+                           " still has uid range " + std::to_string(left->uid_base) + ": " + left->why +
+                           "; it is tried until it is done, and the broker's log says what became of it");
   co_return Result<>{};
 }
 
@@ -76,15 +76,15 @@ net::awaitable<Result<>> wait_for_a_place(Services& services) {
   while (!too_many_wait && is_full(services) && one_is_ending() && !services.stopping && Clock::now() < give_up)
     co_await async::sleep_for(std::chrono::milliseconds(5));
   if (!too_many_wait) --services.waiting_for_place;
-  if (services.stopping) co_return fail("the broker is stopping");
+  if (services.stopping) co_return fail_for_now("the broker is stopping");
   if (!is_full(services)) co_return Result<>{};
-  co_return fail("the broker has " + std::to_string(services.sessions.size()) +
-                 " sessions, and max_sessions in broker.toml allows no more" +
-                 (one_is_ending() ? "; one of them is ending, and has not ended yet" : ""));
+  co_return fail_for_now("the broker has " + std::to_string(services.sessions.size()) +
+                         " sessions, and max_sessions in broker.toml allows no more" +
+                         (one_is_ending() ? "; one of them is ending, and has not ended yet" : ""));
 }
 
 std::unexpected<Error> ended_meanwhile(const Session& session) {
-  return fail("the session has been ended: " + session.end_reason);
+  return fail_for_now("the session has been ended: " + session.end_reason);
 }
 
 // Everything that is written before the first process of the session exists.
@@ -92,7 +92,7 @@ net::awaitable<Result<>> prepare(Services& services, Session& session, const Hel
   CO_TRY(co_await wait_until_uids_are_free(services, session.uid_base));
   if (session.profile.docker) {
     const auto facts = co_await services.docker.facts();
-    if (!facts) co_return fail("dockerd cannot be used: " + facts.error().text());
+    if (!facts) co_return fail_for_now("dockerd cannot be used: " + facts.error().text());
     session.systemd_cgroups = facts->systemd_cgroups;
     session.not_enforced = facts->not_enforced;
   } else if (const auto facts = co_await services.docker.facts()) {

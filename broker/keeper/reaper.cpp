@@ -22,12 +22,14 @@ std::string name_of(const LeftSession& left) {
   return "session " + left.session.text() + (left.is_earlier ? " of an earlier broker" : "");
 }
 
+log::About about(const LeftSession& left) { return {.session = left.session.text(), .profile = left.profile.text()}; }
+
 // Into the broker's log each new reason once, and into what an opener is told.
 void tell(Services& services, const SessionId& session, const std::string& why) {
   const auto left = services.left.find(session.text());
   if (left == services.left.end() || left->second.why == why) return;
   left->second.why = why;
-  log::warning(name_of(left->second) + ": " + why + "; trying until it is done");
+  log::warning(name_of(left->second) + ": " + why + "; trying until it is done", about(left->second));
 }
 
 void tell(Services& services, const SessionId& session, const NotRemoved& left) {
@@ -101,7 +103,7 @@ net::awaitable<Result<>> finish_ending(Services& services, const LedgerRecord& r
   AuditQuota& quota = services.accounts.of(record.profile).quota();
   if (const auto written = services.audit.write(entry, quota); !written) log::error(written.error().text());
   if (const auto left = services.left.find(record.session.text()); left != services.left.end())
-    log::info("reaped what " + name_of(left->second) + " left");
+    log::info("reaped what " + name_of(left->second) + " left", about(left->second));
   co_return Result<>{};
 }
 
@@ -159,7 +161,7 @@ Result<> may_leave_more(const Services& services, const ProfileName& profile) {
     ++count;
   }
   if (count < limits::kMaxLeftOfProfile) return {};
-  return fail(
+  return fail_for_now(
       "profile " + profile.text() + " has " + std::to_string(count) +
       " ended sessions with containers that dockerd does not remove, and opens no more until one of them is gone: "
       "session " +

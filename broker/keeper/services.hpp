@@ -47,7 +47,8 @@ struct Services {
   std::size_t waiting_for_place = 0;                         // openers
   AuditQuota knocks;                                         // refused openings, whoever asked and for whatever
   bool stopping = false;
-  std::function<void()> on_session_gone;  // the last step of an ending
+  std::size_t operators_waiting = 0;      // to hear that a session has ended: not before that is this process gone
+  std::function<void()> on_session_gone;  // the last step of an ending, or of telling an operator
 };
 
 }  // namespace sallyport::keeper

@@ -142,7 +142,6 @@ class Session {
   std::map<std::string, NoticesOfAKind> notices;
 
   async::TaskGroup tasks;
-  bool has_begun = false;  // its opener knows
   bool is_ending = false;
   bool worker_ended = false;  // the launcher has said so: it is told Done at the end
   std::string worker_status;  // for the closing record

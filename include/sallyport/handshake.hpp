@@ -15,7 +15,7 @@ namespace sallyport::handshake {
 
 // Another message, another field, another order of them: another version. Then who is older is refused in words, and
 // does not meet a message in the middle of a session that it cannot read.
-inline constexpr std::uint32_t kVersion = 3;
+inline constexpr std::uint32_t kVersion = 4;
 using ProfileHash = std::array<std::uint8_t, 32>;  // SHA-256 of the profile file's bytes
 
 // Launcher -> keeper, first message. Sent when the sandbox stands and its init waits for the word to start the worker.
@@ -57,8 +57,10 @@ struct Refused {
   Text<limits::kMaxReasonBytes> reason;  // for a person: what, where, how to fix it
   auto fields() { return std::tie(reason); }
 };
-struct EndWorker {  // the broker stops: SIGTERM, the grace of the profile, SIGKILL; then WorkerEnded as ever
-  auto fields() { return std::tie(); }
+// The broker stops: SIGTERM, the grace of the profile, SIGKILL; then WorkerEnded as ever.
+struct EndWorker {
+  std::uint32_t within = 0;  // seconds: stop_within of broker.toml, beyond which no grace goes
+  auto fields() { return std::tie(within); }
 };
 struct Ended {  // the session is over; sent before anything of it is killed. What follows is Done, or the end
   Text<limits::kMaxReasonBytes> reason;
@@ -71,12 +73,17 @@ struct Notice {  // a limit that the session has met and that no answer tells of
   Text<limits::kMaxReasonBytes> text;
   auto fields() { return std::tie(text); }
 };
+// Refused, and it may be granted to whoever asks again. Not a field of Refused: an older launcher can read that one.
+struct RefusedForNow {
+  Text<limits::kMaxReasonBytes> reason;
+  auto fields() { return std::tie(reason); }
+};
 // Before Done or Ended where the keeper lets the launcher go although not everything of the session is gone.
 struct LeftBehind {
   Text<limits::kMaxReasonBytes> what;  // for a person: what is left, and why
   auto fields() { return std::tie(what); }
 };
-using FromKeeper = std::variant<Opened, Refused, Ended, Done, Notice, LeftBehind, EndWorker>;
-static_assert(kVersion == 3 && std::variant_size_v<ToKeeper> == 3 && std::variant_size_v<FromKeeper> == 7);
+using FromKeeper = std::variant<Opened, Refused, Ended, Done, Notice, LeftBehind, EndWorker, RefusedForNow>;
+static_assert(kVersion == 4 && std::variant_size_v<ToKeeper> == 3 && std::variant_size_v<FromKeeper> == 8);
 
 }  // namespace sallyport::handshake

@@ -182,7 +182,8 @@ inline constexpr std::chrono::milliseconds kLauncherSaysWhy{400};  // how the wo
 inline constexpr std::chrono::milliseconds kBrokerSaysWhy{200};    // why init is dead, where it was the broker's doing
 static_assert(kBrokerSaysWhy < kLauncherSaysWhy);        // or each would take its own guess back from the other
 inline constexpr std::chrono::seconds kNoticeEvery{60};  // of one kind to one session: what meets a limit does it often
-inline constexpr std::chrono::milliseconds kSayWithin{500};    // a line on stderr, to a reader who does not read
+inline constexpr std::chrono::milliseconds kSayWithin{
+    500};  // a line on stderr or a word to systemd, where nobody reads
 inline constexpr std::chrono::seconds kSessionEndDeadline{5};  // everything of a session is gone by then
 inline constexpr std::chrono::seconds kKillDeadline{4};        // of it the spawner's part, with room for the containers
 inline constexpr std::chrono::seconds kCgroupDeadline{3};      // rmdir is busy until the last process is fully gone
@@ -198,8 +199,13 @@ inline constexpr std::chrono::seconds kLauncherSaysItWaits{1};  // for the end o
 inline constexpr std::chrono::seconds kLauncherIsHeld = kCreatesSettle + kSessionEndDeadline;
 inline constexpr std::chrono::seconds kLauncherWaits = kCreatesSettle + kEndPatience;
 static_assert(kLauncherIsHeld < kLauncherWaits);
-inline constexpr std::chrono::seconds kTermGrace{5};     // the launcher's, between TERM and KILL when the time is up
+inline constexpr std::chrono::seconds kTermGrace{5};  // between TERM and KILL when the time is up or the broker stops
 inline constexpr std::chrono::seconds kMostGrace{3600};  // of a profile, instead of kTermGrace
+// The most of a grace that counts when the broker stops: one worker that heeds no SIGTERM holds up all others.
+inline constexpr std::chrono::seconds kUsualStopWithin{300};
+// Of systemd, again and again while workers end: a process that hangs is given no more of it.
+inline constexpr std::chrono::seconds kAsksForTimeEvery{10};
+inline constexpr std::chrono::seconds kTimeAskedFor = 3 * kAsksForTimeEvery;
 // The keeper's beyond that grace, before it ends by itself a session whose time is up, or because it stops: a launcher
 // reports better.
 inline constexpr std::chrono::seconds kLauncherSaysItEnded{3};

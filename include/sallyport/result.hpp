@@ -12,7 +12,8 @@ namespace sallyport {
 
 struct Error {
   std::string doing;
-  int code = 0;  // errno, or 0 where no system call failed
+  int code = 0;           // errno, or 0 where no system call failed
+  bool may_pass = false;  // without anybody mending anything: whoever can wait tries again
 
   std::string text() const {
     if (code == 0) return doing;
@@ -29,6 +30,10 @@ inline std::unexpected<Error> fail(std::string doing) { return std::unexpected(E
 // pass the code where building the text may itself fail.
 inline std::unexpected<Error> fail_errno(std::string doing, int code = errno) {
   return std::unexpected(Error{std::move(doing), code});
+}
+
+inline std::unexpected<Error> fail_for_now(std::string doing, int code = 0) {
+  return std::unexpected(Error{std::move(doing), code, true});
 }
 
 }  // namespace sallyport

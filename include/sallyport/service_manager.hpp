@@ -3,6 +3,7 @@
 // documentation). A few lines of code, because libsystemd has no static library.
 #pragma once
 
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
@@ -50,11 +51,17 @@ inline std::string_view notify_socket() {
 inline Result<> notify_systemd(const std::string& state) {
   if (notify_socket().empty()) return {};
   const UniqueFd socket = TRY(detail::connect_datagram(notify_socket()));
+  static_assert(limits::kSayWithin < std::chrono::seconds(1));
   const timeval time{.tv_sec = 0, .tv_usec = std::chrono::microseconds(limits::kSayWithin).count()};
   (void)::setsockopt(socket.get(), SOL_SOCKET, SO_SNDTIMEO, &time, sizeof time);
-  if (::send(socket.get(), state.data(), state.size(), MSG_NOSIGNAL) < 0) return fail_errno("tell systemd " + state);
+  if (::send(socket.get(), state.data(), state.size(), MSG_NOSIGNAL) < 0)
+    return fail_errno("tell systemd " + state.substr(0, state.find('\n')) + ", which it goes on to wait for");
   return {};
 }
+
+// EX_CONFIG of sysexits(3), with which the units are not started again (RestartPreventExitStatus=): a file is wrong
+// until somebody mends it.
+inline constexpr int kMisconfigured = 78;
 
 enum class Priority : std::uint8_t { Error = 3, Warning = 4, Notice = 5, Info = 6, Debug = 7 };  // syslog(3)
 
@@ -76,6 +83,10 @@ class Journal {
     return Journal(std::move(*socket));
   }
 
+  bool has_room_within(std::chrono::milliseconds time) const {
+    pollfd writable{socket_.get(), POLLOUT, 0};
+    return ::poll(&writable, 1, static_cast<int>(time.count())) == 1;
+  }
   // False: not sent, because the journal is gone or has no room just now. Never waits.
   bool send(Priority priority, std::string_view message, std::span<const JournalField> fields) const {
     std::string entry = "PRIORITY=" + std::to_string(static_cast<int>(priority)) + "\n";

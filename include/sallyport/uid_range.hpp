@@ -75,8 +75,8 @@ inline Result<UidRange> take_uid_range(const std::string& runtime_directory, std
     if (std::chrono::steady_clock::now() >= give_up) break;
     ::usleep(10'000);
   }
-  return fail("take a uid range: every range of uid_span (" + std::to_string(first) + "-" + std::to_string(last) +
-              ") is in use; end a session or widen uid_span in broker.toml");
+  return fail_for_now("take a uid range: every range of uid_span (" + std::to_string(first) + "-" +
+                      std::to_string(last) + ") is in use; end a session or widen uid_span in broker.toml");
 }
 
 }  // namespace sallyport

@@ -19,7 +19,7 @@ from .seat import WITHOUT_LIMITS, Session
 from .weights import seconds_of
 
 SESSIONS = (1, 10, 100, 500, 1000)
-SHIPPED_RANGES = 4096  # of uids, in scripts/systemd/broker.toml
+RANGES_IN_TURN = 4096  # of uids, among which one is looked for (kRangesInTurn)
 SCARCE = 508  # of which a place with 500 sandboxes has 8 left
 CONTAINERS = (1, 100, 500, 1000, 2000, 4000)
 LIST = "/v1.41/containers/json?all=1"
@@ -30,7 +30,7 @@ LIST = "/v1.41/containers/json?all=1"
 class Crowd:
     """A place with so many idle sandboxes in it: sessions of a broker, or such as need none."""
 
-    def __init__(self, most: int, docker_socket=None, ranges=SHIPPED_RANGES):
+    def __init__(self, most: int, docker_socket=None, ranges=RANGES_IN_TURN):
         self.broker = Broker(docker_socket or "/nonexistent", sessions=ranges, start=docker_socket is not None,
                              config_extra=f"max_sessions = {most + 4}\n")
         docker = {} if docker_socket else None
@@ -63,7 +63,7 @@ def launch_beside_500(options) -> list:
         fake.end()
 
 
-def one_beside_500(name: str, docker_socket, options, ranges=SHIPPED_RANGES) -> list:
+def one_beside_500(name: str, docker_socket, options, ranges=RANGES_IN_TURN) -> list:
     """Both places at once, so that what the kernel takes for a start beside 501 sandboxes is the same in both. And with the same span:
     on one machine a wide one cost more by itself (9 ranges 5.5 ms, 508 and more 7.3 ms), on another not (9.2 ms with 9 and with 4096)."""
     few, many = Crowd(1, docker_socket, ranges), Crowd(500, docker_socket, ranges)

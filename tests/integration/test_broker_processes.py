@@ -1,13 +1,15 @@
 """The broker's processes as the kernel shows them, and what it says when it cannot start."""
+import contextlib
 import os
 import pathlib
+import re
 import shutil
 import signal
 import socket
 import subprocess
 
 import pytest
-from support import hostile_caller, kernel_view, places, sandbox
+from support import hostile_caller, kernel_view, launcher, places, sandbox
 from support.broker import KEEPER_USER, Broker, SharedBroker
 from support.kernel_view import NO_CAPABILITIES, NO_SIGNALS, shown, status
 from support.processes import children_of, is_alive, uids_of, wait_until
@@ -130,7 +132,7 @@ def test_the_spawner_has_its_capabilities_and_never_dockerds_socket(scene, docke
     # DAC_OVERRIDE 1, KILL 5, SETGID 6, SETUID 7, SETPCAP 8, NET_ADMIN 12, SYS_PTRACE 19, SYS_ADMIN 21
     only = "00000000002811e2"
     wanted = {**NO_CAPABILITIES, "CapPrm": only, "CapEff": only, "CapBnd": only, "NoNewPrivs": "1", "Groups": "",
-              "SigIgn": NO_SIGNALS, "Umask": "0077"}
+              "SigIgn": ONLY_PIPE_IGNORED, "Umask": "0077"}
     assert shown(scene.spawner_pid, wanted) == wanted
     assert kernel_view.limits(scene.spawner_pid)["Max core file size"] == ("1", "1")
     ends = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
@@ -396,6 +398,56 @@ def test_a_broker_that_is_stopped_as_soon_as_it_accepts_ends_in_order(stopped):
             assert tracer.wait(20) == 0, tracer.stderr.read()
         finally:
             tracer.kill()
+
+
+def test_a_broker_whose_stderr_nobody_reads_goes_on_and_says_what_is_lost(stopped):
+    stopped.profile("plain", docker={})
+    read_end, write_end = os.pipe()
+    fill(write_end)
+    broker = subprocess.Popen([stopped.program("sallyport-broker"), *stopped.options], stdin=subprocess.DEVNULL, stderr=write_end)
+    try:
+        wait_until(stopped._accepts, 20, "a line that nobody reads holds up its start")
+        assert sandbox.run(stopped, "plain", ["/bin/true"]).code == 0
+        os.set_blocking(read_end, False)
+        while len(os.read(read_end, 1 << 20)) == 1 << 20:
+            pass
+        assert sandbox.run(stopped, "plain", ["/bin/true"]).code == 0
+        said = os.read(read_end, 1 << 20).decode()
+        assert "lines of this log are lost: nobody has read stderr" in said and "begins: profile plain" in said, said
+        fill(write_end)
+        os.close(read_end)  # whoever read it is gone: no SIGPIPE ends a half of the broker
+        assert sandbox.run(stopped, "plain", ["/bin/true"]).code == 0
+    finally:
+        os.close(write_end)
+        broker.terminate()
+        assert broker.wait(20) == 0
+
+
+def fill(pipe):
+    os.set_blocking(pipe, False)
+    with contextlib.suppress(BlockingIOError):
+        while os.write(pipe, bytes(4096)):
+            pass
+    os.set_blocking(pipe, True)
+
+
+def test_lines_go_to_a_stderr_that_is_no_journal_whatever_the_environment_says(stopped):
+    """JOURNAL_STREAM is inherited by whatever a unit starts, with another stderr too."""
+    log = stopped.directory / "log-file"
+    stopped.profile("wishes", limits={"memory": "1GiB"})
+    environment = dict(os.environ, JOURNAL_STREAM="1:1")
+    with open(log, "w") as stderr:
+        broker = subprocess.Popen([stopped.program("sallyport-broker"), *stopped.options], env=environment, stderr=stderr)
+        try:
+            wait_until(stopped._accepts, 20, "it does not start")
+            done = subprocess.run(launcher.command(stopped, "wishes", "/bin/true"), env=environment, stderr=stderr, timeout=20)
+            assert done.returncode == 0
+        finally:
+            broker.terminate()
+            assert broker.wait(20) == 0
+    lines = log.read_text()
+    assert re.search(r"^20\d\d-\d\d-\d\d [0-9:]{8} sallyport-broker\[\d+\] info: the broker is stopping$", lines, re.M), lines
+    assert "sallyport: not enforced" in lines, lines
 
 
 def test_a_private_fd_that_is_no_control_socket_is_refused(stopped):

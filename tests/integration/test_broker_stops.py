@@ -7,6 +7,7 @@ import pytest
 from support import leaks, places, sandbox
 from support.broker import Broker
 from support.processes import wait_until
+from support.systemd import Systemd
 
 # Says that it was asked, takes `args[1]` seconds for its end, and still reaches its containers.
 OBEDIENT = r"""
@@ -51,10 +52,10 @@ def test_a_worker_hears_of_it_and_ends_as_it_likes(own, dockerd):
         ask_to_stop(own)
         assert run.wait(20) == 125, run.stderr
         assert run.process.stdout.read() == b"asked\nlisted 200\n", (run.stderr, own.log_file.read_text())
-        assert ("sallyport: the broker is stopping, and its worker is to end: it gets SIGTERM, and SIGKILL after 5 s\n"
-                in run.stderr), run.stderr
+        assert "sallyport: the broker is stopping: the worker gets SIGTERM, and SIGKILL after 5 s\n" in run.stderr, run.stderr
         assert run.stderr.endswith("sallyport: the broker ended the session: the broker is stopping\n"), run.stderr
-        assert run.status()[0]["ended"] == "broker-gone"
+        status = run.status()[0]
+        assert (status["ended"], status["code"], status["exit_code"]) == ("broker-gone", 7, 125), status
     assert own.daemon.process.wait(20) == 0
     [ended] = own.audit(event="session-end")
     assert (ended["rule"], ended["object"]) == ("broker.stopped", "exit 7"), ended
@@ -82,6 +83,38 @@ def test_the_grace_of_a_profile_is_longer_where_it_says_so(own):
         assert run.process.stdout.read() == b"asked\nlisted 200\n", "7 s are more than the 5 s that others have"
 
 
+def test_no_grace_is_longer_than_the_broker_lets_it_be_when_it_stops(dockerd):
+    own = Broker(dockerd.socket, config_extra='stop_within = "2s"\n')
+    own.profile("slow", docker={}, limits={"grace": "1h"})
+    try:
+        with started(own, "slow", "/bin/sh", "-c", STUBBORN) as run:
+            begun = time.monotonic()
+            ask_to_stop(own)
+            assert run.wait(30) == 125, run.stderr
+            assert 2 <= time.monotonic() - begun < 10
+            assert "SIGKILL after 2 s" in run.stderr and "(within stop_within of broker.toml)" in run.stderr, run.stderr
+        assert own.daemon.process.wait(20) == 0
+        log = own.log_file.read_text()
+        assert "its worker has 2 s to end (stop_within of broker.toml), and not the 3600 s of its profile (limits.grace)" in log, log
+    finally:
+        own.remove()
+
+
+def test_a_worker_that_its_caller_has_asked_is_not_asked_again(own):
+    """rq and others take a second SIGTERM for "at once"."""
+    count = "n=0; trap 'n=$((n+1))' TERM; echo ready; for i in $(seq 40); do sleep 0.1; done; echo $n; exit 3"
+    own.profile("counts", docker={}, limits={"grace": "20s"})
+    own.profile("plain", limits={"time": "1s", "grace": "20s"})
+    with started(own, "counts", "/bin/sh", "-c", count) as run:
+        run.signal(signal.SIGTERM)
+        time.sleep(0.5)
+        ask_to_stop(own)
+        assert run.wait(30) == 125 and run.process.stdout.read() == b"1\n", run.stderr
+    with started(own, "plain", "/bin/sh", "-c", count) as run:
+        run.signal(signal.SIGTERM)
+        assert run.wait(30) in (3, 124) and run.process.stdout.read() == b"1\n", run.stderr
+
+
 def test_a_launcher_that_does_not_end_its_worker_does_not_keep_the_broker(own):
     own.profile("held", docker={}, limits={"grace": "1s"})
     with started(own, "held", "/bin/sh", "-c", STUBBORN) as run:
@@ -100,7 +133,7 @@ def test_whoever_asks_twice_does_not_wait_for_workers(own):
     own.profile("slow", docker={}, limits={"grace": "1h"})
     with started(own, "slow", "/bin/sh", "-c", STUBBORN) as run:
         ask_to_stop(own)
-        wait_until(lambda: "its worker is to end" in run.stderr, 10, lambda: run.stderr)
+        wait_until(lambda: "the broker is stopping" in run.stderr, 10, lambda: run.stderr)
         time.sleep(0.5)
         assert own.alive(), "it waits"
         ask_to_stop(own)
@@ -108,16 +141,71 @@ def test_whoever_asks_twice_does_not_wait_for_workers(own):
         assert run.wait(20) == 125, run.stderr
 
 
+def test_an_operator_can_end_a_session_meanwhile(own):
+    own.profile("slow", docker={}, limits={"grace": "1h"})
+    with started(own, "slow", "/bin/sh", "-c", STUBBORN) as run:
+        ask_to_stop(own)
+        wait_until(lambda: "the broker is stopping" in run.stderr, 10, lambda: run.stderr)
+        [session] = own.sessions()
+        killed = own.kill_session(session)
+        assert killed.returncode == 0, killed
+        assert run.wait(20) == 125 and own.daemon.process.wait(20) == 0, run.stderr
+    [ended] = own.audit(event="session-end")
+    assert ended["rule"] == "operator", ended
+
+
+def test_a_terminals_interrupt_is_one_wish_to_stop(dockerd):
+    """It goes to all processes of the foreground, and the spawner passes it on to the keeper besides."""
+    own = Broker(dockerd.socket, start=False)
+    own.profile("slow", docker={}, limits={"grace": "1h"})
+    try:
+        own.start(start_new_session=True)
+        with started(own, "slow", "/bin/sh", "-c", STUBBORN) as run:
+            os.killpg(own.spawner_pid, signal.SIGINT)
+            wait_until(lambda: "the broker is stopping" in run.stderr, 10, lambda: run.stderr)
+            time.sleep(1)
+            assert own.alive() and run.process.poll() is None, "it waits for its worker"
+            ask_to_stop(own)
+            assert own.daemon.process.wait(20) == 0 and run.wait(20) == 125, run.stderr
+    finally:
+        own.remove()
+
+
+def test_systemd_is_asked_for_time_piece_by_piece(dockerd, tmp_path):
+    """A broker or launcher that hangs must not have been given an hour."""
+    own = Broker(dockerd.socket, start=False)
+    own.profile("slow", docker={}, limits={"grace": "1h"})
+    with Systemd(tmp_path / "broker") as of_broker, Systemd(tmp_path / "worker") as of_worker:
+        try:
+            own.start(environment=of_broker.environment)
+            run = sandbox.Run(own, "slow", ["/bin/sh", "-c", STUBBORN], environment=of_worker.environment)
+            with run:
+                assert run.process.stdout.readline() == b"ready\n", run.stderr
+                ask_to_stop(own)
+                begun = time.monotonic()
+                asked = [of_broker.hears_of(b"EXTEND_TIMEOUT_USEC=") for _ in range(2)]
+                assert asked == [b"30000000"] * 2 and time.monotonic() - begun > 5, asked
+                asked = [of_worker.hears_of(b"EXTEND_TIMEOUT_USEC=") for _ in range(2)]
+                assert asked == [b"110000000"] * 2, asked
+                run.signal(signal.SIGTERM)  # its unit's own stop begins now
+                begun = time.monotonic()
+                of_worker.hears_of(b"EXTEND_TIMEOUT_USEC=")
+                assert time.monotonic() - begun < 5
+                ask_to_stop(own)
+                assert run.wait(20) == 125, run.stderr
+        finally:
+            own.remove()
+
+
 def test_no_session_is_opened_meanwhile(own):
     own.profile("slow", docker={}, limits={"grace": "1h"})
     with started(own, "slow", "/bin/sh", "-c", STUBBORN) as run:
         ask_to_stop(own)
-        wait_until(lambda: "its worker is to end" in run.stderr, 10, lambda: run.stderr)
-        with sandbox.Run(own, "slow", ["/bin/true"]) as late:
-            time.sleep(1)
-            assert len(own.audit(event="session-open")) == 1
-            ask_to_stop(own)
-            assert late.wait(40) == 125, late.stderr
+        wait_until(lambda: "the broker is stopping" in run.stderr, 10, lambda: run.stderr)
+        late = sandbox.run(own, "slow", ["/bin/true"])
+        assert late.code == 125 and "the broker refused the session: the broker is stopping" in late.stderr, late
+        assert len(own.audit(event="session-open", decision="ALLOW")) == 1
+        ask_to_stop(own)
 
 
 # --- the caller's own SIGTERM ---
@@ -141,4 +229,4 @@ def test_the_grace_counts_where_the_time_is_up(own):
     begun = time.monotonic()
     done = sandbox.run(own, "timed", ["/bin/sh", "-c", STUBBORN])
     assert done.code == 124 and time.monotonic() - begun < 5, done
-    assert "it gets SIGTERM, and SIGKILL after 1 s" in done.stderr, done
+    assert "the worker gets SIGTERM, and SIGKILL after 1 s" in done.stderr, done

@@ -1,15 +1,15 @@
 """`run --retry`, as the worker's unit has it: what may pass is waited for, what is wrong in a file is an end of its own,
 and systemd hears when the worker runs."""
-import contextlib
 import os
 import signal
-import socket
 import subprocess
+import time
 
 import pytest
 from support import launcher, sandbox
 from support.broker import Broker
 from support.processes import wait_until
+from support.systemd import Systemd
 
 EX_CONFIG = 78
 RUNS = b"READY=1\nSTATUS=the worker runs"
@@ -25,30 +25,10 @@ def own(dockerd):
     made.remove()
 
 
-class Systemd:
-    """The receiving end of NOTIFY_SOCKET."""
-
-    def __init__(self, path):
-        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self.socket.bind(str(path))
-        self.socket.settimeout(20)
-        self.environment = dict(os.environ, NOTIFY_SOCKET=str(path))
-
-    def hears(self) -> bytes:
-        return self.socket.recv(4096)
-
-    def heard_nothing(self) -> bool:
-        self.socket.settimeout(0.2)
-        with contextlib.suppress(TimeoutError):
-            return not self.socket.recv(4096)
-        return True
-
-
 @pytest.fixture
 def systemd(tmp_path):
-    heard = Systemd(tmp_path / "notify")
-    yield heard
-    heard.socket.close()
+    with Systemd(tmp_path / "notify") as heard:
+        yield heard
 
 
 def test_a_run_that_may_wait_says_so_and_runs_when_a_broker_is_there(own, systemd):
@@ -93,7 +73,6 @@ def test_the_worker_runs_is_said_only_when_it_does(own, systemd):
     with sandbox.Run(own, "plain", ["/bin/sleep", "60"], environment=systemd.environment) as run:
         assert systemd.hears() == RUNS
         assert b"sleep" in open(f"/proc/{run.worker_pid}/cmdline", "rb").read()
-    own.profile("plain")
     done = sandbox.run(own, "plain", ["/nosuch"], environment=systemd.environment)
     assert done.code == EX_CONFIG and systemd.heard_nothing(), done
 
@@ -130,10 +109,110 @@ def test_what_is_wrong_in_broker_toml_is_not_tried_again(own):
     assert broker.returncode == EX_CONFIG and "did you mean max_sessions?" in broker.stderr, broker
 
 
-def test_a_file_that_cannot_be_read_just_now_may_pass(own):
+def test_a_file_that_cannot_be_read_just_now_is_not_a_wrong_one(own):
     """As where a descriptor or memory is missing: nobody has to mend the profile."""
-    done = subprocess.run(["prlimit", "--nofile=3:3", *launcher.command(own, "plain")], capture_output=True, text=True, timeout=20)
-    assert done.returncode == 125, done
+    done = subprocess.run(["prlimit", "--nofile=4:4", *launcher.command(own, "plain")], capture_output=True, text=True, timeout=20)
+    assert done.returncode == 125 and f"open {own.directory}/: Too many open files" in done.stderr, done
+
+
+def test_a_worker_that_ends_at_once_has_run(own, systemd):
+    for _ in range(20):
+        assert sandbox.run(own, "plain", ["/bin/true"], environment=systemd.environment).code == 0
+        assert systemd.hears() == RUNS
+
+
+def test_a_private_broker_does_not_speak_for_the_unit(own, systemd):
+    with sandbox.Run(own, "docked", ["/bin/sleep", "1"], options=["--private-broker"], environment=systemd.environment) as run:
+        assert systemd.hears() == RUNS, run.stderr
+        assert run.wait(30) == 0 and systemd.heard_nothing(), run.stderr
+
+
+def test_a_workers_own_status_never_looks_like_a_wrong_file_to_its_unit(own):
+    ends = ["/bin/sh", "-c", "exit 78"]
+    assert sandbox.run(own, "plain", ends).code == EX_CONFIG
+    done = sandbox.run(own, "plain", ends, options=["--retry"])
+    assert done.code == 1 and (done.status[0]["code"], done.status[0]["exit_code"]) == (EX_CONFIG, 1), done
+
+
+def test_whoever_waits_may_meet_a_file_half_written_but_not_twice(own, systemd):
+    profile = own.profiles / "docked.toml"
+    whole = profile.read_text()
+    with sandbox.Run(own, "docked", ["/bin/sleep", "60"], options=["--retry"], environment=systemd.environment) as run:
+        systemd.hears()
+        profile.write_text(whole + "[half")
+        wait_until(lambda: "docked.toml" in run.stderr, 40, lambda: run.stderr)
+        profile.write_text(whole)
+        own.start()
+        wait_until(lambda: systemd.hears() == RUNS, 40, lambda: run.stderr)
+    own.end()
+    with sandbox.Run(own, "docked", ["/bin/sleep", "60"], options=["--retry"], environment=systemd.environment) as run:
+        systemd.hears()
+        profile.write_text(whole + "[half")
+        assert run.wait(60) == EX_CONFIG, run.stderr
+        profile.write_text(whole)
+
+
+def test_no_sandbox_is_built_while_nobody_would_open_its_session(own, systemd):
+    with sandbox.Run(own, "docked", ["/bin/true"], options=["--retry"], environment=systemd.environment) as run:
+        systemd.hears()
+        systemd.hears()
+        assert not (own.runtime / "uids").exists(), run.stderr
+
+
+def test_a_refusal_that_does_not_pass_is_not_waited_for(own, systemd, tmp_path):
+    own.start()
+    elsewhere = own.directory / "other-profiles"
+    elsewhere.mkdir()
+    (elsewhere / "docked.toml").write_text((own.profiles / "docked.toml").read_text() + "# changed\n")
+    done = sandbox.run(own, "docked", ["/bin/true"], options=["--retry", "--profile-dir", str(elsewhere)],
+                       environment=systemd.environment)
+    assert done.code == 125 and "the broker refused the session: " in done.stderr, done
+    assert systemd.heard_nothing()
+
+
+def test_a_refusal_that_may_pass_is_waited_for(dockerd, systemd):
+    own = Broker(dockerd.socket, config_extra="max_sessions = 1\n")
+    own.profile("docked", docker={})
+    try:
+        with sandbox.Run(own, "docked", ["/bin/sleep", "60"]) as first:
+            assert first.worker_pid
+            with sandbox.Run(own, "docked", ["/bin/sleep", "60"], options=["--retry"], environment=systemd.environment) as second:
+                assert b"max_sessions in broker.toml allows no more" in systemd.hears()
+                first.end()
+                wait_until(lambda: systemd.hears() == RUNS, 40, lambda: second.stderr)
+    finally:
+        own.remove()
+
+
+@pytest.mark.parametrize("number", [signal.SIGWINCH, signal.SIGUSR1])
+def test_a_signal_that_asks_for_no_end_does_not_end_a_launch(own, number):
+    """Such as that of a terminal whose size changes, while the broker is slow to open the session."""
+    own.start()
+    os.kill(own.keeper_pid, signal.SIGSTOP)
+    try:
+        with sandbox.Run(own, "docked", ["/bin/sh", "-c", "trap 'exit 9' USR1; sleep 1; sleep 1; exit 5"]) as run:
+            assert run.init_pid
+            time.sleep(0.3)
+            run.signal(number)
+            time.sleep(0.3)
+            os.kill(own.keeper_pid, signal.SIGCONT)
+            # USR1 comes before the shell has its trap, or after.
+            assert run.wait(30) in ((5,) if number == signal.SIGWINCH else (9, 128 + number)), run.stderr
+    finally:
+        os.kill(own.keeper_pid, signal.SIGCONT)
+
+
+def test_a_signal_that_asks_for_the_end_ends_a_launch(own):
+    own.start()
+    os.kill(own.keeper_pid, signal.SIGSTOP)
+    try:
+        with sandbox.Run(own, "docked", ["/bin/true"]) as run:
+            assert run.init_pid
+            time.sleep(0.3)
+            run.signal(signal.SIGTERM)
+            assert run.wait(10) == 128 + signal.SIGTERM and "a signal came before the worker had started" in run.stderr
+    finally:
+        os.kill(own.keeper_pid, signal.SIGCONT)
 
 
 # --- instances ---

@@ -27,7 +27,7 @@ def test_time_that_is_up_is_said_on_stderr_with_the_limit_and_what_follows(alone
     alone.profile("timed", limits={"time": "1s"})
     done = sandbox.run(alone, "timed", ["/bin/sh", "-c", "printf half >&2; exec sleep 60"])
     assert done.code == 124 and done.status[0]["time_up"] is True, done
-    assert done.stderr == "half\nsallyport: the worker's time is up (limits.time, 1 s): it gets SIGTERM, and SIGKILL after 5 s\n", done
+    assert done.stderr == "half\nsallyport: the worker's time is up (limits.time, 1 s): the worker gets SIGTERM, and SIGKILL after 5 s\n", done
     within = sandbox.run(alone, "timed", ["/bin/true"])
     assert within.code == 0 and within.stderr == "", within
 

@@ -57,9 +57,9 @@ class Broker:
     def log_file(self) -> pathlib.Path:
         return self.directory / "broker.log"
 
-    def start(self, **popen) -> None:
+    def start(self, environment=None, **popen) -> None:
         """`popen`: what its caller has (hostile_caller.py)."""
-        environment = dict(os.environ)
+        environment = dict(environment or os.environ)
         if os.environ.get("SALLYPORT_TEST_VERBOSE"):
             environment["SALLYPORT_DEBUG"] = "1"
         self.daemon = Daemon([self.program("sallyport-broker"), *self.options], self.log_file, environment, **popen)

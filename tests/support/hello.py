@@ -11,7 +11,7 @@ def text(value: str) -> bytes:
     return struct.pack("<I", len(data)) + data
 
 
-VERSION = 3
+VERSION = 4
 
 
 def open_session(profile: str, profile_bytes: bytes, uid_base=0, has_docker=True, forwards=0, command="/usr/bin/true",
@@ -24,7 +24,7 @@ def kill_session(session: str, version=VERSION) -> bytes:
     return bytes([2]) + struct.pack("<I", version) + text(session)
 
 
-ANSWERS = {0: "Opened", 1: "Refused", 2: "Ended", 3: "Done", 4: "Notice", 5: "LeftBehind", 6: "EndWorker"}
+ANSWERS = {0: "Opened", 1: "Refused", 2: "Ended", 3: "Done", 4: "Notice", 5: "LeftBehind", 6: "EndWorker", 7: "RefusedForNow"}
 
 
 class Control:

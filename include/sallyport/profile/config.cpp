@@ -1,6 +1,9 @@
 #include "sallyport/profile/config.hpp"
 
+#include <sys/un.h>
 #include <unistd.h>
+
+#include <cerrno>
 
 #include "sallyport/profile/root_file.hpp"
 #include "sallyport/profile/schema.hpp"
@@ -21,9 +24,9 @@ void read_span(TomlTable& root, UidSpan& into) {
   const auto last = dash == std::string::npos ? std::nullopt : parse_number(std::string_view(text).substr(dash + 1));
   if (!first || !last || *first < kLeastSpanUid || *last > kMostSpanUid || *first > *last ||
       *last - *first + 1 < limits::kUidsPerSession) {
-    root.report(*node, "uid_span",
-                "must be FIRST-LAST, 65536 or above, with room for one session (16 uids): "
-                "\"1879048192-2147352575\"");
+    root.report(
+        *node, "uid_span",
+        "must be FIRST-LAST, 65536 or above, with room for one session (16 uids): \"" + UidSpan{}.text() + "\"");
     return;
   }
   into = UidSpan{static_cast<std::uint32_t>(*first), static_cast<std::uint32_t>(*last)};
@@ -82,6 +85,11 @@ void read_docker_version(TomlTable& root, std::string& into) {
   root.report(*node, "docker_version", "must be MAJOR.MINOR.PATCH, as Docker's own: \"28.5.2\"");
 }
 
+void read_stop_within(TomlTable& root, std::chrono::seconds& into) {
+  std::optional<std::chrono::seconds> read;
+  if (read_duration(root, "stop_within", kLongestGrace, read)) into = *read;
+}
+
 void read_user(TomlTable& root, BrokerConfig& into) {
   const TomlNode* node = root.take("user");
   if (node != nullptr && node->kind == TomlNode::Kind::Integer && node->integer >= 0)
@@ -108,6 +116,7 @@ Result<BrokerConfig> parse_config(std::string_view text, const std::string& file
   read_docker_version(root, config.docker_version);
   read_user(root, config);
   read_span(root, config.uid_span);
+  read_stop_within(root, config.stop_within);
   const std::uint64_t room =
       (std::uint64_t{config.uid_span.last} - config.uid_span.first + 1) / limits::kUidsPerSession;
   const bool named = read_count(root, "max_sessions", {1, limits::kMaxSessions}, config.max_sessions);
@@ -120,6 +129,18 @@ Result<BrokerConfig> parse_config(std::string_view text, const std::string& file
   root.finish();
   TRY(errors.result());
   return config;
+}
+
+Result<> check_places(const BrokerConfig& config) {
+  const std::string path = config.control_socket();
+  constexpr std::size_t kMost = sizeof(sockaddr_un::sun_path) - 1;
+  if (path.size() <= kMost) return {};
+  return fail("the socket " + path + " has a longer name than a socket may have (" + std::to_string(kMost) +
+              "): choose a shorter runtime_directory");
+}
+
+bool is_misconfiguration(const Error& error) {
+  return !error.may_pass && (error.code == 0 || error.code == ENOENT || error.code == ENOTDIR || error.code == ELOOP);
 }
 
 static void resolve_keeper(BrokerConfig& config) {

@@ -1,6 +1,7 @@
 // BOTH SIDES. broker.toml: places, who may open sessions, the uid span. Same strictness and errors as a profile.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -20,11 +21,13 @@ struct OpenRule {  // [[open]]
 };
 
 // The default is free by systemd's table (docs/UIDS-GIDS.md: from 0x70000000 on, below 2^31, which runc wants), and
-// begins behind what useradd(8) gives of subuids (login.defs(5): to 600100000) and what systemd-nspawn picks. It has
-// room for 4094 sessions of 65536 ids, should an engine of a session's own need so many.
+// begins behind what useradd(8) gives of subuids (login.defs(5): to 600100000), what systemd-nspawn picks, and what
+// sssd(5) and FreeIPA give to a domain's people (ldap_idmap_range_max: to 2000200000; they are in no file of /etc). It
+// has room for 2245 sessions of 65536 ids, aligned, should an engine of a session's own need so many.
 struct UidSpan {
-  std::uint32_t first = 1'879'048'192;
+  std::uint32_t first = 2'000'224'256;
   std::uint32_t last = 2'147'352'575;  // inclusive; (last - first + 1) / kUidsPerSession sessions
+  std::string text() const { return std::to_string(first) + "-" + std::to_string(last); }
 };
 
 struct BrokerConfig {
@@ -39,7 +42,8 @@ struct BrokerConfig {
   std::uint32_t user_id = 0;       // resolved from `user`; 0: no such user, and the broker refuses
   UidSpan uid_span;
   std::uint32_t max_sessions = limits::kUsualSessions;
-  std::vector<OpenRule> open;  // empty: root only
+  std::chrono::seconds stop_within = limits::kUsualStopWithin;  // the most of a profile's grace at a stop
+  std::vector<OpenRule> open;                                   // empty: root only
 
   std::string control_socket() const { return runtime_directory + "/broker.sock"; }
 };
@@ -47,6 +51,11 @@ struct BrokerConfig {
 // A relative place in the file is refused. Options on a command line override places after loading.
 Result<BrokerConfig> parse_config(std::string_view text, const std::string& file);
 Result<BrokerConfig> load_config(const std::string& file);
+
+// Whether the control socket's path is longer than a socket's may be (unix(7)).
+Result<> check_places(const BrokerConfig& config);
+// False of an error for which nobody has to mend a file: a descriptor or memory is missing, the disk fails.
+bool is_misconfiguration(const Error& error);
 
 // Whether passwd, group, subuid or subgid of `directory` give one of its ids to somebody else.
 Result<> check_span(const UidSpan& span, const std::string& directory = "/etc");

@@ -148,10 +148,8 @@ void read_limits(TomlTable limits, LimitsSection& into) {
   read_size(limits, "memory", {kMiB, 1024 * kTiB}, into.memory_bytes);
   read_cpus(limits, "cpus", into.cpus);
   read_count(limits, "pids", {1, kMostPids}, into.pids);
-  read_duration(limits, "time", into.time);
-  if (const TomlNode* node = limits.take("grace");
-      read_duration(limits, "grace", into.grace) && into.grace > limits::kMostGrace)
-    limits.report(*node, "grace", "is more than an hour; name at most \"1h\"");
+  read_duration(limits, "time", kAYear, into.time);
+  read_duration(limits, "grace", kLongestGrace, into.grace);
   read_count(limits, "open_files", {16, 1'048'576}, into.open_files);
   read_size(limits, "output", {1, 1024 * kTiB}, into.output_bytes);
   read_rate(limits, "connections", into.connections_per_minute);
@@ -273,7 +271,7 @@ void read_budget(TomlTable budget, const ContainerSection& container, BudgetSect
   read_count(budget, "containers", {1, limits::kMaxContainers}, into.containers);
   read_rate(budget, "creates", into.creates_per_minute);
   read_rate(budget, "requests", into.requests_per_minute);
-  read_duration(budget, "lifetime", into.lifetime);
+  read_duration(budget, "lifetime", kAYear, into.lifetime);
   if (const TomlNode* node = budget.take("memory");
       read_size(budget, "memory", {kLeastContainerMemory, 1024 * kTiB}, into.memory_bytes) &&
       container.memory_bytes > into.memory_bytes)

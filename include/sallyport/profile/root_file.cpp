@@ -52,7 +52,7 @@ Result<std::string> read_root_file(const std::string& file) {
     if (got == 0) break;
     filled += static_cast<std::size_t>(got);
   }
-  if (filled == bytes.size()) return fail(file + ": is being written; try again");
+  if (filled == bytes.size()) return fail_for_now(file + ": is being written; try again");
   bytes.resize(filled);
   return bytes;
 }

@@ -67,13 +67,13 @@ bool read_count(TomlTable& table, std::string_view key, Range range, std::uint32
   return true;
 }
 
-bool read_duration(TomlTable& table, std::string_view key, std::optional<std::chrono::seconds>& into) {
+bool read_duration(TomlTable& table, std::string_view key, const Longest& longest,
+                   std::optional<std::chrono::seconds>& into) {
   const TomlNode* node = table.take(key);
   if (node == nullptr) return false;
-  constexpr std::chrono::seconds kLongest = std::chrono::hours(24 * 366);
   const auto duration = node->kind == TomlNode::Kind::Text ? parse_duration(node->text) : std::nullopt;
-  if (!duration || duration->count() == 0 || *duration > kLongest) {
-    table.report(*node, key, "must be a duration above zero and of at most a year: \"45s\", \"30min\", \"6h\", \"2d\"");
+  if (!duration || duration->count() == 0 || *duration > longest.time) {
+    table.report(*node, key, "must be a duration above zero and of at most " + std::string(longest.text));
     return false;
   }
   into = duration;

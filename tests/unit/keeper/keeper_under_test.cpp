@@ -283,6 +283,12 @@ void KeeperUnderTest::say_hello(int control, std::uint32_t uid_base) {
   (void)send_datagram(control, encode_message(handshake::ToKeeper(hello)), fds);
 }
 
+std::optional<std::string> refusal_in(const handshake::FromKeeper& answer) {
+  if (const auto* refused = std::get_if<handshake::Refused>(&answer)) return refused->reason.value;
+  if (const auto* refused = std::get_if<handshake::RefusedForNow>(&answer)) return refused->reason.value;
+  return std::nullopt;
+}
+
 bool KeeperUnderTest::hears_of_the_stop() const {
   const auto received = receive_within(control_.get(), 5000);
   if (!received) return false;
@@ -301,7 +307,7 @@ bool KeeperUnderTest::open(std::uint32_t uid_base, int milliseconds) {
   if (!received) return refusal_ = "no answer", false;
   const auto answer = decode_message<handshake::FromKeeper>(received->bytes);
   if (!answer) return refusal_ = answer.error().text(), false;
-  if (const auto* refused = std::get_if<handshake::Refused>(&*answer)) return refusal_ = refused->reason.value, false;
+  if (const auto refused = refusal_in(*answer)) return refusal_ = *refused, false;
   session_ = std::get<handshake::Opened>(*answer).session.text();
   {
     const std::lock_guard lock(mutex_);

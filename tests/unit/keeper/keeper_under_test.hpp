@@ -41,6 +41,7 @@ struct Received {
   std::vector<UniqueFd> fds;
 };
 std::optional<Received> receive_within(int socket, int milliseconds);
+std::optional<std::string> refusal_in(const handshake::FromKeeper& answer);  // Refused, or RefusedForNow
 
 class KeeperUnderTest {
  public:

@@ -15,8 +15,8 @@ std::optional<std::string> refusal_on(int control, int milliseconds) {
   const auto received = receive_within(control, milliseconds);
   if (!received || received->bytes.empty()) return {};
   const auto answer = decode_message<handshake::FromKeeper>(received->bytes);
-  const auto* refused = answer ? std::get_if<handshake::Refused>(&*answer) : nullptr;
-  return refused != nullptr ? refused->reason.value : "another answer";
+  const auto refused = answer ? refusal_in(*answer) : std::nullopt;
+  return refused.value_or("another answer");
 }
 
 TEST(FullHouse, IsWaitedForBySoManyAndTheNextHearsAtOnce) {

@@ -52,5 +52,17 @@ TEST(LastWait, IsNotTakenForOverWhereAnAskToEndMeetsAStderrThatNobodyReads) {
   EXPECT_EQ(status, 0);
 }
 
+TEST(WhatTheBrokerSays, LeavesTheTerminalOfItsReaderAlone) {
+  auto [ours, brokers] = *seqpacket_pair();
+  BrokerSession session(std::move(ours));
+  const auto hears = [&](const handshake::FromKeeper& message) {
+    (void)send_datagram(brokers.get(), encode_message(message));
+    return session.hear().text;
+  };
+  EXPECT_EQ(hears(handshake::Notice{"a\x1b[31mb\nsallyport: c"}), "a?[31mb?sallyport: c");
+  EXPECT_EQ(hears(handshake::LeftBehind{"\x1b]0;x\x07"}), "?]0;x?");
+  EXPECT_EQ(hears(handshake::Ended{"\x9b"}), "the broker ended the session: ?");
+}
+
 }  // namespace
 }  // namespace sallyport::launcher

@@ -1,4 +1,4 @@
-#include "launcher/callers_descriptor.hpp"
+#include "sallyport/callers_descriptor.hpp"
 
 #include <fcntl.h>
 #include <limits.h>
@@ -12,7 +12,9 @@
 #include <cerrno>
 #include <string>
 
-namespace sallyport::launcher {
+#include "sallyport/poll_time.hpp"
+
+namespace sallyport {
 
 void CallersDescriptor::look_at_it(int access) {
   if (is_looked_at_) return;
@@ -31,6 +33,8 @@ void CallersDescriptor::look_at_it(int access) {
   const std::string path = "/proc/self/fd/" + std::to_string(descriptor_);
   own_ = UniqueFd::adopt(::open(path.c_str(), access | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
 }
+
+void CallersDescriptor::get_ready_to_write() { look_at_it(O_WRONLY); }
 
 ssize_t CallersDescriptor::read(void* into, std::size_t size) {
   look_at_it(O_RDONLY);
@@ -63,11 +67,11 @@ bool write_within(int descriptor, std::string_view text, std::chrono::millisecon
     const int error = size < 0 ? errno : 0;
     if (size > 0) text.remove_prefix(static_cast<std::size_t>(size));
     if (size > 0 || error == EINTR) continue;
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - std::chrono::steady_clock::now()).count();
+    const int left = milliseconds_until(until);
     pollfd writable{out.to_write(), POLLOUT, 0};
-    if (error != EAGAIN || left <= 0 || ::poll(&writable, 1, static_cast<int>(left)) == 0) return false;
+    if (error != EAGAIN || left == 0 || ::poll(&writable, 1, left) == 0) return false;
   }
   return true;
 }
 
-}  // namespace sallyport::launcher
+}  // namespace sallyport
