@@ -31,7 +31,7 @@ class Stderr : public spdlog::sinks::base_sink<spdlog::details::null_mutex> {
  protected:
   void sink_it_(const spdlog::details::log_msg& message) override {
     if (lost_ > 0) {
-      if (!put(std::to_string(lost_) + " lines of this log are lost: nobody has read stderr\n")) return (void)++lost_;
+      if (!put(std::to_string(lost_) + " lines of this log are lost: stderr did not take them\n")) return (void)++lost_;
       lost_ = 0;
     }
     spdlog::memory_buf_t text;

@@ -47,7 +47,7 @@ Result<BrokerConfig> configure(const Options& options) {
     place = *given;
     while (place.size() > 1 && place.ends_with('/')) place.pop_back();
   }
-  TRY(check_places(config));
+  TRY(check_usable(config));
   TRY(check_span(config.uid_span));
   return config;
 }

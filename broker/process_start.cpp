@@ -97,7 +97,7 @@ Result<> make_directory(const std::string& path, mode_t mode, DirectoryOwner own
   return {};
 }
 
-// Not longer than an address has room for (check_places).
+// Not longer than an address has room for (check_usable).
 sockaddr_un address_of(const std::string& path) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;

@@ -31,7 +31,7 @@ Result<UniqueFd> connect_to_broker(const BrokerConfig& config) {
   const std::string path = config.control_socket();
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
-  path.copy(address.sun_path, sizeof address.sun_path - 1);  // not longer than that: check_places
+  path.copy(address.sun_path, sizeof address.sun_path - 1);  // not longer than that: check_usable
   UniqueFd socket = UniqueFd::adopt(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!socket) return fail_errno("make a socket");
   if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
@@ -41,9 +41,12 @@ Result<UniqueFd> connect_to_broker(const BrokerConfig& config) {
 
 Result<handshake::FromKeeper> BrokerSession::receive() {
   std::vector<std::byte> buffer(limits::kMaxSmallMessageBytes);
-  const Datagram datagram = TRY(receive_datagram(connection_.get(), buffer));
-  if (datagram.size == 0) return fail_for_now("the broker closed the session");
-  return decode_message<handshake::FromKeeper>(std::span(buffer).first(datagram.size));
+  const auto datagram = receive_datagram(connection_.get(), buffer);
+  // Reset: it ended before it had read our last word (unix(7)).
+  if (datagram ? datagram->size == 0 : datagram.error().code == ECONNRESET)
+    return fail_for_now("the broker closed the session");
+  if (!datagram) return std::unexpected(datagram.error());
+  return decode_message<handshake::FromKeeper>(std::span(buffer).first(datagram->size));
 }
 
 Result<handshake::Opened> BrokerSession::open(const Offer& offer, const WaitReadable& wait) {

@@ -49,6 +49,7 @@ Result<> set_subject(Options& options, const std::string& argument) {
                 (options.verb == Options::Verb::Run ? ": a command goes after --" : ""));
   const std::size_t colon = argument.find(':');
   options.subject = argument.substr(0, colon);
+  if (colon == 0) return fail(argument + ": no profile before the ':'; a profile's name is [a-z0-9][a-z0-9_-]*");
   if (colon == std::string::npos) return {};
   options.instance = argument.substr(colon + 1);
   if (options.verb == Options::Verb::Kill || !ProfileName::parse(options.instance))
@@ -129,7 +130,7 @@ Result<BrokerConfig> configuration(const Options& options) {
   if (options.log_directory) config.log_directory = *options.log_directory;
   if (options.runtime_directory) config.runtime_directory = *options.runtime_directory;
   if (options.docker_socket) config.docker_socket = *options.docker_socket;
-  TRY(check_places(config));
+  TRY(check_usable(config));
   return config;
 }
 

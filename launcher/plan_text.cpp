@@ -50,7 +50,7 @@ void list_steps(std::string& text, const char* title, std::span<const Step> step
 
 std::string part_text(limits::UidPart part) { return std::to_string(static_cast<std::uint32_t>(part)); }
 
-void describe_privileges(std::string& text) {
+void describe_privileges(std::string& text, const Plan& plan) {
   section(text, "users");
   line(text, "worker  " + std::to_string(kWorkerIdInside) + " inside, the session's range + " +
                  part_text(limits::UidPart::Worker) + " outside");
@@ -60,7 +60,9 @@ void describe_privileges(std::string& text) {
   section(text, "privileges of the worker");
   line(text,
        "capabilities: effective, permitted, inheritable, ambient and bounding set empty; securebits 0xef, locked");
-  line(text, "no_new_privs; seccomp filter \"worker\"; no user namespaces of its own; a keyring of its own");
+  line(text, std::string("no_new_privs; seccomp filter \"worker\"") +
+                 (plan.has_loopback ? " with sockets of TCP and UDP" : "") +
+                 "; no user namespaces of its own; a keyring of its own");
   line(text,
        "oom score " + std::to_string(limits::kOomScoreOfHostile) + ": dies before the host where memory is short");
 }
@@ -120,7 +122,7 @@ std::string render_plan(const Plan& plan) {
   line(text, "hostname " + quoted(plan.hostname));
   section(text, "root: an empty tmpfs, made read-only when it is furnished with");
   for (const RootEntry& entry : plan.root) line(text, entry_text(entry));
-  describe_privileges(text);
+  describe_privileges(text, plan);
   describe_descriptors(text, plan);
   if (plan.imposed) describe_containers(text, *plan.imposed);
   section(text, "limits");

@@ -67,10 +67,11 @@ ssize_t OutputPump::read_some() {
 }
 
 void OutputPump::read_the_rest() {
-  if (int holds = 0; !rest_ && source_) rest_ = ::ioctl(source_.get(), FIONREAD, &holds) == 0 ? holds : 0;
+  if (int holds = 0; !rest_ && source_)
+    rest_ = ::ioctl(source_.get(), FIONREAD, &holds) == 0 ? static_cast<std::uint64_t>(holds) : 0;
   while (source_ && waiting_.empty() && rest_ > 0) {
     const ssize_t size = read_some();
-    rest_ = size > 0 ? *rest_ - size : 0;
+    rest_ = size > 0 ? *rest_ - std::min(*rest_, static_cast<std::uint64_t>(size)) : 0;
   }
   if (waiting_.empty()) source_.reset();
 }

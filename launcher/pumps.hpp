@@ -55,6 +55,7 @@ class OutputPump {  // worker's pipe -> caller's stdout or stderr
   // SCM_RIGHTS), and go on to write.
   void read_the_rest();
   bool done() const { return !source_ && waiting_.empty(); }
+  std::uint64_t left() const { return waiting_.size() + (source_ ? rest_.value_or(0) : 0); }  // of that, unwritten
   // A line of ours among the worker's, on a line of its own and on nobody's budget.
   void say(std::string_view text);
 
@@ -68,7 +69,7 @@ class OutputPump {  // worker's pipe -> caller's stdout or stderr
   char last_ = '\n';  // that was read to be written
   OutputBudget& budget_;
   std::vector<char> waiting_;
-  std::optional<std::int64_t> rest_;  // still to be read, once it was asked for
+  std::optional<std::uint64_t> rest_;  // still to be read, once it was asked for
 };
 
 }  // namespace sallyport::launcher

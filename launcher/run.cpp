@@ -249,7 +249,7 @@ class Tries {
 
  private:
   bool once();  // true: it is to be tried again
-  bool is_tried_again(const Error& error);
+  bool is_tried_again(bool may_pass);
   void say_that_it_waits();
   bool wait(std::chrono::milliseconds pause);  // false: a signal asks to end first
 
@@ -257,43 +257,40 @@ class Tries {
   Signals& signals_;
   RunRecord& record_;
   std::string said_;
-  bool has_waited_ = false;
   bool was_wrong_ = false;  // the files, when they were read last
 };
 
-// What is wrong in a file is wrong until somebody mends it. But whoever waits reads it again and again, and may meet it
-// half written: it must be wrong twice.
-bool Tries::is_tried_again(const Error& error) {
+// What is wrong in a file is wrong until somebody mends it. But it may be met half written: it must be wrong twice.
+bool Tries::is_tried_again(bool may_pass) {
   if (!options_.retry || record_.outcome.asked_to_end_by != 0) return false;
   const bool is_wrong = record_.outcome.is_misconfigured;
   const bool was_wrong = std::exchange(was_wrong_, is_wrong);
-  return is_wrong ? has_waited_ && !was_wrong : error.may_pass;
+  return is_wrong ? !was_wrong : may_pass;
 }
 
 bool Tries::once() {
   record_ = new_record(options_);
   Run running(options_, signals_, record_);
   const auto outcome = running.go();
-  if (!outcome) {
+  if (!outcome)
     record_.outcome = Outcome{.ended = Outcome::Ended::NotBuilt,
                               .is_misconfigured = running.is_misconfigured(),
                               .asked_to_end_by = running.asked_to_end_by(),
                               .reason = outcome.error().text()};
-    if (is_tried_again(outcome.error())) return true;
-  }
   record_.outcome.for_a_unit = options_.retry;
-  say_how_it_ended(record_.outcome);
+  const bool again = is_tried_again(!outcome && outcome.error().may_pass);
+  if (!again) say_how_it_ended(record_.outcome);
   running.wait_until_gone();
-  return false;
+  return again;
 }
 
 void Tries::say_that_it_waits() {
   const std::string& why = record_.outcome.reason;
+  if (record_.outcome.is_misconfigured) return complain(why + "; it is looked at once more");
   if (why != said_)
     complain(why + "; it is tried again until it can be done, at least every " +
              std::to_string(limits::kLastRetryOfALaunch.count()) + " s");
   said_ = why;
-  has_waited_ = true;
   // Ready, in that nothing is left that whoever has started the unit could mend in its files.
   tell_systemd("READY=1\nSTATUS=waiting: " + printable(why));
 }
@@ -334,7 +331,9 @@ int run(const Options& options) {
   if (auto signals = take_over(options)) {
     Tries(options, *signals, record).run();
   } else {
-    record.outcome = Outcome{.ended = Outcome::Ended::NotBuilt, .reason = signals.error().text()};
+    record.outcome = Outcome{.ended = Outcome::Ended::NotBuilt,
+                             .is_misconfigured = signals.error().code == EBADF,  // --status-fd
+                             .reason = signals.error().text()};
     say_how_it_ended(record.outcome);
   }
   if (options.status_fd) write_status(*options.status_fd, record);

@@ -97,7 +97,7 @@ Outcome Supervisor::run() {
     outcome_->reason = "the worker's time was up (limits.time, " + std::to_string(plan_.time->count()) + " s)";
     outcome_->was_said = true;
   }
-  outcome_->dropped_output_bytes = budget_.dropped();
+  outcome_->dropped_output_bytes = budget_.dropped() + output_.left() + error_.left();
   return *outcome_;
 }
 
@@ -187,20 +187,23 @@ void Supervisor::hear_init() {
   end(Outcome::Ended::NotBuilt, "init said something out of turn");
 }
 
-// That the worker runs, until it was heard; and, while a worker that was asked to end has its grace, again and again
-// that this takes time: who is stopped has the unit's own time otherwise, and a launcher that hangs no more than this.
+// That the worker runs, again where it was not heard; and, while a worker that was asked to end has its grace, again
+// and again that this takes time: who is stopped has the unit's own time otherwise, and a launcher that hangs no more
+// than this.
 void Supervisor::tell_systemd_what_is_due() {
   if (!next_word_ || Clock::now() < *next_word_) return;
   next_word_.reset();
-  if (runs_ && !said_that_it_runs_) said_that_it_runs_ = tell_systemd("READY=1\nSTATUS=the worker runs");
+  if (runs_ && tries_to_say_so_ > 0 && (--tries_to_say_so_, tell_systemd("READY=1\nSTATUS=the worker runs")))
+    tries_to_say_so_ = 0;
   const std::chrono::microseconds needed = limits::kTimeAskedFor + limits::kLauncherWaits + limits::kTermGrace;
   if (kills_next_) tell_systemd("EXTEND_TIMEOUT_USEC=" + std::to_string(needed.count()));
-  if (kills_next_ || (runs_ && !said_that_it_runs_)) next_word_ = Clock::now() + limits::kAsksForTimeEvery;
+  if (kills_next_ || (runs_ && tries_to_say_so_ > 0)) next_word_ = Clock::now() + limits::kAsksForTimeEvery;
 }
 
 void Supervisor::hear_signals() {
   for (const int signal : signals_.pending()) {
-    signal_worker(signal);
+    const bool has_it = signal == SIGTERM && std::exchange(we_have_asked_, false);
+    if (!has_it) signal_worker(signal);
     was_asked_ |= signal == SIGTERM;
     if (signal == SIGTERM && plan_.grace && !kills_next_) kill_after_grace();
     if (signal == SIGTERM && kills_next_) next_word_ = Clock::now();  // systemd's time has just begun
@@ -209,7 +212,8 @@ void Supervisor::hear_signals() {
 
 void Supervisor::kill_after_grace() {
   kills_next_ = true;
-  deadline_ = Clock::now() + grace_;
+  asked_at_ = Clock::now();
+  deadline_ = asked_at_ + grace_;
   next_word_ = Clock::now();
 }
 
@@ -235,7 +239,7 @@ void Supervisor::hear_broker() {
   broker_stops_ = true;
   if (heard.within < grace_) heard.text += " (within stop_within of broker.toml)";
   let_broker_bound_the_grace(heard.within);
-  if (!kills_next_) ask_to_end(heard.text);
+  ask_to_end(heard.text);
 }
 
 void Supervisor::say(const std::string& what) {
@@ -261,7 +265,9 @@ void Supervisor::check_the_clock() {
   }
   signal_worker(SIGKILL);
   if (!std::exchange(said_killing_, true))
-    say("the worker has not ended within " + std::to_string(grace_.count()) + " s of SIGTERM: it gets SIGKILL");
+    say("the worker has not ended within " +
+        std::to_string(std::chrono::floor<std::chrono::seconds>(Clock::now() - asked_at_).count()) +
+        " s of SIGTERM: it gets SIGKILL");
   deadline_ = Clock::now() + limits::kTermGrace;
 }
 
@@ -269,11 +275,13 @@ void Supervisor::check_the_clock() {
 void Supervisor::ask_to_end(const std::string& why) {
   const bool has_it = std::exchange(was_asked_, true);
   if (!has_it) signal_worker(SIGTERM);
+  we_have_asked_ |= !has_it;
+  if (!kills_next_) kill_after_grace();
+  const auto left = std::chrono::ceil<std::chrono::seconds>(*deadline_ - Clock::now());
   say(why +
       (has_it ? ": the worker has had SIGTERM, and gets SIGKILL after "
               : ": the worker gets SIGTERM, and SIGKILL after ") +
-      std::to_string(grace_.count()) + " s");
-  kill_after_grace();
+      std::to_string(left.count()) + " s");
 }
 
 int Supervisor::time_to_wait() const {
@@ -291,7 +299,7 @@ int Supervisor::poll_timeout() {
 }
 
 // The sandbox is dead, so this ends with what the pipes still hold, unless the reader of our output hangs: then a
-// signal or the time limit lets go of it.
+// signal or the time limit lets go of it, or kTermGrace where the worker was asked to end; what is left is dropped.
 void Supervisor::drain_output() {
   for (;;) {
     output_.read_the_rest();

@@ -86,13 +86,15 @@ class Supervisor {
   ProcessHandle worker_;
   std::vector<int> early_signals_;  // came before the worker was there
   std::optional<Clock::time_point> deadline_;
-  bool was_asked_ = false;   // to end, by SIGTERM
+  bool was_asked_ = false;      // to end, by SIGTERM
+  bool we_have_asked_ = false;  // and the caller's own SIGTERM, should it come, would be a second one
+  Clock::time_point asked_at_;
   bool kills_next_ = false;  // the clock
   std::optional<Outcome> outcome_;
   bool time_up_ = false;
   bool broker_stops_ = false;
   bool runs_ = false;  // as far as anybody has asked
-  bool said_that_it_runs_ = false;
+  int tries_to_say_so_ = 3;
   std::optional<Clock::time_point> next_word_;  // to systemd
   std::chrono::seconds grace_;                  // between SIGTERM and SIGKILL
   bool said_dropping_ = false;

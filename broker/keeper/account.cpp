@@ -34,7 +34,7 @@ std::int64_t thousandths(double tokens) { return static_cast<std::int64_t>(std::
 
 // Empty where there is none.
 Result<std::string> read_file(const std::string& path) {
-  const UniqueFd file = UniqueFd::adopt(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  const UniqueFd file = UniqueFd::adopt(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
   if (!file && errno == ENOENT) return std::string();
   if (!file) return fail_errno("open " + path);
   std::string text(limits::kMaxAccountsBytes + 1, '\0');
@@ -55,7 +55,7 @@ Result<std::string> read_file(const std::string& path) {
 // In place of the old one, at once: a broker that dies here leaves one of the two.
 Result<> replace_file(const std::string& path, std::string_view text) {
   const std::string next = path + ".next";
-  const int flags = O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW;
+  const int flags = O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
   const UniqueFd file = UniqueFd::adopt(::open(next.c_str(), flags, 0600));
   if (!file) return fail_errno("open " + next);
   const ssize_t written = ::write(file.get(), text.data(), text.size());

@@ -68,7 +68,7 @@ Result<> may_open(const Peer& peer, const ProfileName& profile, const BrokerConf
   for (const OpenRule& rule : config.open)
     if (rule.profile == profile && names(rule, peer)) return {};
   return fail("uid " + std::to_string(peer.uid) + " may not open a session with profile " + profile.text() +
-              ": add an [[open]] rule for it to broker.toml, or run as root");
+              ": run as root");
 }
 
 Result<> check_hello(const handshake::OpenSession& hello, const Profile& profile, const Peer& peer) {

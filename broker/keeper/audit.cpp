@@ -103,8 +103,11 @@ std::string AuditTrail::line_of(const AuditRecord& record) const {
 }
 
 Result<> AuditTrail::reopen() {
-  TRY(changes_.reopen());
-  return reads_.reopen();
+  UniqueFd changes = TRY(changes_.open_anew());
+  UniqueFd reads = TRY(reads_.open_anew());
+  if (changes) TRY(changes_.use(std::move(changes)));
+  if (reads) TRY(reads_.use(std::move(reads)));
+  return {};
 }
 
 // The half that is left when the disk is full: its first half is for changes, the next quarter for removals as well,

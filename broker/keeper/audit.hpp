@@ -54,7 +54,7 @@ class AuditTrail {
   }
 
   Result<> write(const AuditRecord& record, AuditQuota& quota);
-  Result<> reopen();                                            // for whoever has renamed its files
+  Result<> reopen();                                            // for whoever has renamed its files: both, or none
   bool is_on_its_reserve() { return !changes_.has_reserve(); }  // the disk is full: what can be left out is
   // What the quota has counted since the last call: at once, or as often as one that ends again and again may have it
   // told.

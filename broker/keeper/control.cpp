@@ -60,6 +60,21 @@ net::awaitable<void> listen_to_launcher(Services& services, SessionPtr session) 
   end_session(services, session, "worker.ended", "the worker has ended");
 }
 
+// A broker that stops waits with its own end for what this one is told.
+class WaitingOperator {
+ public:
+  explicit WaitingOperator(Services& services) : services_(services) { ++services_.operators_waiting; }
+  ~WaitingOperator() {
+    --services_.operators_waiting;
+    if (services_.on_session_gone) services_.on_session_gone();
+  }
+  WaitingOperator(const WaitingOperator&) = delete;
+  WaitingOperator& operator=(const WaitingOperator&) = delete;
+
+ private:
+  Services& services_;
+};
+
 net::awaitable<void> kill_session(Services& services, async::Channel& control, const handshake::KillSession& ask,
                                   const Peer& peer) {
   if (peer.uid != 0) co_return refuse(services, control, "only root may end a session");
@@ -69,7 +84,7 @@ net::awaitable<void> kill_session(Services& services, async::Channel& control, c
   if (found == services.sessions.end())
     co_return refuse(services, control, "there is no session " + ask.session.text());
   const SessionPtr session = found->second;
-  ++services.operators_waiting;
+  const WaitingOperator waiting(services);
   end_session(services, session, "operator", "ended by the operator");
   const bool has_ended = (co_await session->ended.wait(limits::kKilledWithin)).has_value();
   if (has_ended && !session->left_behind.empty()) {
@@ -81,8 +96,6 @@ net::awaitable<void> kill_session(Services& services, async::Channel& control, c
     refuse(services, control,
            "it ends, and has not ended yet: " + session->end_step + "; the broker goes on, and its log says more");
   }
-  --services.operators_waiting;
-  if (services.on_session_gone) services.on_session_gone();
 }
 
 net::awaitable<void> begin(Services& services, std::unique_ptr<async::Channel> control, async::Message message,
@@ -152,9 +165,7 @@ net::awaitable<void> converse(Services& services, UniqueFd connection) {
   if (!message) co_return (void) control->send(encode_message(FromKeeper(handshake::Refused{message.error().text()})));
   if (message->bytes.empty()) co_return;
   if (is_stranger)
-    co_return refuse(services, *control,
-                     "uid " + std::to_string(peer->uid) +
-                         " may not open any session: add an [[open]] rule for it to broker.toml, or run as root");
+    co_return refuse(services, *control, "uid " + std::to_string(peer->uid) + " may not open any session: run as root");
   co_await begin(services, std::move(control), std::move(*message), std::move(*peer));
 }
 

@@ -114,8 +114,9 @@ class Keeper {
     if (services_.stopping && all_are_ending()) return;
     log::error("task \"" + task + "\" failed: " + what);
     if (!services_.stopping) return leave(1);  // the next broker reaps
-    exit_code_ = 1;
-    end_all();  // no grace any more, but in order
+    if (std::exchange(exit_code_, 1) != 0) return;
+    end_all();  // no grace any more, but in order, as far as that goes
+    services_.tasks.spawn("leave after a fault", leave_later());
   }
   async::TaskGroup::OnBug on_bug() {
     return [this](const std::string& task, const std::string& what) { bug(task, what); };
@@ -144,6 +145,10 @@ class Keeper {
     };
     for (const auto& [name, accounts] : services_.accounts.all()) tell(accounts->quota());
     tell(services_.knocks);
+  }
+  net::awaitable<void> leave_later() {
+    co_await async::sleep_for(limits::kEndPatience);
+    leave(1);
   }
   void end_all() {
     const auto sessions = services_.sessions;

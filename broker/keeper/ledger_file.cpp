@@ -64,7 +64,7 @@ std::string made_line(std::string_view name, std::string_view id) {
 }
 
 Result<std::string> read_whole(const std::string& path) {
-  const UniqueFd file = UniqueFd::adopt(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  const UniqueFd file = UniqueFd::adopt(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
   if (!file) return fail_errno("open the ledger " + path);
   std::string text;
   char buffer[16 * 1024];
@@ -110,7 +110,7 @@ Result<LedgerFile> LedgerFile::create(const std::string& state_directory, const 
 
 Result<LedgerFile> LedgerFile::open_left(std::string path) {
   LedgerFile ledger;
-  ledger.file_ = UniqueFd::adopt(::open(path.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW));
+  ledger.file_ = UniqueFd::adopt(::open(path.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
   if (!ledger.file_) return fail_errno("open the ledger " + path);
   ledger.path_ = std::move(path);
   ledger.torn_ = true;  // perhaps, by a broker that died: behind a whole line it is a word that means nothing

@@ -110,15 +110,22 @@ net::awaitable<Result<>> prepare(Services& services, Session& session, const Hel
   head.profile = session.profile.name;
   head.uid_base = session.uid_base;
   head.systemd_cgroups = session.systemd_cgroups;
-  session.ledger_file = CO_TRY(LedgerFile::create(services.config.state_directory, head));
-  co_return record_open(services, session, hello);
+  // A full disk, which is the operator's to mend, and no file of the profile's.
+  const auto for_now = [](const Error& error) { return fail_for_now(error.doing, error.code); };
+  auto ledger = LedgerFile::create(services.config.state_directory, head);
+  if (!ledger) co_return for_now(ledger.error());
+  session.ledger_file = std::move(*ledger);
+  const auto recorded = record_open(services, session, hello);
+  if (!recorded) co_return for_now(recorded.error());
+  co_return Result<>{};
 }
 
 // Written before anything runs under it: what a crash leaves is known by its uids.
 net::awaitable<Result<>> take_range(Services& services, Session& session) {
   const spawner::TakeRange take{session.id};
   const auto answer = CO_TRY(co_await services.spawner.ask(take));
-  if (const auto* failed = std::get_if<spawner::SpawnFailed>(&answer.message)) co_return fail(failed->reason.value);
+  if (const auto* failed = std::get_if<spawner::SpawnFailed>(&answer.message))
+    co_return fail_for_now(failed->reason.value);
   const auto* taken = std::get_if<spawner::RangeTaken>(&answer.message);
   if (taken == nullptr) co_return fail("take a uid range: the spawner answered something else");
   if (session.is_ending) co_return ended_meanwhile(session);
@@ -138,7 +145,8 @@ net::awaitable<Result<>> start_processes(Services& services, Session& session, c
   if (start.has_docker) passed.insert(passed.end(), {fds.docker_listener.get(), fds.stream.get()});
   for (const UniqueFd& listener : fds.forward_listeners) passed.push_back(listener.get());
   auto answer = CO_TRY(co_await services.spawner.ask(start, std::move(passed)));
-  if (const auto* failed = std::get_if<spawner::SpawnFailed>(&answer.message)) co_return fail(failed->reason.value);
+  if (const auto* failed = std::get_if<spawner::SpawnFailed>(&answer.message))
+    co_return fail_for_now(failed->reason.value);
   const std::size_t channels = (start.has_docker ? 1U : 0U) + (start.forward_listeners > 0 ? 1U : 0U);
   if (!std::holds_alternative<spawner::Started>(answer.message) || answer.fds.size() != channels)
     co_return fail("start the session: the spawner answered something else");

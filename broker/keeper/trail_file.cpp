@@ -12,10 +12,13 @@ namespace sallyport::keeper {
 
 namespace {
 
-// For root and the keeper alone: what it holds is of all profiles.
+// For root and the keeper alone: what it holds is of all profiles. A FIFO of that name is not waited for.
 Result<UniqueFd> open_file(const std::string& path) {
-  UniqueFd file = UniqueFd::adopt(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600));
-  if (!file) return fail_errno("open the audit trail " + path);
+  constexpr int kFlags = O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
+  UniqueFd file = UniqueFd::adopt(::open(path.c_str(), kFlags, 0600));
+  struct stat status{};
+  if (!file || ::fstat(file.get(), &status) != 0) return fail_errno("open the audit trail " + path);
+  if (!S_ISREG(status.st_mode)) return fail("open the audit trail " + path + ": not a regular file");
   return file;
 }
 
@@ -33,7 +36,6 @@ Result<TrailFile> TrailFile::open(std::string path, const Bounds& bounds) {
 Result<> TrailFile::use(UniqueFd file) {
   struct stat status{};
   if (::fstat(file.get(), &status) != 0) return fail_errno("look at the audit trail " + path_);
-  if (!S_ISREG(status.st_mode)) return fail("open the audit trail " + path_ + ": not a regular file");
   file_ = std::move(file);
   size_ = static_cast<std::uint64_t>(status.st_size);
   reserved_until_ = 0;
@@ -41,13 +43,13 @@ Result<> TrailFile::use(UniqueFd file) {
   return {};
 }
 
-Result<> TrailFile::reopen() {
+Result<UniqueFd> TrailFile::open_anew() const {
   UniqueFd file = TRY(open_file(path_));
   struct stat named{}, used{};
   if (::fstat(file.get(), &named) != 0 || ::fstat(file_.get(), &used) != 0)
     return fail_errno("look at the audit trail " + path_);
-  if (named.st_dev == used.st_dev && named.st_ino == used.st_ino) return {};
-  return use(std::move(file));
+  if (named.st_dev == used.st_dev && named.st_ino == used.st_ino) return UniqueFd();
+  return file;
 }
 
 bool TrailFile::has_reserve() {

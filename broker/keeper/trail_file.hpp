@@ -19,7 +19,8 @@ class TrailFile {
   };
   static Result<TrailFile> open(std::string path, const Bounds& bounds);
 
-  Result<> reopen();  // by its name, where that is another file now; the one in use stays where it cannot be
+  Result<UniqueFd> open_anew() const;  // by its name; empty where that is still the file in use
+  Result<> use(UniqueFd file);
   Result<> rotate_for(std::size_t bytes);  // where so many more do not fit
   Result<> append(std::string line);
   // Half the reserve is there, or could be taken again: the disk is not full.
@@ -30,7 +31,6 @@ class TrailFile {
 
  private:
   TrailFile() = default;
-  Result<> use(UniqueFd file);
   Result<> rotate();
 
   std::string path_;

@@ -55,7 +55,7 @@ inline Result<> notify_systemd(const std::string& state) {
   const timeval time{.tv_sec = 0, .tv_usec = std::chrono::microseconds(limits::kSayWithin).count()};
   (void)::setsockopt(socket.get(), SOL_SOCKET, SO_SNDTIMEO, &time, sizeof time);
   if (::send(socket.get(), state.data(), state.size(), MSG_NOSIGNAL) < 0)
-    return fail_errno("tell systemd " + state.substr(0, state.find('\n')) + ", which it goes on to wait for");
+    return fail_errno("tell systemd " + state.substr(0, state.find('\n')));
   return {};
 }
 

@@ -413,7 +413,7 @@ def test_a_broker_whose_stderr_nobody_reads_goes_on_and_says_what_is_lost(stoppe
             pass
         assert sandbox.run(stopped, "plain", ["/bin/true"]).code == 0
         said = os.read(read_end, 1 << 20).decode()
-        assert "lines of this log are lost: nobody has read stderr" in said and "begins: profile plain" in said, said
+        assert "lines of this log are lost: stderr did not take them" in said and "begins: profile plain" in said, said
         fill(write_end)
         os.close(read_end)  # whoever read it is gone: no SIGPIPE ends a half of the broker
         assert sandbox.run(stopped, "plain", ["/bin/true"]).code == 0
@@ -431,23 +431,51 @@ def fill(pipe):
     os.set_blocking(pipe, True)
 
 
-def test_lines_go_to_a_stderr_that_is_no_journal_whatever_the_environment_says(stopped):
+# Runs its arguments on a host that has a journal, and says what that has heard.
+WITH_A_JOURNAL = """
+import os, socket, subprocess, sys
+subprocess.run(["mount", "-t", "tmpfs", "none", "/run"], check=True)
+os.makedirs("/run/systemd/journal")
+journal = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+journal.bind("/run/systemd/journal/socket")
+journal.setblocking(False)
+code = subprocess.call(sys.argv[1:])
+try:
+    print(journal.recv(65536))
+except BlockingIOError:
+    print("nothing")
+sys.exit(code)
+"""
+
+
+@pytest.mark.parametrize("stream", ["the file that is stderr", "another"])
+def test_lines_go_to_the_journal_where_stderr_is_the_journals_whatever_else_the_environment_says(stopped, stream):
     """JOURNAL_STREAM is inherited by whatever a unit starts, with another stderr too."""
-    log = stopped.directory / "log-file"
     stopped.profile("wishes", limits={"memory": "1GiB"})
-    environment = dict(os.environ, JOURNAL_STREAM="1:1")
-    with open(log, "w") as stderr:
-        broker = subprocess.Popen([stopped.program("sallyport-broker"), *stopped.options], env=environment, stderr=stderr)
+    with open(stopped.directory / "stderr", "w+") as stderr:
+        status = os.fstat(stderr.fileno())
+        environment = dict(os.environ, JOURNAL_STREAM="1:1" if stream == "another" else f"{status.st_dev}:{status.st_ino}")
+        done = subprocess.run(["unshare", "--mount", "/usr/bin/python3", "-c", WITH_A_JOURNAL,
+                               *launcher.command(stopped, "wishes", "/bin/true")], env=environment, stdout=subprocess.PIPE,
+                              stderr=stderr, text=True, timeout=20)
+        stderr.seek(0)
+        in_file = "not enforced" in stderr.read()
+    assert done.returncode == 0 and ("not enforced" in done.stdout) != in_file, done
+    assert in_file == (stream == "another"), done
+
+
+def test_a_brokers_lines_have_their_time_where_no_journal_gives_it_to_them(stopped):
+    with open(stopped.directory / "stderr", "w+") as stderr:
+        broker = subprocess.Popen([stopped.program("sallyport-broker"), *stopped.options], stderr=stderr,
+                                  env=dict(os.environ, JOURNAL_STREAM="1:1"))
         try:
             wait_until(stopped._accepts, 20, "it does not start")
-            done = subprocess.run(launcher.command(stopped, "wishes", "/bin/true"), env=environment, stderr=stderr, timeout=20)
-            assert done.returncode == 0
         finally:
             broker.terminate()
             assert broker.wait(20) == 0
-    lines = log.read_text()
+        stderr.seek(0)
+        lines = stderr.read()
     assert re.search(r"^20\d\d-\d\d-\d\d [0-9:]{8} sallyport-broker\[\d+\] info: the broker is stopping$", lines, re.M), lines
-    assert "sallyport: not enforced" in lines, lines
 
 
 def test_a_private_fd_that_is_no_control_socket_is_refused(stopped):

@@ -100,19 +100,55 @@ def test_no_grace_is_longer_than_the_broker_lets_it_be_when_it_stops(dockerd):
         own.remove()
 
 
+# Says how many times it was asked, after `seconds`.
+COUNTS = "n=0; trap 'n=$((n+1))' TERM; echo ready; for i in $(seq {}0); do sleep 0.1; done; echo $n; exit 3"
+
+
 def test_a_worker_that_its_caller_has_asked_is_not_asked_again(own):
     """rq and others take a second SIGTERM for "at once"."""
-    count = "n=0; trap 'n=$((n+1))' TERM; echo ready; for i in $(seq 40); do sleep 0.1; done; echo $n; exit 3"
-    own.profile("counts", docker={}, limits={"grace": "20s"})
-    own.profile("plain", limits={"time": "1s", "grace": "20s"})
-    with started(own, "counts", "/bin/sh", "-c", count) as run:
+    own.profile("docked", docker={})
+    own.profile("timed", limits={"time": "2s"})
+    with started(own, "docked", "/bin/sh", "-c", COUNTS.format(3)) as run:
         run.signal(signal.SIGTERM)
         time.sleep(0.5)
         ask_to_stop(own)
         assert run.wait(30) == 125 and run.process.stdout.read() == b"1\n", run.stderr
-    with started(own, "plain", "/bin/sh", "-c", count) as run:
+        assert "the broker is stopping: the worker has had SIGTERM, and gets SIGKILL after 5 s" in run.stderr, run.stderr
+    with started(own, "timed", "/bin/sh", "-c", COUNTS.format(4)) as run:
         run.signal(signal.SIGTERM)
-        assert run.wait(30) in (3, 124) and run.process.stdout.read() == b"1\n", run.stderr
+        assert run.wait(30) == 124 and run.process.stdout.read() == b"1\n", run.stderr
+
+
+def test_nor_is_one_that_its_launcher_has_asked_but_by_whoever_asks_twice(own):
+    """As where its unit is stopped while the broker stops already."""
+    own.profile("docked", docker={}, limits={"grace": "20s"})
+    for times in (1, 2):
+        if not own.alive():
+            own.start()
+        with started(own, "docked", "/bin/sh", "-c", COUNTS.format(4)) as run:
+            ask_to_stop(own)
+            wait_until(lambda: "the broker is stopping" in run.stderr, 10, lambda: run.stderr)
+            for _ in range(times):
+                run.signal(signal.SIGTERM)
+                time.sleep(0.5)
+            assert run.wait(30) == 125 and run.process.stdout.read() == b"%d\n" % times, run.stderr
+        own.daemon.process.wait(20)
+
+
+def test_a_grace_that_runs_is_cut_where_the_broker_gives_less(dockerd):
+    own = Broker(dockerd.socket, config_extra='stop_within = "2s"\n')
+    own.profile("slow", docker={}, limits={"grace": "1h"})
+    try:
+        with started(own, "slow", "/bin/sh", "-c", STUBBORN) as run:
+            run.signal(signal.SIGTERM)
+            time.sleep(1.5)
+            ask_to_stop(own)
+            assert run.wait(20) == 125, run.stderr
+            assert ("the broker is stopping (within stop_within of broker.toml): the worker has had SIGTERM, and gets SIGKILL "
+                    "after 2 s") in run.stderr, run.stderr
+            assert "the worker has not ended within 3 s of SIGTERM: it gets SIGKILL" in run.stderr, run.stderr
+    finally:
+        own.remove()
 
 
 def test_a_launcher_that_does_not_end_its_worker_does_not_keep_the_broker(own):

@@ -96,6 +96,16 @@ def test_init_and_worker_run_under_the_filters_that_are_made_for_them(seat):
         assert installed == kernel_view.built_filter(name), name
 
 
+def test_a_worker_with_a_loopback_runs_under_the_filter_that_has_its_sockets(own):
+    own.profile("looped", sandbox={"loopback": True})
+    with sandbox.Worker(own, "looped") as running:
+        installed = kernel_view.filter_of(running.worker_pid)
+        if installed is None:
+            pytest.skip("this kernel does not tell which filter a process has (CONFIG_CHECKPOINT_RESTORE)")
+        assert installed == kernel_view.built_filter("LoopbackWorker")
+        assert installed != kernel_view.built_filter("Worker")
+
+
 def test_the_launcher_itself_has_closed_what_its_caller_left_open(seat):
     assert not hostile_caller.is_held_by(seat.launcher_pid)
     assert os.readlink(f"/proc/{seat.launcher_pid}/fd/0").startswith("pipe:"), "the caller's own three stay"

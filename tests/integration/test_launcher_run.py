@@ -257,7 +257,7 @@ def test_a_runtime_directory_that_cannot_be_written_is_named(own):
 
 def test_a_status_descriptor_that_is_not_open_is_named(own):
     done = subprocess.run(launcher.command(own, "plain", options=["--status-fd", "77"]), capture_output=True, text=True)
-    assert done.returncode == 125 and "--status-fd 77" in done.stderr, done
+    assert done.returncode == 78 and "--status-fd 77" in done.stderr, done
 
 
 def test_whoever_is_not_root_is_told(own):

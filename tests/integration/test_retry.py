@@ -134,22 +134,45 @@ def test_a_workers_own_status_never_looks_like_a_wrong_file_to_its_unit(own):
     assert done.code == 1 and (done.status[0]["code"], done.status[0]["exit_code"]) == (EX_CONFIG, 1), done
 
 
-def test_whoever_waits_may_meet_a_file_half_written_but_not_twice(own, systemd):
+def test_a_file_may_be_met_half_written_but_not_twice(own, systemd):
+    own.start()
     profile = own.profiles / "docked.toml"
     whole = profile.read_text()
+    profile.write_text(whole + "[half")
     with sandbox.Run(own, "docked", ["/bin/sleep", "60"], options=["--retry"], environment=systemd.environment) as run:
-        systemd.hears()
-        profile.write_text(whole + "[half")
-        wait_until(lambda: "docked.toml" in run.stderr, 40, lambda: run.stderr)
+        wait_until(lambda: "docked.toml" in run.stderr, 20, lambda: run.stderr)
         profile.write_text(whole)
-        own.start()
-        wait_until(lambda: systemd.hears() == RUNS, 40, lambda: run.stderr)
-    own.end()
+        assert systemd.hears() == RUNS, run.stderr
+        assert "it is looked at once more" in run.stderr, run.stderr
+    profile.write_text(whole + "[half")
     with sandbox.Run(own, "docked", ["/bin/sleep", "60"], options=["--retry"], environment=systemd.environment) as run:
-        systemd.hears()
-        profile.write_text(whole + "[half")
-        assert run.wait(60) == EX_CONFIG, run.stderr
-        profile.write_text(whole)
+        assert run.wait(20) == EX_CONFIG and systemd.heard_nothing(), run.stderr
+
+
+def test_a_program_may_be_missing_for_a_moment(own, systemd):
+    """As where it is being upgraded."""
+    place = own.directory / "programs"
+    place.mkdir()
+    own.directory.chmod(0o755)
+    own.profile("upgraded", docker={}, sandbox={"readable": [str(place)]}, worker={"command": [str(place / "program")]})
+    own.start()
+    with sandbox.Run(own, "upgraded", options=["--retry"], environment=systemd.environment) as run:
+        wait_until(lambda: "it is looked at once more" in run.stderr, 20, lambda: run.stderr)
+        (place / "new").write_text("#!/bin/sh\nexec sleep 60\n")
+        (place / "new").chmod(0o755)
+        (place / "new").rename(place / "program")
+        assert systemd.hears() == RUNS, run.stderr
+
+
+def test_a_broker_that_dies_while_it_opens_a_session_is_waited_for(own, systemd):
+    own.start()
+    keeper = own.keeper_pid
+    os.kill(keeper, signal.SIGSTOP)
+    with sandbox.Run(own, "docked", ["/bin/true"], options=["--retry"], environment=systemd.environment) as run:
+        assert run.init_pid
+        time.sleep(0.3)
+        os.kill(keeper, signal.SIGKILL)
+        assert systemd.hears().startswith(b"READY=1\nSTATUS=waiting: "), run.stderr
 
 
 def test_no_sandbox_is_built_while_nobody_would_open_its_session(own, systemd):
@@ -230,4 +253,5 @@ def test_one_profile_has_many_workers_each_with_a_name(own):
 @pytest.mark.parametrize("name", ["docked:", "docked:A", "docked:a:b", "docked:../x", "docked:" + 33 * "a", ":a"])
 def test_an_instance_that_cannot_be_one_is_refused(own, name):
     done = subprocess.run(launcher.command(own, name), capture_output=True, text=True, timeout=20)
-    assert done.returncode in (125, EX_CONFIG) and done.stdout == "" and "sallyport: " in done.stderr, done
+    assert done.returncode == EX_CONFIG and done.stdout == "" and "sallyport: " in done.stderr, done
+    assert "[a-z0-9]" in done.stderr, done

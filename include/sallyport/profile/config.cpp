@@ -131,7 +131,11 @@ Result<BrokerConfig> parse_config(std::string_view text, const std::string& file
   return config;
 }
 
-Result<> check_places(const BrokerConfig& config) {
+Result<> check_usable(const BrokerConfig& config) {
+  if (!config.open.empty())
+    return fail(config.file +
+                ": section [[open]] is of no use yet: only `sallyport run` opens sessions, and it needs root, to take "
+                "uids and to mount; remove the section");
   const std::string path = config.control_socket();
   constexpr std::size_t kMost = sizeof(sockaddr_un::sun_path) - 1;
   if (path.size() <= kMost) return {};

@@ -52,8 +52,9 @@ struct BrokerConfig {
 Result<BrokerConfig> parse_config(std::string_view text, const std::string& file);
 Result<BrokerConfig> load_config(const std::string& file);
 
-// Whether the control socket's path is longer than a socket's may be (unix(7)).
-Result<> check_places(const BrokerConfig& config);
+// What is right by itself and cannot be used: a control socket's path longer than a socket's may be (unix(7)); any
+// [[open]], because nothing but `sallyport run` opens a session yet, and that needs root.
+Result<> check_usable(const BrokerConfig& config);
 // False of an error for which nobody has to mend a file: a descriptor or memory is missing, the disk fails.
 bool is_misconfiguration(const Error& error);
 

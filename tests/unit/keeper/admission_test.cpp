@@ -1,10 +1,15 @@
 #include "broker/keeper/admission.hpp"
 
 #include <fcntl.h>
+#include <grp.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include <numeric>
+
+#include "sallyport/seqpacket.hpp"
 #include "sallyport/syscalls.hpp"
 
 namespace sallyport::keeper {
@@ -26,6 +31,46 @@ TEST(Opening, IsRootsAndWhoeverARuleNames) {
   EXPECT_FALSE(may_open({1000, {9}}, *ProfileName::parse("other"), config()));
   EXPECT_FALSE(may_open({1000, {9}}, kWorker, BrokerConfig{}));
   EXPECT_FALSE(may_open({77, {0}}, kWorker, config())) << "gid 0 is not root";
+}
+
+// What the kernel says of a connected process with such ids, as seen by who accepts.
+Peer peer_with(uid_t uid, gid_t gid, std::vector<gid_t> groups) {
+  int ends[2];
+  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) std::abort();
+  const UniqueFd ours = UniqueFd::adopt(ends[0]), theirs = UniqueFd::adopt(ends[1]);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    // A pair has the credentials of who makes it, so the child sends one end of its own.
+    int pair[2];
+    if (::setgroups(groups.size(), groups.data()) != 0 || ::setresgid(gid, gid, gid) != 0 ||
+        ::setresuid(uid, uid, uid) != 0 || ::socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair) != 0)
+      ::_exit(1);
+    const std::byte byte{};
+    ::_exit(send_datagram(theirs.get(), std::span(&byte, 1), std::span(pair, 1)) ? 0 : 1);
+  }
+  int status = -1;
+  ::waitpid(child, &status, 0);
+  EXPECT_EQ(status, 0);
+  std::byte byte{};
+  const auto received = receive_datagram(ours.get(), std::span(&byte, 1));
+  return *peer_of(received->fds.at(0).get());
+}
+
+TEST(APeer, IsInTheGroupsThatTheKernelSaysIfTheyAreNotTooMany) {
+  if (::geteuid() != 0) GTEST_SKIP() << "only root becomes somebody else";
+  EXPECT_TRUE(may_open(peer_with(64'992, 64'992, {50}), kWorker, config()));
+  EXPECT_FALSE(may_open(peer_with(64'992, 64'992, {51}), kWorker, config()));
+  EXPECT_TRUE(may_open(peer_with(1000, 64'992, {}), kWorker, config()));
+  // More than are read: it is in none of them, and not in root's, whatever the buffer held.
+  std::vector<gid_t> many(299);
+  std::iota(many.begin(), many.end(), 63'000);
+  many.push_back(50);
+  const Peer peer = peer_with(64'992, 64'992, many);
+  EXPECT_EQ(peer.gids, std::vector<std::uint32_t>{64'992});
+  EXPECT_FALSE(may_open(peer, kWorker, config()));
+  many.resize(255);
+  many.back() = 50;
+  EXPECT_TRUE(may_open(peer_with(64'992, 64'992, many), kWorker, config()));
 }
 
 struct Fixture {

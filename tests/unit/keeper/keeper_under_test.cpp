@@ -57,7 +57,7 @@ BrokerConfig config_in(const std::string& directory) {
   config.log_directory = directory + "/log";
   config.runtime_directory = directory;
   config.docker_socket = directory + "/docker.sock";
-  config.open = {{*ProfileName::parse("worker"), {::getuid()}, {}}};
+  config.open = {{*ProfileName::parse("worker"), {::getuid(), kUser}, {}}};
   return config;
 }
 

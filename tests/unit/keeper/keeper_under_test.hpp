@@ -43,6 +43,8 @@ struct Received {
 std::optional<Received> receive_within(int socket, int milliseconds);
 std::optional<std::string> refusal_in(const handshake::FromKeeper& answer);  // Refused, or RefusedForNow
 
+inline constexpr uid_t kUser = 64'992;  // no root, who may open "worker"
+
 class KeeperUnderTest {
  public:
   struct Options {

@@ -1,5 +1,9 @@
 // Whoever comes to open a session: how many wait for a place, what a broker that stops says, what is written of those
 // that are refused, and what a session finds that the one before has spent.
+#include <grp.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
 #include <algorithm>
 #include <csignal>
 #include <filesystem>
@@ -7,6 +11,7 @@
 
 #include "broker/keeper/account.hpp"
 #include "keeper_under_test.hpp"
+#include "sallyport/seqpacket.hpp"
 
 namespace sallyport::testing_support {
 namespace {
@@ -99,6 +104,28 @@ TEST(Openers, ThatAreRefusedForEverWriteNoMoreThanOneShareAndAreAllCounted) {
   EXPECT_GT(written, 0U);
   EXPECT_LE(size, limits::kAuditRefusalBytesPerHour);
   EXPECT_EQ(written + counted, kKnocks);
+}
+
+TEST(Openers, ThatAreNotRootAreRecordedByTheirUidWhereTheyAreRefused) {
+  if (::geteuid() != 0) GTEST_SKIP() << "only root becomes somebody else";
+  KeeperUnderTest keeper;
+  ASSERT_EQ(::chmod(keeper.directory().c_str(), 0711), 0);
+  ASSERT_EQ(::chmod((keeper.directory() + "/broker.sock").c_str(), 0777), 0);
+  const pid_t user = ::fork();
+  if (user == 0) {
+    if (::setgroups(0, nullptr) != 0 || ::setresgid(kUser, kUser, kUser) != 0 || ::setresuid(kUser, kUser, kUser) != 0)
+      ::_exit(1);
+    const UniqueFd control = keeper.connect();
+    handshake::OpenSession hello;
+    hello.version = handshake::kVersion + 1;
+    hello.profile = *ProfileName::parse("worker");
+    (void)send_datagram(control.get(), encode_message(handshake::ToKeeper(hello)));
+    ::_exit(refusal_on(control.get(), 5000).value_or("").contains("another version") ? 0 : 1);
+  }
+  int status = -1;
+  ::waitpid(user, &status, 0);
+  EXPECT_EQ(status, 0);
+  EXPECT_TRUE(keeper.audit_has("\"reason\":\"uid " + std::to_string(kUser) + ": the launcher speaks another version"));
 }
 
 // While the endings take long as well: what was spent is given back where an ending begins.
