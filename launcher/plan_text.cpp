@@ -120,7 +120,7 @@ std::string render_plan(const Plan& plan) {
   section(text, "namespaces, by one clone3");
   for (const Namespace& ns : all_namespaces()) line(text, ns.name);
   line(text, "hostname " + quoted(plan.hostname));
-  section(text, "root: an empty tmpfs, made read-only when it is furnished with");
+  section(text, "root: an empty tmpfs, nosuid nodev, and ro when it is furnished with");
   for (const RootEntry& entry : plan.root) line(text, entry_text(entry));
   describe_privileges(text, plan);
   describe_descriptors(text, plan);
