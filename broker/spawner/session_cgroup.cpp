@@ -23,15 +23,27 @@ Result<UniqueFd> make_directory(int parent, const std::string& name) {
   return directory;
 }
 
-}  // namespace
-
-Result<> SessionCgroup::adopt_init(pid_t pid) const {
-  const UniqueFd file = UniqueFd::adopt(::openat(sandbox_.get(), "cgroup.procs", O_WRONLY | O_CLOEXEC));
+Result<> move_into(int directory, pid_t pid, const char* doing) {
+  const UniqueFd file = UniqueFd::adopt(::openat(directory, "cgroup.procs", O_WRONLY | O_CLOEXEC));
   const std::string text = std::to_string(pid);
-  if (!file || ::write(file.get(), text.data(), text.size()) < 0)
-    return fail_errno("move init into the session's cgroup");
+  if (!file || ::write(file.get(), text.data(), text.size()) < 0) return fail_errno(doing);
   return {};
 }
+
+// Whoever is in a leaf dies with its session, so a stranger must not stay there. It goes to where the broker is itself:
+// where it came from nobody knows for certain, and init, whose number it has, was there or below.
+Result<> let_go_of_all(int leaf, int home) {
+  std::set<pid_t> strangers;
+  add_processes_of_tree(leaf, strangers);
+  Result<> done;
+  for (const pid_t stranger : strangers) {
+    auto moved = move_into(home, stranger, "let go of a process that is not the session's init");
+    if (!moved && moved.error().code != ESRCH) done = std::move(moved);  // the others are tried all the same
+  }
+  return done;
+}
+
+}  // namespace
 
 Result<> SessionCgroup::kill() const {
   if (directory_) TRY(kill_cgroup_tree(kVersionTwo, directory_.get()));
@@ -64,6 +76,13 @@ Result<SessionCgroup> CgroupRoot::make(const SessionId& session) const {
   made.gate_ = TRY(make_directory(made.directory_.get(), "gate"));
   made.relay_ = TRY(make_directory(made.directory_.get(), "relay"));
   return made;
+}
+
+Result<> CgroupRoot::adopt_init(const SessionCgroup& session, pid_t pid, const ProcessHandle& init) const {
+  TRY(move_into(session.sandbox_.get(), pid, "move init into the session's cgroup"));
+  if (!init.has_ended()) return {};  // so the number was its own when it was written
+  TRY(let_go_of_all(session.sandbox_.get(), directory_.get()));
+  return fail_errno("move init into the session's cgroup: it has ended", ESRCH);
 }
 
 Result<bool> CgroupRoot::remove(const SessionId& session) const {

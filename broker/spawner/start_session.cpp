@@ -76,7 +76,8 @@ void make_cgroup(const StartTools& tools, Session& session) {
   if (made && session.owns_init) {
     const auto pid = pid_of_init(session.init.fd());
     if (pid && tools.cgroup_root->may_adopt(*pid))
-      if (auto moved = made->adopt_init(*pid); !moved) log::warning(moved.error().text());
+      if (auto moved = tools.cgroup_root->adopt_init(*made, *pid, session.init); !moved)
+        log::warning(moved.error().text());
   }
   if (made) {
     session.cgroup = std::move(*made);
