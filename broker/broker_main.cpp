@@ -15,6 +15,7 @@
 #include "broker/process_start.hpp"
 #include "broker/span_in_use.hpp"
 #include "broker/spawner/spawner.hpp"
+#include "sallyport/core_limit.hpp"
 #include "sallyport/log.hpp"
 #include "sallyport/seqpacket.hpp"
 #include "sallyport/service_manager.hpp"
@@ -72,6 +73,7 @@ Result<int> run_as_keeper(Broker& broker) {
   // A terminal's ^C reaches it once, by the spawner.
   (void)::setsid();
   [[maybe_unused]] const int held = broker.lock.release();  // until this process ends
+  if (const int error = leave_no_core(); error != 0) return fail_errno("limit core files", error);
   const KeeperIdentity& identity = broker.identity;
   if (const int error = become({identity.uid, identity.gid, identity.docker_group}); error != 0)
     return fail_errno("drop the keeper's privileges", error);

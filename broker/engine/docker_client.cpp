@@ -5,9 +5,11 @@
 
 #include <cerrno>
 #include <cstring>
+#include <fstream>
 #include <utility>
 
 #include "broker/async/tasks.hpp"
+#include "broker/engine/containers_cores.hpp"
 #include "broker/engine/read_reply.hpp"
 #include "sallyport/log.hpp"
 
@@ -72,6 +74,9 @@ Result<std::shared_ptr<Upstream>> DockerClient::connect() {
     if (code != EAGAIN) forget_dockerd();  // whoever listens there next may be another dockerd
     return fail_errno("connect to dockerd at " + socket_path_, code);
   }
+  ucred listener{};
+  socklen_t size = sizeof listener;
+  dockerd_ = ::getsockopt(fd.get(), SOL_SOCKET, SO_PEERCRED, &listener, &size) == 0 ? listener.pid : 0;
   return std::make_shared<Upstream>(executor_, std::move(fd));
 }
 
@@ -220,8 +225,17 @@ net::awaitable<Result<EngineFacts>> DockerClient::facts(Exchange& exchange) {
   EngineInfo told = CO_TRY(read_info(info.body));
   if (told.cgroup_driver != "cgroupfs" && told.cgroup_driver != "systemd")
     co_return fail("dockerd uses a cgroup driver that this broker does not know (cgroupfs and systemd are known)");
-  facts_ = EngineFacts{told.cgroup_driver == "systemd", std::move(told.not_enforced)};
+  facts_ = EngineFacts{told.cgroup_driver == "systemd", std::move(told.not_enforced), core_limit()};
   co_return *facts_;
+}
+
+std::int64_t DockerClient::core_limit() {
+  const std::int64_t limit = core_limit_from(dockerd_);
+  std::string pattern;
+  if (limit == 0) std::getline(std::ifstream("/proc/sys/kernel/core_pattern"), pattern);
+  const std::string found = core_limit_warning(pattern);
+  if (std::exchange(core_said_, found) != found && !found.empty()) log::warning(found);
+  return limit;
 }
 
 net::awaitable<void> DockerClient::watch_deadlines() {

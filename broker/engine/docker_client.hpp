@@ -40,6 +40,7 @@ struct Exchange {
 struct EngineFacts {
   bool systemd_cgroups = false;
   std::vector<std::string> not_enforced;  // limits of [docker] that this host's kernel cannot set
+  std::int64_t core_limit = 1;            // that it can give a container
 };
 
 class DockerClient {
@@ -80,6 +81,7 @@ class DockerClient {
   net::awaitable<Result<ApiVersion>> version();
   net::awaitable<Result<ApiVersion>> ask_version();
   void forget_dockerd();
+  std::int64_t core_limit();
   Result<std::shared_ptr<Upstream>> connect();
   net::awaitable<Result<std::shared_ptr<Upstream>>> connect_patiently(const Exchange& exchange);
   enum class Check : bool { No, Yes };
@@ -98,6 +100,8 @@ class DockerClient {
   };
   std::shared_ptr<VersionAsked> version_asked_;  // while somebody asks
   std::string version_said_;                     // to the log
+  pid_t dockerd_ = 0;                            // who listens at its socket; 1 where systemd does for it
+  std::string core_said_;                        // to the log
   std::optional<EngineFacts> facts_;
   net::steady_timer clock_;
   bool watch_sleeps_ = false;

@@ -22,6 +22,7 @@ constexpr auto kStartCauses = std::to_array<Cause>({
     {"no space left on device", "the disk that dockerd uses is full: no space left on device"},
     {"OOM-killed", "the container ran out of memory before its command began"},
     {"cannot allocate memory", "the container could not be started: out of memory"},
+    {"setting rlimit type 4", "the container could not be started: dockerd may not limit its core files (LimitCORE=1)"},
     {"resource temporarily unavailable", "the container could not be started: too many processes"},
     {"executable file not found", "the command% was not found: executable file not found in $PATH"},
     {"exec format error", "the command% could not be run: exec format error"},

@@ -105,8 +105,8 @@ void write_limits(JsonWriter& json, const ContainerPlan& plan) {
   json.number("Memory", plan.memory_bytes).number("MemorySwap", plan.memory_bytes);
   json.number("CpuPeriod", kCpuPeriod).number("CpuQuota", plan.cpu_quota).number("PidsLimit", plan.pids);
   json.number("ShmSize", plan.shm_bytes).number("OomScoreAdj", limits::kOomScoreOfHostile);
-  json.key("Ulimits").begin_array().begin_object().text("Name", "core").number("Soft", 1).number("Hard", 1);
-  json.end_object().end_array();
+  json.key("Ulimits").begin_array().begin_object().text("Name", "core");
+  json.number("Soft", plan.core_limit).number("Hard", plan.core_limit).end_object().end_array();
   json.text("CgroupParent", plan.cgroup_parent);
   json.key("LogConfig").begin_object().text("Type", "json-file").key("Config").begin_object();
   json.text("max-size", std::to_string(plan.log_bytes))

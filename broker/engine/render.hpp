@@ -48,6 +48,7 @@ struct ContainerPlan {
   std::int64_t cpu_quota = 0;  // microseconds in each kCpuPeriod
   std::int64_t pids = 0;
   std::int64_t shm_bytes = 0;
+  std::int64_t core_limit = 1;  // containers_cores.hpp
   std::uint64_t log_bytes = 0;
   std::string runtime;
   bool read_only = true;

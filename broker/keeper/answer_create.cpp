@@ -97,7 +97,7 @@ net::awaitable<std::expected<Planned, Failed>> plan(const Call& call, const Crea
   call.session->ledger.remember(owned, effective.program(), effective.working_directory);
   const PlanFacts plan_facts{call.session->id, call.services.broker,
                              call.session->uid_base + static_cast<std::uint32_t>(limits::UidPart::Container),
-                             call.session->systemd_cgroups};
+                             call.session->systemd_cgroups, facts->core_limit};
   Planned planned;
   planned.container = plan_container(ask, docker_of(call).container, *image, plan_facts, owned->name);
   planned.warnings = warnings_of(ask, planned.container);

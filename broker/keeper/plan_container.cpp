@@ -49,6 +49,7 @@ engine::ContainerPlan plan_container(const CreateContainer& ask, const Container
   plan.cpu_quota = std::max<std::int64_t>(clamp(ask.nano_cpus / engine::kNanoCpusPerQuota, most_quota), least_quota);
   plan.pids = clamp(ask.pids, section.pids);
   plan.shm_bytes = clamp(ask.shm_bytes, section.shm_bytes);
+  plan.core_limit = facts.core_limit;
   plan.log_bytes = section.log_bytes;
   plan.runtime = section.runtime;
   plan.read_only = section.read_only || ask.read_only;

@@ -21,6 +21,7 @@ struct PlanFacts {
   std::string broker;
   std::uint32_t container_uid = 0;
   bool systemd_cgroups = false;
+  std::int64_t core_limit = 1;
 };
 engine::ContainerPlan plan_container(const protocol::CreateContainer& ask, const ContainerSection& section,
                                      const engine::ImageFacts& image, const PlanFacts& facts,

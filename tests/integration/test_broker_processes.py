@@ -119,6 +119,7 @@ def test_the_keeper_has_dockerds_group_and_nothing_else(scene, dockerd):
     ignored = int(status(scene.keeper_pid)["SigIgn"], 16)
     assert ignored == 1 << signal.SIGPIPE - 1 | 1 << signal.SIGXFSZ - 1, hex(ignored)
     assert not kernel_view.is_dumpable(scene.keeper_pid)
+    assert kernel_view.limits(scene.keeper_pid)["Max core file size"] == ("1", "1")
 
 
 def test_keeper_and_spawner_have_nothing_that_their_caller_left_them(scene):

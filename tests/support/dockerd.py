@@ -40,7 +40,9 @@ def image_tar(volumes=()) -> bytes:
 
 
 class Dockerd:
-    def __init__(self, directory=None, flavour=None):
+    def __init__(self, directory=None, flavour=None, **popen):
+        """`popen`: what its caller has, of subprocess.Popen."""
+        self.popen = popen
         self.directory = directory or places.make_directory("docker")
         self.own_directory = directory is None
         self.flavour = flavour or flavours.wanted()
@@ -58,7 +60,7 @@ class Dockerd:
                      "--log-level", "warn"]
         if os.path.exists(f"{self.directory}/pid"):
             os.unlink(f"{self.directory}/pid")
-        self.daemon = Daemon(arguments, f"{self.directory}/log", self.flavour.environment())
+        self.daemon = Daemon(arguments, f"{self.directory}/log", self.flavour.environment(), **self.popen)
         self.daemon.wait_ready(self.answers, 60, "dockerd does not answer")
 
     @property

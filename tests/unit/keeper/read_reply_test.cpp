@@ -193,6 +193,8 @@ INSTANTIATE_TEST_SUITE_P(
         Told{Operation::Start, 500, "mkdir /var/lib/docker/deadbeef: no space left on device", 500,
              "the disk that dockerd uses is full"},
         Told{Operation::Start, 500, "container init was OOM-killed (memory limit too low?)", 500, "ran out of memory"},
+        Told{Operation::Start, 500, "runc: error setting rlimit type 4: operation not permitted: unknown", 500,
+             "dockerd may not limit its core files (LimitCORE=1)"},
         Told{Operation::Start, 409, "cannot start a paused container, try unpause instead", 409,
              "Container db is paused: it is started already"},
         Told{Operation::Start, 500, "mkdir /var/lib/docker/deadbeef: no space", 500,

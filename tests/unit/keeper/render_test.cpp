@@ -53,6 +53,12 @@ TEST(CreateBody, IsTheWholeContainerAndNothingElse) {
           R"("RestartPolicy":{"Name":"no","MaximumRetryCount":0},"ReadonlyRootfs":true,"AutoRemove":false,"Init":false,"Runtime":"runc"}})");
 }
 
+TEST(CreateBody, AsksForTheCoreLimitThatDockerdCanGive) {
+  ContainerPlan without = plan();
+  without.core_limit = 0;
+  EXPECT_NE(create_body({}, without, "{}").find(R"("Ulimits":[{"Name":"core","Soft":0,"Hard":0}])"), std::string::npos);
+}
+
 TEST(CreateBody, NamesAVariableOfTheImageWithoutAValueToKeepItOut) {
   protocol::CreateContainer ask;
   ask.environment.items = {"A=1"};

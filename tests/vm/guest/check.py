@@ -1,9 +1,14 @@
 #!/usr/bin/python3
 """Runs inside the virtual machine, as root: what needs a kernel of its own. Each function below is one check, in order; its name is
 the sentence that is printed."""
+import contextlib
 import json
+import os
 import pathlib
+import pwd
 import re
+import signal
+import socket
 import subprocess
 import time
 
@@ -250,27 +255,74 @@ memory = "32MiB"
     assert "'139'" in said[0], said
 
 
-def processes_of_the_broker_and_of_a_session_have_that_limit():
-    write_profile("held", """
+DIALS = """
+import socket
+print("here", flush=True)
+while True:  # each waits for as long as a dialer may
+    with socket.create_connection(("127.0.0.1", 7000)) as upstream: upstream.recv(1)
+"""
+
+
+@contextlib.contextmanager
+def processes_of_a_session():
+    """{what it is: pid}, the dialer among them: its upstream takes no more connections, so it waits."""
+    write_profile("held", f"""
 [worker]
-command = ["/bin/sh", "-c", "echo here; sleep 600"]
+command = ["/usr/bin/python3", "-c", {json.dumps(DIALS)}]
 [docker]
 allow = ["run", "stop", "remove", "observe"]
 images = ["busybox:*"]
+[[forward]]
+listen = "127.0.0.1:7000"
+to = "unix:/run/full.sock"
 """)
-    session = subprocess.Popen(["sallyport", "run", "held"], stdout=subprocess.PIPE, text=True)
-    try:
-        assert session.stdout.readline() == "here\n"
-        names = ("sallyport", "sallyport-broke", "sallyport-gate")
+    pathlib.Path("/run/full.sock").unlink(missing_ok=True)
+    with socket.socket(socket.AF_UNIX) as full, socket.socket(socket.AF_UNIX) as first:
+        full.bind("/run/full.sock")
+        os.chmod("/run/full.sock", 0o666)
+        full.listen(0)
+        first.connect("/run/full.sock")
+        session = subprocess.Popen(["sallyport", "run", "held"], stdout=subprocess.PIPE, text=True)
+        try:
+            assert session.stdout.readline() == "here\n"
+            keeper = pwd.getpwnam("sallyport").pw_uid
+
+            def found():
+                parts = {}
+                for pid, uid, name in machine.processes():
+                    if name == "sallyport-broke":
+                        parts[{0: "spawner", keeper: "keeper"}.get(uid, "dialer")] = pid
+                    elif name in ("sallyport-gate", "sallyport-relay"):
+                        parts[name.removeprefix("sallyport-")] = pid
+                    elif name == "sallyport":
+                        parts["launcher" if uid == 0 else "init"] = pid
+                return parts if len(parts) == 7 else None
+            yield wait_until(found, 10, lambda: f"launcher, init, gate, relay, dialer, keeper and spawner: {machine.processes()}")
+        finally:
+            session.terminate()
+            session.wait(120)
+
+
+def processes_of_the_broker_and_of_a_session_have_that_limit():
+    with processes_of_a_session() as parts:
         limits = {}
-        for pid, _, name in machine.processes():
-            if name in names:
-                text = pathlib.Path(f"/proc/{pid}/limits").read_text()
-                limits[f"{name} {pid}"] = re.search(r"Max core file size +(\S+) +(\S+)", text).groups()
-        assert len(limits) >= 5 and set(limits.values()) == {("1", "1")}, limits
-    finally:
-        session.terminate()
-        session.wait(60)
+        for part, pid in parts.items():
+            text = pathlib.Path(f"/proc/{pid}/limits").read_text()
+            limits[part] = re.search(r"Max core file size +(\S+) +(\S+)", text).groups()
+        assert set(limits.values()) == {("1", "1")}, limits
+
+
+def crash(part):
+    with processes_of_a_session() as parts:
+        os.kill(parts[part], signal.SIGSEGV)
+        wait_until(lambda: not pathlib.Path(f"/proc/{parts[part]}").exists(), 10, f"{part} ends")
+    run("systemctl", "restart", "sallyport-broker")
+
+
+def and_a_crash_of_each_runs_no_core_handler():
+    """They are not dumpable either, which alone would do; a library or a debugger may change that, and the limit nobody can."""
+    for part in ("dialer", "relay", "gate", "keeper", "spawner"):
+        assert handled(lambda part=part: crash(part)) == [], part
 
 
 def the_attack_works_one_that_eats_memory_outlives_the_processes_of_the_host():
