@@ -1,7 +1,17 @@
 // TRUSTED SIDE. What a process inherits through clone and exec and a worker must not have of whoever called the
 // launcher: a place before others at the processor and the disk, a weaker address space, pages merged with others'.
-// What only restricts (nice above 0, SCHED_IDLE, affinity, memory policy, lower limits) stays as what the worker starts
-// with. The list is from execve(2), clone(2), sched(7), ioprio_set(2), personality(2) and prctl(2).
+// The list is from execve(2), clone(2), credentials(7), sched(7), ioprio_set(2), personality(2) and prctl(2).
+//
+// What only restricts stays as what the worker starts with: nice above 0, SCHED_IDLE, affinity, memory policy, lower
+// limits, filters and Landlock domains, PR_SET_THP_DISABLE, PR_SET_TSC, PR_SET_MDWE, speculation control (the usual
+// state is the weakest). What a worker may ask for itself is not taken from it: utilisation clamps and slices
+// (sched_setattr(2)), AMX. What is done elsewhere: groups, ids, securebits, capability sets, no_new_privs, keyring,
+// signals, umask, descriptors, directory, session, oom score. What clone(2) or execve(2) ends: the subreaper's mark,
+// timers, locks of memory, PR_SET_PTRACER, system call dispatch, registrations of rseq, robust lists and membarrier.
+// What is of no use to it: a policy for broken memory (PR_MCE_KILL: who of those that have the page is told first) and
+// a choice of dumped pages (no core is written); the keyring that request_key(2) fills (no key calls in its filter); a
+// time namespace of the caller's (offsets of clocks). The audit login id stays, so that the trail names who began this;
+// an unset one a worker can set once, to an id of its own range, no other is mapped.
 #include <linux/ioprio.h>
 #include <sys/personality.h>
 #include <sys/prctl.h>
@@ -16,6 +26,9 @@
 #include "launcher/child_setup.hpp"
 #include "sallyport/syscalls.hpp"
 
+#ifndef PR_SCHED_CORE_SCOPE_THREAD  // of headers before Linux 5.16
+#define PR_SCHED_CORE_SCOPE_THREAD 0
+#endif
 #ifndef PR_SET_MEMORY_MERGE  // Linux 6.4
 #define PR_SET_MEMORY_MERGE 67
 #define PR_GET_MEMORY_MERGE 68
@@ -81,6 +94,17 @@ int leave_merged_memory() noexcept {
   return now == 0 ? 0 : outcome(::prctl(PR_SET_MEMORY_MERGE, 0, 0, 0, 0));
 }
 
+// Of whoever groups its processes by cookies so that only they share a core (sched core scheduling, Linux 5.14): with
+// the caller's the worker would be one of them. There is no way to give it up but one of its own, which keeps everybody
+// else off the worker's core, too; so where the caller has none neither has the worker.
+int leave_the_callers_core_group() noexcept {
+  std::uint64_t cookie = 0;
+  if (::prctl(PR_SCHED_CORE, PR_SCHED_CORE_GET, 0, PR_SCHED_CORE_SCOPE_THREAD, &cookie) != 0)
+    return errno == EINVAL || errno == ENODEV ? 0 : errno;  // a kernel or a machine without
+  if (cookie == 0) return 0;
+  return outcome(::prctl(PR_SCHED_CORE, PR_SCHED_CORE_CREATE, 0, PR_SCHED_CORE_SCOPE_THREAD, 0));
+}
+
 }  // namespace
 
 // Writes that go before others' and into the last of the memory. CAP_SYS_RESOURCE of the host is wanted to see it, too:
@@ -92,7 +116,7 @@ int leave_the_callers_flushing() noexcept {
 
 int leave_what_the_caller_gave() noexcept {
   for (const auto leave : {leave_the_callers_schedule, leave_the_callers_disk_class, leave_the_callers_personality,
-                           leave_the_callers_timers, leave_merged_memory})
+                           leave_the_callers_timers, leave_merged_memory, leave_the_callers_core_group})
     if (const int error = leave()) return error;
   return 0;
 }

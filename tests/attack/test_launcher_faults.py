@@ -63,6 +63,26 @@ def test_a_launch_in_which_a_call_fails_runs_no_worker(own, call):
     assert survived == [], f"the worker ran although {call} had failed, at the occurrences {survived}"
 
 
+def test_a_worker_is_not_of_the_group_with_which_its_caller_shares_a_core(own):
+    """Where a kernel, as strace plays it here, says that the launcher has such a cookie, init asks for one of its own."""
+    asks = re.compile(r"(\d+) +prctl\((?:PR_SCHED_CORE|0x3e[^,]*), (?:PR_SCHED_CORE_GET|0),")
+    makes = re.compile(r"\d+ +prctl\((?:PR_SCHED_CORE|0x3e[^,]*), (?:PR_SCHED_CORE_CREATE|0x1), 0.* = (-?\d+)", re.M)
+    trace = own.directory / "trace"
+    assert traced(own, ["-e", "trace=prctl"], own.directory / "status").stdout == "it ran\n"
+    lines = trace.read_text().splitlines()
+    assert not makes.search(trace.read_text()), "where the caller has none neither has the worker"
+    at, process = next((number, match[1]) for number, match in enumerate(map(asks.match, lines)) if match)
+    when = sum(line.split()[0] == process for line in lines[:at + 1])
+    done = traced(own, ["-e", "trace=prctl", "-e", f"inject=prctl:retval=0:poke_exit=@arg5=0700000000000000:when={when}"],
+                  own.directory / "status")
+    made = makes.search(trace.read_text())
+    assert made, trace.read_text()
+    if made[1] == "0":
+        assert done.stdout == "it ran\n", done
+    else:  # this kernel has no such groups
+        assert done.returncode == 125 and "take a usual place" in done.stderr and done.stdout == "", done
+
+
 # What each process must have called, in this order, whatever it calls besides (regular expressions at the start of a call).
 # Several do one thing in two processes, so that the one being there says nothing of the other.
 NO_CAPABILITIES = r"capset\(.*\{effective=0, permitted=0, inheritable=0\}"
@@ -83,7 +103,8 @@ STEPS = {
                  *[r"write\(\d+, \"1000 \d+ 1\\n999 \d+ 1\\n\""] * 2,
                  r"openat\(AT_FDCWD, \"/proc/\d+/oom_score_adj\"", r"write\(\d+, \"1000\", 4"],
     "init": [r"close_range\(.*4294967295, 0", *FOLLOWS, r"sched_getattr\(0, ", r"getpriority\(PRIO_PROCESS, 0", r"ioprio_get\(",
-             r"personality\(PER_LINUX", r"prctl\(PR_GET_TIMERSLACK", r"prctl\(PR_GET_MEMORY_MERGE|prctl\(0x44", r"openat\(AT_FDCWD, \"/proc/sys/user/max_user_namespaces\"", r"write\(\d+, \"0\", 1",
+             r"personality\(PER_LINUX", r"prctl\(PR_GET_TIMERSLACK", r"prctl\(PR_GET_MEMORY_MERGE|prctl\(0x44", r"prctl\((?:PR_SCHED_CORE|0x3e)",
+             r"openat\(AT_FDCWD, \"/proc/sys/user/max_user_namespaces\"", r"write\(\d+, \"0\", 1",
              r"mount\(NULL, \"/\", NULL, MS_REC\|MS_PRIVATE", r"openat\(AT_FDCWD, \"/proc/sys/net/ipv4/tcp_rmem\"",
              r"write\(\d+, \"4096 ", r"openat\(AT_FDCWD, \"/proc/sys/net/ipv4/tcp_wmem\"", r"write\(\d+, \"4096 ", r"ioctl\(\d+, SIOCSIFFLAGS, \{ifr_name=\"lo\"", r"sethostname\(",
              r"keyctl\(KEYCTL_JOIN_SESSION_KEYRING, NULL", r"setgroups\(0, NULL", r"setresgid\(999, 999, 999", r"setresuid\(999, 999, 999",

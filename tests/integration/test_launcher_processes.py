@@ -75,6 +75,8 @@ def test_init_and_worker_have_no_place_before_others_whatever_the_callers_is(sea
     for pid in (seat.init_pid, seat.worker_pid):
         place = kernel_view.place(pid)
         assert place.pop("disk class") != REAL_TIME and place == USUAL, place
+        group = kernel_view.core_group(seat.launcher_pid)
+        assert group is None or kernel_view.core_group(pid) not in (0, group), "it shares a core with those who trust its caller"
     limits = kernel_view.limits(seat.worker_pid)
     assert {limits[name] for name in ("Max realtime priority", "Max nice priority")} == {("0", "0")}, limits
     assert limits["Max pending signals"] == ("4096", "4096"), limits

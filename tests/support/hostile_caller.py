@@ -32,6 +32,7 @@ def _place_before_others() -> None:
     assert LIBC.personality(0x0440000) >= 0  # ADDR_NO_RANDOMIZE, READ_IMPLIES_EXEC
     assert LIBC.prctl(29, 1, 0, 0, 0) == 0  # PR_SET_TIMERSLACK
     LIBC.prctl(67, 1, 0, 0, 0)  # PR_SET_MEMORY_MERGE, where the kernel has it
+    LIBC.prctl(62, 1, 0, 0, 0)  # PR_SCHED_CORE_CREATE, the same
 
 
 def _prepare() -> None:

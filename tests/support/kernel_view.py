@@ -36,6 +36,12 @@ def place(pid) -> dict:
                for name in ("personality", "timerslack_ns", "oom_score_adj")}}
 
 
+def core_group(pid):
+    """The cookie without which none shares a core with it (0: none has any say); None where the kernel knows of no such groups."""
+    cookie = ctypes.c_uint64()
+    return cookie.value if _libc.prctl(62, 0, pid, 0, ctypes.byref(cookie)) == 0 else None  # PR_SCHED_CORE_GET
+
+
 def descriptors(pid) -> dict:
     return {int(fd): os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")}
 
