@@ -138,6 +138,77 @@ def pages_taken_by(*command):
         holder.wait(60)
 
 
+DIALS = """
+import socket
+print("here", flush=True)
+while True:  # each waits for as long as a dialer may
+    with socket.create_connection(("127.0.0.1", 7000)) as upstream: upstream.recv(1)
+"""
+
+
+@contextlib.contextmanager
+def processes_of_a_session():
+    """{what it is: pid}, the dialer among them: its upstream takes no more connections, so it waits."""
+    write_profile("held", f"""
+[worker]
+command = ["/usr/bin/python3", "-c", {json.dumps(DIALS)}]
+[docker]
+allow = ["run", "stop", "remove", "observe"]
+images = ["busybox:*"]
+[[forward]]
+listen = "127.0.0.1:7000"
+to = "unix:/run/full.sock"
+""")
+    pathlib.Path("/run/full.sock").unlink(missing_ok=True)
+    with socket.socket(socket.AF_UNIX) as full, socket.socket(socket.AF_UNIX) as first:
+        full.bind("/run/full.sock")
+        os.chmod("/run/full.sock", 0o666)
+        full.listen(0)
+        first.connect("/run/full.sock")
+        session = subprocess.Popen(["sallyport", "run", "held"], stdout=subprocess.PIPE, text=True)
+        try:
+            assert session.stdout.readline() == "here\n"
+            keeper = pwd.getpwnam("sallyport").pw_uid
+
+            def found():
+                parts = {}
+                for pid, uid, name in machine.processes():
+                    if name == "sallyport-broke":
+                        parts[{0: "spawner", keeper: "keeper"}.get(uid, "dialer")] = pid
+                    elif name in ("sallyport-gate", "sallyport-relay"):
+                        parts[name.removeprefix("sallyport-")] = pid
+                    elif name == "sallyport":
+                        parts["launcher" if uid == 0 else "init"] = pid
+                return parts if len(parts) == 7 else None
+            yield wait_until(found, 10, lambda: f"launcher, init, gate, relay, dialer, keeper and spawner: {machine.processes()}")
+        finally:
+            session.terminate()
+            session.wait(120)
+
+
+# Has a process go on at address 0, in no call.
+FAULT = """
+import ctypes, os, sys
+libc = ctypes.CDLL(None, use_errno=True)
+libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+pid = int(sys.argv[1])
+SEIZE, INTERRUPT, POKEUSER, DETACH = 0x4206, 0x4207, 6, 17
+ORIG_RAX, RIP = 15 * 8, 16 * 8
+assert libc.ptrace(SEIZE, pid, None, None) == 0 and libc.ptrace(INTERRUPT, pid, None, None) == 0, ctypes.get_errno()
+os.waitpid(pid, 0x40000000)
+assert libc.ptrace(POKEUSER, pid, ORIG_RAX, 2 ** 64 - 1) == 0 and libc.ptrace(POKEUSER, pid, RIP, 0) == 0, ctypes.get_errno()
+assert libc.ptrace(DETACH, pid, None, None) == 0
+"""
+
+
+def crash(part):
+    """By a fault of its own: a signal that is sent does nothing to PID 1 of a namespace, as gate and relay are."""
+    with processes_of_a_session() as parts:
+        run("/usr/bin/python3", "-c", FAULT, str(parts[part]))
+        wait_until(lambda: not pathlib.Path(f"/proc/{parts[part]}").exists(), 10, f"{part} ends")
+    run("systemctl", "restart", "sallyport-broker")
+
+
 # --- the checks ---
 
 def the_hierarchy_is_version_2_with_its_controllers():
@@ -255,54 +326,6 @@ memory = "32MiB"
     assert "'139'" in said[0], said
 
 
-DIALS = """
-import socket
-print("here", flush=True)
-while True:  # each waits for as long as a dialer may
-    with socket.create_connection(("127.0.0.1", 7000)) as upstream: upstream.recv(1)
-"""
-
-
-@contextlib.contextmanager
-def processes_of_a_session():
-    """{what it is: pid}, the dialer among them: its upstream takes no more connections, so it waits."""
-    write_profile("held", f"""
-[worker]
-command = ["/usr/bin/python3", "-c", {json.dumps(DIALS)}]
-[docker]
-allow = ["run", "stop", "remove", "observe"]
-images = ["busybox:*"]
-[[forward]]
-listen = "127.0.0.1:7000"
-to = "unix:/run/full.sock"
-""")
-    pathlib.Path("/run/full.sock").unlink(missing_ok=True)
-    with socket.socket(socket.AF_UNIX) as full, socket.socket(socket.AF_UNIX) as first:
-        full.bind("/run/full.sock")
-        os.chmod("/run/full.sock", 0o666)
-        full.listen(0)
-        first.connect("/run/full.sock")
-        session = subprocess.Popen(["sallyport", "run", "held"], stdout=subprocess.PIPE, text=True)
-        try:
-            assert session.stdout.readline() == "here\n"
-            keeper = pwd.getpwnam("sallyport").pw_uid
-
-            def found():
-                parts = {}
-                for pid, uid, name in machine.processes():
-                    if name == "sallyport-broke":
-                        parts[{0: "spawner", keeper: "keeper"}.get(uid, "dialer")] = pid
-                    elif name in ("sallyport-gate", "sallyport-relay"):
-                        parts[name.removeprefix("sallyport-")] = pid
-                    elif name == "sallyport":
-                        parts["launcher" if uid == 0 else "init"] = pid
-                return parts if len(parts) == 7 else None
-            yield wait_until(found, 10, lambda: f"launcher, init, gate, relay, dialer, keeper and spawner: {machine.processes()}")
-        finally:
-            session.terminate()
-            session.wait(120)
-
-
 def processes_of_the_broker_and_of_a_session_have_that_limit():
     with processes_of_a_session() as parts:
         limits = {}
@@ -310,13 +333,6 @@ def processes_of_the_broker_and_of_a_session_have_that_limit():
             text = pathlib.Path(f"/proc/{pid}/limits").read_text()
             limits[part] = re.search(r"Max core file size +(\S+) +(\S+)", text).groups()
         assert set(limits.values()) == {("1", "1")}, limits
-
-
-def crash(part):
-    with processes_of_a_session() as parts:
-        os.kill(parts[part], signal.SIGSEGV)
-        wait_until(lambda: not pathlib.Path(f"/proc/{parts[part]}").exists(), 10, f"{part} ends")
-    run("systemctl", "restart", "sallyport-broker")
 
 
 def and_a_crash_of_each_runs_no_core_handler():
