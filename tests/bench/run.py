@@ -8,7 +8,7 @@ import traceback
 
 from tests.support import places
 
-from . import asking, containers, growth, launching, memory, neighbour
+from . import asking, containers, growth, launching, loopback, memory, neighbour
 from .measure import table
 
 GROUPS = {
@@ -19,6 +19,7 @@ GROUPS = {
     "attach": containers.attach,
     "memory": memory.memory,
     "neighbour": neighbour.neighbour,
+    "loopback": loopback.loopback,
     "launch-500": growth.launch_beside_500,
     "lists": growth.keeper_of_lists,
 }
