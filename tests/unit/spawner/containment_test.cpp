@@ -147,6 +147,26 @@ TEST_F(Containment, ItsResourcesAreLimited) {
   }
 }
 
+// The same limits by what comes of them. What takes descriptors for good stands last: the probe goes on without any.
+TEST_F(Containment, ItMeetsEachOfItsLimits) {
+  const pid_t pids[] = {gate, relay};
+  for (const int channel : {session.gate.get(), session.relay.get()}) {
+    const bool is_gate = channel == session.gate.get();
+    EXPECT_EQ(ask_probe(channel, "lock a page"), "Operation not permitted");
+    EXPECT_EQ(ask_probe(channel, "make a message queue"), "Too many open files");
+    if (!kSanitized) {
+      EXPECT_EQ(ask_probe(channel, "write a byte"), "File too large");
+      const std::string mapped = ask_probe(channel, "map memory");
+      EXPECT_THAT(mapped, testing::EndsWith(" Cannot allocate memory"));
+      EXPECT_LT(std::stoi(mapped), is_gate ? 256 : 128);
+      EXPECT_GT(std::stoi(mapped), is_gate ? 200 : 100);
+    }
+    const auto open =
+        std::ranges::distance(std::filesystem::directory_iterator("/proc/" + std::to_string(pids[!is_gate]) + "/fd"));
+    EXPECT_EQ(ask_probe(channel, "open files"), std::to_string((is_gate ? 512 : 576) - open) + " Too many open files");
+  }
+}
+
 TEST_F(Containment, ItGoesFirstWhereMemoryIsShort) {
   for (const pid_t pid : {gate, relay}) EXPECT_EQ(of(pid, "oom_score_adj"), "500\n") << "whatever its parent's is";
 }

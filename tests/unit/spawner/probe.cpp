@@ -4,6 +4,7 @@
 #include <linux/capability.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -64,6 +65,33 @@ int stand_in_for_systemctl(int argc, char** argv) {
 
 std::string word(int result) { return result >= 0 ? "done" : std::strerror(errno); }
 
+// How often until the error that follows.
+std::string until_refused(int (*act)()) {
+  int done = 0;
+  while (done < 100'000 && act() >= 0) ++done;
+  const std::string why = std::strerror(errno);
+  return std::to_string(done) + " " + why;
+}
+
+int lock_a_page() {
+  alignas(4096) static char page[4096];
+  return ::mlock(page, sizeof page);
+}
+
+int map_a_mebibyte() {
+  return ::mmap(nullptr, 1 << 20, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED ? -1 : 0;
+}
+
+int write_a_byte() {
+  ::signal(SIGXFSZ, SIG_IGN);
+  const int file = ::memfd_create("x", MFD_CLOEXEC);
+  const int written = static_cast<int>(::write(file, "x", 1));
+  const int error = errno;
+  ::close(file);
+  errno = error;
+  return written;
+}
+
 std::string answer(const std::string& question, int argc, char** argv) {
   if (question == "root") return list_root();
   if (question == "fds") return list_fds();
@@ -94,6 +122,12 @@ std::string answer(const std::string& question, int argc, char** argv) {
     if (pid == 0) ::_exit(0);
     return word(pid);
   }
+  if (question == "lock a page") return word(lock_a_page());
+  if (question == "make a message queue")
+    return word(static_cast<int>(::syscall(SYS_mq_open, "x", O_CREAT | O_RDWR, 0600, nullptr)));
+  if (question == "write a byte") return word(write_a_byte());
+  if (question == "map memory") return until_refused(map_a_mebibyte);
+  if (question == "open files") return until_refused([] { return ::dup(0); });
   if (question == "signal everybody") return word(::kill(-1, SIGKILL));
   if (question == "network") return word(::socket(AF_INET, SOCK_STREAM, 0));
   if (question.starts_with("exit ")) ::_exit(std::atoi(question.c_str() + 5));
