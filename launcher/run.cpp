@@ -173,8 +173,7 @@ Result<> Run::open_session() {
   sandbox_->stream().reset();
   record_.session = opened.session.text();
   speak_of_session(record_.session);
-  for (const auto& limit : opened.not_enforced.items)
-    not_enforced_on_containers_.push_back("docker.container." + printable(limit.value));
+  for (const auto& limit : opened.not_enforced.items) not_enforced_on_containers_.push_back(printable(limit.value));
   record_.not_enforced.insert(record_.not_enforced.end(), not_enforced_on_containers_.begin(),
                               not_enforced_on_containers_.end());
   const auto started = sandbox_->start_worker();

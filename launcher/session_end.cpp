@@ -34,9 +34,19 @@ bool hear(BrokerSession& session, bool& has_ended) {
   return true;
 }
 
+bool is_asked_to_end(Signals& signals, Outcome& outcome) {
+  bool is_asked = false;
+  for (const int signal : signals.pending()) {
+    if (!asks_to_end(signal)) continue;
+    is_asked = true;
+    outcome.asked_to_end_by = signal;
+  }
+  return is_asked;
+}
+
 }  // namespace
 
-void wait_for_session_end(BrokerSession& session, Signals& signals, const Outcome& outcome) {
+void wait_for_session_end(BrokerSession& session, Signals& signals, Outcome& outcome) {
   const auto begin = Clock::now();
   bool said = false;
   bool has_ended = outcome.ended == Outcome::Ended::BrokerGone;  // or it has died, and that has been said
@@ -50,7 +60,7 @@ void wait_for_session_end(BrokerSession& session, Signals& signals, const Outcom
     std::array<pollfd, 2> entries = {pollfd{session.descriptor(), POLLIN, 0}, pollfd{signals.descriptor(), POLLIN, 0}};
     const int ready = ::poll(entries.data(), entries.size(), milliseconds_until(until()));
     if (ready < 0 && errno != EINTR) return complain(fail_errno("wait for the session's end").error().text());
-    if (ready > 0 && entries[1].revents != 0 && std::ranges::any_of(signals.pending(), asks_to_end)) {
+    if (ready > 0 && entries[1].revents != 0 && is_asked_to_end(signals, outcome)) {
       if (was_asked) return complain("not waiting any longer; the broker goes on to remove them");
       was_asked = true;
       say("; ask again to leave that to it");

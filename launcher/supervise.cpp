@@ -36,7 +36,9 @@ int Outcome::exit_code() const {
       if (asked_to_end_by != 0) return 128 + asked_to_end_by;
       if (is_misconfigured) return kMisconfigured;
       break;
-    case Ended::BrokerGone: break;
+    case Ended::BrokerGone:
+      if (asked_to_end_by != 0) return 128 + asked_to_end_by;
+      break;
   }
   return kCouldNotBeBuilt;
 }
@@ -88,6 +90,7 @@ Outcome Supervisor::run() {
     session_->worker_ended(*outcome_->worker, time_up_);
   if (broker_stops_ && outcome_->ended == Outcome::Ended::Worker)
     outcome_ = Outcome{.ended = Outcome::Ended::BrokerGone, .worker = outcome_->worker, .reason = kBrokerStops};
+  if (broker_stops_ && outcome_->ended == Outcome::Ended::BrokerGone) outcome_->asked_to_end_by = callers_wish_;
   sandbox_.kill_and_wait();  // before the rest of the output: then the pipes have an end
   if (kills_next_) deadline_ = Clock::now() + limits::kTermGrace;  // the grace was the worker's
   next_word_.reset();
@@ -204,6 +207,7 @@ void Supervisor::hear_signals() {
   for (const int signal : signals_.pending()) {
     const bool has_it = signal == SIGTERM && std::exchange(we_have_asked_, false);
     if (!has_it) signal_worker(signal);
+    if (asks_to_end(signal)) callers_wish_ = signal;
     was_asked_ |= signal == SIGTERM;
     if (signal == SIGTERM && plan_.grace && !kills_next_) kill_after_grace();
     if (signal == SIGTERM && kills_next_) next_word_ = Clock::now();  // systemd's time has just begun

@@ -23,7 +23,7 @@ struct Outcome {
   std::optional<ExitStatus> worker;  // as init has said: Worker, and BrokerGone where it ended as it was asked to
   bool time_up = false;
   bool is_misconfigured = false;  // NotBuilt, and will be until the profile, broker.toml or the host's files change
-  int asked_to_end_by = 0;        // NotBuilt: the signal
+  int asked_to_end_by = 0;        // NotBuilt, and BrokerGone where it was a stop that both wanted: the caller's signal
   bool for_a_unit = false;        // a worker's own 78 must not be taken for ours
   std::uint64_t dropped_output_bytes = 0;
   std::string reason;     // for a person; empty where the worker ended by itself
@@ -86,6 +86,7 @@ class Supervisor {
   ProcessHandle worker_;
   std::vector<int> early_signals_;  // came before the worker was there
   std::optional<Clock::time_point> deadline_;
+  int callers_wish_ = 0;        // a signal that asks to end
   bool was_asked_ = false;      // to end, by SIGTERM
   bool we_have_asked_ = false;  // and the caller's own SIGTERM, should it come, would be a second one
   Clock::time_point asked_at_;

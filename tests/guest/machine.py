@@ -56,6 +56,18 @@ def processes():
     return found
 
 
+AGAIN = pathlib.Path("/out/boot-again")
+
+
+def boot_again():
+    """Whoever runs the machine does, when its checks have ended."""
+    AGAIN.touch()
+
+
+def has_booted_again() -> bool:
+    return AGAIN.exists()
+
+
 def docker_with_busybox() -> dict:
     """What `docker info` says, once dockerd answers and has the image."""
     wait_until(lambda: subprocess.run(["docker", "info"], capture_output=True).returncode == 0, 40, "docker info answers")
@@ -70,12 +82,14 @@ def docker_with_busybox() -> dict:
     return info
 
 
-def run_checks(names, first):
-    """Each function of the module from `first` on is one check, in order; its name is the sentence that is printed."""
+def run_checks(names, first, before=None):
+    """Each function of the module from `first` on is one check, in order; its name is the sentence that is printed. `before`: which
+    is no more among them, for it runs when the machine has booted again, with what was counted until then."""
     checks = [value for value in names.values() if callable(value) and getattr(value, "__module__", None) == "__main__"]
-    passed = failed = 0
-    with open("/out/checks.txt", "w", buffering=1) as out:
-        for check in checks[checks.index(first):]:
+    counted = pathlib.Path("/out/counted")
+    passed, failed = map(int, counted.read_text().split()) if counted.exists() else (0, 0)
+    with open("/out/checks.txt", "a", buffering=1) as out:
+        for check in checks[checks.index(first):checks.index(before) if before else None]:
             sentence = check.__name__.replace("_", " ")
             start = time.monotonic()
             try:
@@ -85,5 +99,6 @@ def run_checks(names, first):
             except Exception:  # a failed check must not hide the next
                 failed += 1
                 out.write(f"FAILED  {sentence}\n{traceback.format_exc()}\n")
-        out.write(f"{passed} passed, {failed} failed\n")
+        out.write(f"{passed} passed, {failed} failed\n")  # the last such line counts
+    counted.write_text(f"{passed} {failed}")
     pathlib.Path("/out/rc").write_text("0" if failed == 0 else "1")

@@ -112,7 +112,7 @@ def test_a_worker_that_its_caller_has_asked_is_not_asked_again(own):
         run.signal(signal.SIGTERM)
         time.sleep(0.5)
         ask_to_stop(own)
-        assert run.wait(30) == 125 and run.process.stdout.read() == b"1\n", run.stderr
+        assert run.wait(30) == 143 and run.process.stdout.read() == b"1\n", run.stderr
         assert "the broker is stopping: the worker has had SIGTERM, and gets SIGKILL after 5 s" in run.stderr, run.stderr
     with started(own, "timed", "/bin/sh", "-c", COUNTS.format(4)) as run:
         run.signal(signal.SIGTERM)
@@ -131,7 +131,7 @@ def test_nor_is_one_that_its_launcher_has_asked_but_by_whoever_asks_twice(own):
             for _ in range(times):
                 run.signal(signal.SIGTERM)
                 time.sleep(0.5)
-            assert run.wait(30) == 125 and run.process.stdout.read() == b"%d\n" % times, run.stderr
+            assert run.wait(30) == 143 and run.process.stdout.read() == b"%d\n" % times, run.stderr
         own.daemon.process.wait(20)
 
 
@@ -143,7 +143,7 @@ def test_a_grace_that_runs_is_cut_where_the_broker_gives_less(dockerd):
             run.signal(signal.SIGTERM)
             time.sleep(1.5)
             ask_to_stop(own)
-            assert run.wait(20) == 125, run.stderr
+            assert run.wait(20) == 143, run.stderr
             assert ("the broker is stopping (within stop_within of broker.toml): the worker has had SIGTERM, and gets SIGKILL "
                     "after 2 s") in run.stderr, run.stderr
             assert "the worker has not ended within 3 s of SIGTERM: it gets SIGKILL" in run.stderr, run.stderr
@@ -228,7 +228,7 @@ def test_systemd_is_asked_for_time_piece_by_piece(dockerd, tmp_path):
                 of_worker.hears_of(b"EXTEND_TIMEOUT_USEC=")
                 assert time.monotonic() - begun < 5
                 ask_to_stop(own)
-                assert run.wait(20) == 125, run.stderr
+                assert run.wait(20) == 143, run.stderr
         finally:
             own.remove()
 

@@ -441,4 +441,57 @@ def only_empty_places_and_uid_locks_are_left_in_the_runtime_directory():
     assert not left, left
 
 
-machine.run_checks(globals(), first=proc_sys_is_writable_as_on_a_real_host)
+def the_units_are_enabled_for_the_next_boot():
+    """The worker first, as it may well come: nothing but its own waiting brings it behind the broker."""
+    write_profile("check", "boot")
+    # As the first check, but before there is anything to see it.
+    pathlib.Path("/etc/systemd/system/proc-sys.service").write_text(f"""
+[Unit]
+Before=docker.service sallyport-broker.service {UNIT}.service
+[Service]
+Type=oneshot
+ExecStart=mount -o remount,rw,bind /proc/sys
+[Install]
+WantedBy=multi-user.target
+""")
+    run("systemctl", "enable", "proc-sys", UNIT, "sallyport-broker", "docker")
+    machine.boot_again()
+
+
+def after_a_boot_broker_and_worker_run():
+    wait_until(lambda: state_of("sallyport-broker") == "active" and status_text(UNIT) == "the worker runs", 60,
+               lambda: journal_of(UNIT) + journal_of("sallyport-broker"))
+    wait_until(lambda: len(containers()) == 1, 40, lambda: journal_of(UNIT))
+    assert [restarts(unit) for unit in (UNIT, "sallyport-broker")] == [0, 0], journal_of(UNIT) + journal_of("sallyport-broker")
+
+
+def a_dockerd_that_is_restarted_under_both_ends_neither():
+    before = main_pid(UNIT), main_pid("sallyport-broker")
+    run("systemctl", "restart", "docker")
+    time.sleep(3)
+    assert (main_pid(UNIT), main_pid("sallyport-broker")) == before, journal_of(UNIT)
+    run("systemctl", "stop", UNIT)
+    wait_until(nothing_is_left, 20, left_behind)
+
+
+def a_worker_is_started_again_however_it_has_ended():
+    for status in (0, 1, 78, 143):
+        unit = alone(f"ends{status}", ["/bin/sh", "-c", f"sleep 0.2; exit {status}"])
+        run("systemctl", "start", unit)
+        wait_until(lambda: restarts(unit) >= 1, 20, lambda: journal_of(unit))
+        run("systemctl", "stop", unit)
+
+
+def workers_of_one_profile_are_stopped_together_with_their_broker():
+    units = [f"sallyport-worker@check:{number}" for number in (1, 2, 3)]
+    run("systemctl", "start", *units)
+    wait_until(lambda: all(status_text(unit) == "the worker runs" for unit in units), 40, lambda: journal_of(units[0]))
+    run("systemctl", "stop", "sallyport-broker", *units)
+    assert [state_of(unit) for unit in units] == ["inactive"] * 3, journal_of(units[0])
+    wait_until(nothing_is_left, 20, left_behind)
+
+
+if machine.has_booted_again():
+    machine.run_checks(globals(), first=after_a_boot_broker_and_worker_run)
+else:
+    machine.run_checks(globals(), first=proc_sys_is_writable_as_on_a_real_host, before=after_a_boot_broker_and_worker_run)

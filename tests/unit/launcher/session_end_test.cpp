@@ -37,7 +37,8 @@ TEST(LastWait, IsNotTakenForOverWhereAnAskToEndMeetsAStderrThatNobodyReads) {
     ::dup2(full.get(), STDERR_FILENO);
     auto signals = Signals::take();
     BrokerSession session(std::move(ours));
-    wait_for_session_end(session, *signals, {.ended = Outcome::Ended::Worker});
+    Outcome outcome{.ended = Outcome::Ended::Worker};
+    wait_for_session_end(session, *signals, outcome);
     ::_exit(0);
   }
   // Then saying so outlasts the moment after which it would have said it unasked.

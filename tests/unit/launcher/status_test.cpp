@@ -55,6 +55,8 @@ TEST(AnExitCode, SaysOfASandboxThatWasNotBuiltWhoHasToDoSomething) {
   EXPECT_EQ(outcome.exit_code(), 143);
   outcome = {.ended = Outcome::Ended::BrokerGone, .is_misconfigured = true};
   EXPECT_EQ(outcome.exit_code(), 125);
+  outcome.asked_to_end_by = 15;
+  EXPECT_EQ(outcome.exit_code(), 143);
 }
 
 TEST(AStatusLine, EscapesWhatIsNotPrintableAscii) {
