@@ -196,8 +196,10 @@ void Supervisor::hear_init() {
 void Supervisor::tell_systemd_what_is_due() {
   if (!next_word_ || Clock::now() < *next_word_) return;
   next_word_.reset();
-  if (runs_ && tries_to_say_so_ > 0 && (--tries_to_say_so_, tell_systemd("READY=1\nSTATUS=the worker runs")))
-    tries_to_say_so_ = 0;
+  if (runs_ && tries_to_say_so_ > 0) {
+    --tries_to_say_so_;
+    if (tell_systemd("READY=1\nSTATUS=the worker runs")) tries_to_say_so_ = 0;
+  }
   const std::chrono::microseconds needed = limits::kTimeAskedFor + limits::kLauncherWaits + limits::kTermGrace;
   if (kills_next_) tell_systemd("EXTEND_TIMEOUT_USEC=" + std::to_string(needed.count()));
   if (kills_next_ || (runs_ && tries_to_say_so_ > 0)) next_word_ = Clock::now() + limits::kAsksForTimeEvery;
