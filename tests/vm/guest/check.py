@@ -84,9 +84,14 @@ import ctypes, os, resource
 libc = ctypes.CDLL(None)
 read = lambda name: open("/proc/self/" + name).read()
 flags = int(read("stat").rpartition(")")[2].split()[6])
+def may(act):
+    try: act()
+    except OSError: return "may not"
+    return "may"
 print(os.sched_getscheduler(0), os.getpriority(os.PRIO_PROCESS, 0), libc.syscall(252, 1, 0) >> 13, read("personality").strip(),
       read("timerslack_ns").strip(), read("oom_score_adj").strip(), resource.getrlimit(resource.RLIMIT_RTPRIO)[1],
-      resource.getrlimit(13)[1], flags >> 19 & 1)
+      resource.getrlimit(13)[1], flags >> 19 & 1, may(lambda: os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(2))),
+      may(lambda: os.setpriority(os.PRIO_PROCESS, 0, -11)), sep="|")
 """
 # What ADDR_NO_RANDOMIZE, PR_SET_IO_FLUSHER and PR_SET_TIMERSLACK leave to whatever is started.
 GIVES = """
@@ -201,10 +206,14 @@ assert libc.ptrace(DETACH, pid, None, None) == 0
 """
 
 
+def fault(pid):
+    run("/usr/bin/python3", "-c", FAULT, str(pid))
+
+
 def crash(part):
     """By a fault of its own: a signal that is sent does nothing to PID 1 of a namespace, as gate and relay are."""
     with processes_of_a_session() as parts:
-        run("/usr/bin/python3", "-c", FAULT, str(parts[part]))
+        fault(parts[part])
         wait_until(lambda: not pathlib.Path(f"/proc/{parts[part]}").exists(), 10, f"{part} ends")
     run("systemctl", "restart", "sallyport-broker")
 
@@ -337,6 +346,9 @@ def processes_of_the_broker_and_of_a_session_have_that_limit():
 
 def and_a_crash_of_each_runs_no_core_handler():
     """They are not dumpable either, which alone would do; a library or a debugger may change that, and the limit nobody can."""
+    asleep = subprocess.Popen(["prlimit", "--core=0:0", "sleep", "600"])
+    wait_until(lambda: pathlib.Path(f"/proc/{asleep.pid}/comm").read_text() == "sleep\n", 10, "sleep runs")
+    assert handled(lambda: (fault(asleep.pid), asleep.wait(60))) == ["0 sleep"], "the attack works, so this is a crash"
     for part in ("dialer", "relay", "gate", "keeper", "spawner"):
         assert handled(lambda part=part: crash(part)) == [], part
 
@@ -361,8 +373,9 @@ def and_cannot_take_back_its_place():
 
 
 def the_attack_works_what_a_caller_has_before_others_comes_with_exec():
-    said = as_one_before_others("/usr/bin/python3", "-c", PLACE).split()
-    assert said[0] == "1" and said[2:4] == ["1", "00040000"] and said[5:] == ["-900", "99", "40", "1"], said
+    user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"]
+    said = as_one_before_others(*user, "/usr/bin/python3", "-c", PLACE).split("|")
+    assert said[0] == "1" and said[2:4] == ["1", "00040000"] and said[5:] == ["-900", "99", "40", "1", "may", "may"], said
 
 
 def nothing_of_it_reaches_the_worker():
@@ -370,8 +383,9 @@ def nothing_of_it_reaches_the_worker():
 [worker]
 command = ["/usr/bin/python3", "-c", {json.dumps(PLACE)}]
 """)
-    said = as_one_before_others("sallyport", "run", "place").split()
-    assert said[:2] == ["0", "0"] and said[2] != "1" and said[3:] == ["00000000", "50000", "1000", "0", "0", "0"], said
+    said = as_one_before_others("sallyport", "run", "place").split("|")
+    assert said[:2] == ["0", "0"] and said[2] != "1", said
+    assert said[3:] == ["00000000", "50000", "1000", "0", "0", "0", "may not", "may not"], said
 
 
 def sockets_that_nobody_reads_take_memory_of_the_hosts_tcp_a_worker_with_a_loopback_much_less_and_one_without_none():
