@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 from support import sandbox
-from support.broker import Broker
+from support.broker import KEEPER_USER, Broker
 from support.processes import wait_until
 
 
@@ -62,6 +62,7 @@ def test_a_fifo_where_its_trail_should_be_is_refused_and_not_waited_for(dockerd)
     try:
         broker.logs.mkdir()
         os.mkfifo(broker.logs / "audit.jsonl")
+        os.chown(broker.logs / "audit.jsonl", KEEPER_USER, -1)
         done = subprocess.run([broker.program("sallyport-broker"), *broker.options], capture_output=True, text=True, timeout=20)
         assert done.returncode == 1 and "open the audit trail" in done.stderr, done
     finally:
