@@ -1,12 +1,15 @@
 """For checks that run inside a booted machine, as root: tests/systemd and tests/vm."""
+import contextlib
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import time
 import traceback
 
 PATIENCE = 1  # a virtual machine without KVM wants more
+CHECK_WITHIN = 100  # seconds; longer than any takes, so short that one which hangs leaves time to the others
 
 
 def run(*command, check=True, **options):
@@ -82,6 +85,25 @@ def docker_with_busybox() -> dict:
     return info
 
 
+def say_on_the_console(text):
+    """Where the machine never comes to hand over what it found, its last words tell where it was."""
+    with contextlib.suppress(OSError), open("/dev/console", "w") as console:
+        console.write(text + "\n")
+
+
+@contextlib.contextmanager
+def bounded(seconds):
+    def over(*_):
+        raise TimeoutError(f"the check has not ended within {seconds} s")
+
+    signal.signal(signal.SIGALRM, over)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+
+
 def run_checks(names, first, before=None):
     """Each function of the module from `first` on is one check, in order; its name is the sentence that is printed. `before`: which
     is no more among them, for it runs when the machine has booted again, with what was counted until then."""
@@ -91,14 +113,17 @@ def run_checks(names, first, before=None):
     with open("/out/checks.txt", "a", buffering=1) as out:
         for check in checks[checks.index(first):checks.index(before) if before else None]:
             sentence = check.__name__.replace("_", " ")
+            say_on_the_console(f"begins: {sentence}")
             start = time.monotonic()
             try:
-                check()
+                with bounded(CHECK_WITHIN):
+                    check()
                 passed += 1
                 out.write(f"ok      {sentence} ({time.monotonic() - start:.1f} s)\n")
             except Exception:  # a failed check must not hide the next
                 failed += 1
                 out.write(f"FAILED  {sentence}\n{traceback.format_exc()}\n")
+                say_on_the_console(f"failed: {sentence}")
         out.write(f"{passed} passed, {failed} failed\n")  # the last such line counts
     counted.write_text(f"{passed} {failed}")
     pathlib.Path("/out/rc").write_text("0" if failed == 0 else "1")

@@ -16,6 +16,7 @@ import machine
 from machine import run, state_of, wait_until
 
 machine.PATIENCE = 8
+machine.CHECK_WITHIN = 300
 PROFILES = pathlib.Path("/etc/sallyport/profiles")
 CGROUPS = pathlib.Path("/sys/fs/cgroup")
 
