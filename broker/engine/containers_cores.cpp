@@ -6,6 +6,8 @@
 #include <fstream>
 #include <sstream>
 
+#include "sallyport/core_limit.hpp"
+
 namespace sallyport::engine {
 
 namespace {
@@ -45,7 +47,7 @@ std::int64_t core_limit_from(pid_t dockerd, const std::string& proc) {
 }
 
 std::string core_limit_warning(std::string_view core_pattern) {
-  if (!core_pattern.starts_with('|')) return "";
+  if (!names_a_handler(core_pattern)) return "";
   return "dockerd's hard limit of core files is 0 and it may not raise it, so containers have 0: the kernel runs the "
          "host's core handler (kernel.core_pattern) as root where a program in one crashes; start dockerd and "
          "containerd with a hard limit of 1 (LimitCORE=1)";

@@ -5,12 +5,12 @@
 
 #include <cerrno>
 #include <cstring>
-#include <fstream>
 #include <utility>
 
 #include "broker/async/tasks.hpp"
 #include "broker/engine/containers_cores.hpp"
 #include "broker/engine/read_reply.hpp"
+#include "sallyport/core_limit.hpp"
 #include "sallyport/log.hpp"
 
 namespace sallyport::engine {
@@ -231,9 +231,7 @@ net::awaitable<Result<EngineFacts>> DockerClient::facts(Exchange& exchange) {
 
 std::int64_t DockerClient::core_limit() {
   const std::int64_t limit = core_limit_from(dockerd_);
-  std::string pattern;
-  if (limit == 0) std::getline(std::ifstream("/proc/sys/kernel/core_pattern"), pattern);
-  const std::string found = core_limit_warning(pattern);
+  const std::string found = limit == 0 ? core_limit_warning(core_pattern()) : "";
   if (std::exchange(core_said_, found) != found && !found.empty()) log::warning(found);
   return limit;
 }

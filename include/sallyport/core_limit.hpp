@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <fstream>
 #include <string>
+#include <string_view>
 
 namespace sallyport {
 
@@ -22,16 +23,20 @@ inline int leave_no_core() noexcept {
   return error == EPERM && ::getrlimit(RLIMIT_CORE, &now) == 0 && now.rlim_max == 0 ? 0 : error;
 }
 
+inline std::string core_pattern() {
+  std::string pattern;
+  std::getline(std::ifstream("/proc/sys/kernel/core_pattern"), pattern);
+  return pattern;
+}
+inline bool names_a_handler(std::string_view core_pattern) { return core_pattern.starts_with('|'); }
+
 // After leave_no_core(): "", or what whoever has started this process is to be told.
 inline std::string core_warning() {
   rlimit limit{};
   if (::getrlimit(RLIMIT_CORE, &limit) != 0 || limit.rlim_max != 0) return "";
-  std::string pattern;
-  std::getline(std::ifstream("/proc/sys/kernel/core_pattern"), pattern);
-  if (!pattern.starts_with('|')) return "";
+  if (!names_a_handler(core_pattern())) return "";
   return "the hard limit of core files is 0, and the kernel runs the host's core handler (kernel.core_pattern) as root "
-         "at "
-         "0, too: a program of a worker that crashes reaches it; start this with a hard limit of 1 (ulimit -Hc 1, "
+         "at 0, too: a program of a worker that crashes reaches it; start this with a hard limit of 1 (ulimit -Hc 1, "
          "LimitCORE=1)";
 }
 

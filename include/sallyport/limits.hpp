@@ -182,8 +182,7 @@ inline constexpr std::chrono::milliseconds kLauncherSaysWhy{400};  // how the wo
 inline constexpr std::chrono::milliseconds kBrokerSaysWhy{200};    // why init is dead, where it was the broker's doing
 static_assert(kBrokerSaysWhy < kLauncherSaysWhy);        // or each would take its own guess back from the other
 inline constexpr std::chrono::seconds kNoticeEvery{60};  // of one kind to one session: what meets a limit does it often
-inline constexpr std::chrono::milliseconds kSayWithin{
-    500};  // a line on stderr or a word to systemd, where nobody reads
+inline constexpr std::chrono::milliseconds kSayWithin{500};    // a line on stderr, a word to systemd: nobody reads
 inline constexpr std::chrono::seconds kSessionEndDeadline{5};  // everything of a session is gone by then
 inline constexpr std::chrono::seconds kKillDeadline{4};        // of it the spawner's part, with room for the containers
 inline constexpr std::chrono::seconds kCgroupDeadline{3};      // rmdir is busy until the last process is fully gone

@@ -55,16 +55,20 @@ def test_whoever_stops_it_while_it_waits_is_obeyed(own, systemd):
         assert "asked to end, it is not tried again" in run.stderr and run.status()[0]["ended"] == "not-built", run.stderr
 
 
+def waits_until_the_first_ends(own, profile, systemd, why):
+    with sandbox.Run(own, profile, ["/bin/sleep", "60"]) as first:
+        assert first.worker_pid
+        with sandbox.Run(own, profile, ["/bin/sleep", "60"], options=["--retry"], environment=systemd.environment) as second:
+            assert why in systemd.hears()
+            first.end()
+            wait_until(lambda: systemd.hears() == RUNS, 40, lambda: second.stderr)
+
+
 def test_uids_that_are_all_taken_are_waited_for(dockerd, systemd):
     own = Broker("/nonexistent", sessions=1, start=False, config_extra="max_sessions = 1\n")
     own.profile("plain")
     try:
-        with sandbox.Run(own, "plain", ["/bin/sleep", "60"]) as first:
-            assert first.worker_pid
-            with sandbox.Run(own, "plain", ["/bin/sleep", "60"], options=["--retry"], environment=systemd.environment) as second:
-                assert b"every range of uid_span" in systemd.hears()
-                first.end()
-                wait_until(lambda: systemd.hears() == RUNS, 30, lambda: second.stderr)
+        waits_until_the_first_ends(own, "plain", systemd, b"every range of uid_span")
     finally:
         own.remove()
 
@@ -116,9 +120,12 @@ def test_a_file_that_cannot_be_read_just_now_is_not_a_wrong_one(own):
 
 
 def test_a_worker_that_ends_at_once_has_run(own, systemd):
-    for _ in range(20):
-        assert sandbox.run(own, "plain", ["/bin/true"], environment=systemd.environment).code == 0
-        assert systemd.hears() == RUNS
+    """Also where it has ended when init first looks for it: so late does strace have it look."""
+    late = ["strace", "-f", "-qq", "-o", str(own.directory / "trace"), "-e", "trace=waitid", "-e", "inject=waitid:delay_enter=500000"]
+    for prefix in ([], late):
+        with sandbox.Run(own, "plain", ["/bin/true"], environment=systemd.environment, prefix=prefix) as run:
+            assert run.wait(30) == 0, run.stderr
+            assert systemd.hears() == RUNS, run.stderr
 
 
 def test_a_private_broker_does_not_speak_for_the_unit(own, systemd):
@@ -197,12 +204,7 @@ def test_a_refusal_that_may_pass_is_waited_for(dockerd, systemd):
     own = Broker(dockerd.socket, config_extra="max_sessions = 1\n")
     own.profile("docked", docker={})
     try:
-        with sandbox.Run(own, "docked", ["/bin/sleep", "60"]) as first:
-            assert first.worker_pid
-            with sandbox.Run(own, "docked", ["/bin/sleep", "60"], options=["--retry"], environment=systemd.environment) as second:
-                assert b"max_sessions in broker.toml allows no more" in systemd.hears()
-                first.end()
-                wait_until(lambda: systemd.hears() == RUNS, 40, lambda: second.stderr)
+        waits_until_the_first_ends(own, "docked", systemd, b"max_sessions in broker.toml allows no more")
     finally:
         own.remove()
 

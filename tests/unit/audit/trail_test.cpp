@@ -11,18 +11,13 @@
 
 #include "broker/audit/lines.hpp"
 #include "sallyport/limits.hpp"
+#include "unit/temporary_directory.hpp"
 
 namespace sallyport::audit {
 namespace {
 
 class Trail : public testing::Test {
  protected:
-  void SetUp() override {
-    std::string pattern = testing::TempDir() + "trail-XXXXXX";
-    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-    directory_ = pattern;
-  }
-  void TearDown() override { std::filesystem::remove_all(directory_); }
   void write(const std::string& name, const std::string& text) const { std::ofstream(directory_ + "/" + name) << text; }
   static std::string record(const std::string& session, const std::string& decision, const std::string& rule) {
     return R"({"time":"2026-03-14T10:23:45Z","event":"request","session":")" + session + R"(","decision":")" +
@@ -46,7 +41,8 @@ class Trail : public testing::Test {
   static std::size_t lines_of(const std::string& text) {
     return static_cast<std::size_t>(std::count(text.begin(), text.end(), '\n'));
   }
-  std::string directory_;
+  const tests::TemporaryDirectory made_;
+  const std::string directory_ = made_.path();
 };
 
 TEST_F(Trail, IsReadOldestFirstAcrossRotations) {

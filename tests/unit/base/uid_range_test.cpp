@@ -8,18 +8,15 @@
 #include <set>
 #include <thread>
 
+#include "unit/temporary_directory.hpp"
+
 namespace sallyport {
 namespace {
 
 class UidRangeTest : public testing::Test {
  protected:
-  void SetUp() override {
-    std::string name = testing::TempDir() + "/uid-range-XXXXXX";
-    ASSERT_NE(::mkdtemp(name.data()), nullptr);
-    directory_ = name;
-  }
-  void TearDown() override { std::filesystem::remove_all(directory_); }
-  std::string directory_;
+  const tests::TemporaryDirectory made_;
+  const std::string directory_ = made_.path();
 };
 
 TEST_F(UidRangeTest, TwoSessionsNeverShareARange) {

@@ -10,26 +10,22 @@
 
 #include "sallyport/profile/config.hpp"
 #include "sallyport/profile/profile.hpp"
+#include "unit/temporary_directory.hpp"
 
 namespace sallyport {
 namespace {
 
 class RootFile : public testing::Test {
  protected:
-  void SetUp() override {
-    std::string pattern = testing::TempDir() + "profile-XXXXXX";
-    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-    directory_ = pattern;
-    write("[worker]\ndirectory = \"/tmp\"\n");
-  }
-  void TearDown() override { std::filesystem::remove_all(directory_); }
+  RootFile() { write("[worker]\ndirectory = \"/tmp\"\n"); }
   void write(const std::string& text) const { std::ofstream(file()) << text; }
   std::string file() const { return directory_ + "/worker.toml"; }
   std::string refusal() const {
     const auto profile = load_profile(directory_, *ProfileName::parse("worker"));
     return profile ? "" : profile.error().text();
   }
-  std::string directory_;
+  const tests::TemporaryDirectory made_;
+  const std::string directory_ = made_.path();
 };
 
 TEST_F(RootFile, OfTheCallerIsLoadedAndHashed) {

@@ -1,10 +1,9 @@
 // The files by which a host gives ids away, as those who read them do: what gives one of the span to anybody is found.
-#include <unistd.h>
-
 #include <filesystem>
 #include <fstream>
 
 #include "sallyport/profile/config.hpp"
+#include "unit/temporary_directory.hpp"
 
 namespace sallyport {
 namespace {
@@ -13,12 +12,6 @@ constexpr UidSpan kSpan{.first = 200'000, .last = 200'099};
 
 class Etc : public testing::Test {
  protected:
-  void SetUp() override {
-    std::string pattern = testing::TempDir() + "etc-XXXXXX";
-    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-    directory_ = pattern;
-  }
-  void TearDown() override { std::filesystem::remove_all(directory_); }
   // "" where the span is nobody's.
   std::string said(const std::string& file, const std::string& text) const {
     std::ofstream(directory_ + "/" + file) << text;
@@ -26,7 +19,8 @@ class Etc : public testing::Test {
     std::filesystem::remove(directory_ + "/" + file);
     return outcome ? "" : outcome.error().text();
   }
-  std::string directory_;
+  const tests::TemporaryDirectory made_;
+  const std::string directory_ = made_.path();
 };
 
 TEST_F(Etc, GivesAnIdOfTheSpanAway) {
