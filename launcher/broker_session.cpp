@@ -46,7 +46,9 @@ Result<handshake::FromKeeper> BrokerSession::receive() {
   if (datagram ? datagram->size == 0 : datagram.error().code == ECONNRESET)
     return fail_for_now("the broker closed the session");
   if (!datagram) return std::unexpected(datagram.error());
-  return decode_message<handshake::FromKeeper>(std::span(buffer).first(datagram->size));
+  auto said = decode_message<handshake::FromKeeper>(std::span(buffer).first(datagram->size));
+  broker_stops_ |= said && std::holds_alternative<handshake::EndWorker>(*said);
+  return said;
 }
 
 Result<handshake::Opened> BrokerSession::open(const Offer& offer, const WaitReadable& wait) {

@@ -38,6 +38,7 @@ class BrokerSession {
   Result<handshake::Opened> open(const Offer& offer, const WaitReadable& wait);
 
   int descriptor() const { return connection_.get(); }
+  bool broker_stops() const { return broker_stops_; }  // it has said so: whatever ends then, ends by that
   struct Heard {
     enum class What : std::uint8_t { Ended, Notice, EndWorker } what = What::Ended;
     std::string text;                // for a person
@@ -59,6 +60,7 @@ class BrokerSession {
   Result<handshake::FromKeeper> receive();
   bool wait_readable(std::chrono::steady_clock::time_point until) const;
   UniqueFd connection_;
+  bool broker_stops_ = false;
 };
 
 }  // namespace sallyport::launcher

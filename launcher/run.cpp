@@ -125,9 +125,9 @@ class Run {
 
 // Any other signal is the worker's, once there is one.
 bool Run::is_asked_to_end() {
-  for (const int signal : signals_.pending())
-    if (asks_to_end(signal)) asked_to_end_by_ = signal;
-    else others_.push_back(signal);
+  const std::vector<int> signals = signals_.pending();
+  asked_to_end_by_ = wish_to_end(signals);
+  others_.insert(others_.end(), signals.begin(), signals.end());
   return asked_to_end_by_ != 0;
 }
 
@@ -297,8 +297,7 @@ void Tries::say_that_it_waits() {
 bool Tries::wait(std::chrono::milliseconds pause) {
   const auto until = std::chrono::steady_clock::now() + pause;
   for (;;) {
-    for (const int signal : signals_.pending())
-      if (asks_to_end(signal)) record_.outcome.asked_to_end_by = signal;
+    record_.outcome.asked_to_end_by = wish_to_end(signals_.pending());
     if (record_.outcome.asked_to_end_by != 0) return false;
     const int left = milliseconds_until(until);
     if (left == 0) return true;

@@ -34,16 +34,6 @@ bool hear(BrokerSession& session, bool& has_ended) {
   return true;
 }
 
-bool is_asked_to_end(Signals& signals, Outcome& outcome) {
-  bool is_asked = false;
-  for (const int signal : signals.pending()) {
-    if (!asks_to_end(signal)) continue;
-    is_asked = true;
-    outcome.asked_to_end_by = signal;
-  }
-  return is_asked;
-}
-
 }  // namespace
 
 void wait_for_session_end(BrokerSession& session, Signals& signals, Outcome& outcome) {
@@ -60,7 +50,9 @@ void wait_for_session_end(BrokerSession& session, Signals& signals, Outcome& out
     std::array<pollfd, 2> entries = {pollfd{session.descriptor(), POLLIN, 0}, pollfd{signals.descriptor(), POLLIN, 0}};
     const int ready = ::poll(entries.data(), entries.size(), milliseconds_until(until()));
     if (ready < 0 && errno != EINTR) return complain(fail_errno("wait for the session's end").error().text());
-    if (ready > 0 && entries[1].revents != 0 && is_asked_to_end(signals, outcome)) {
+    const int wish = ready > 0 && entries[1].revents != 0 ? wish_to_end(signals.pending()) : 0;
+    if (wish != 0) {
+      outcome.asked_to_end_by = wish;
       if (was_asked) return complain("not waiting any longer; the broker goes on to remove them");
       was_asked = true;
       say("; ask again to leave that to it");

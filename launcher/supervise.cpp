@@ -27,6 +27,11 @@ constexpr const char* kBrokerStops = "the broker ended the session: the broker i
 
 bool asks_to_end(int signal) { return signal == SIGTERM || signal == SIGINT || signal == SIGHUP || signal == SIGQUIT; }
 
+int wish_to_end(const std::vector<int>& signals) {
+  const auto last = std::find_if(signals.rbegin(), signals.rend(), asks_to_end);
+  return last == signals.rend() ? 0 : *last;
+}
+
 int Outcome::exit_code() const {
   if (time_up) return kTimeUp;
   switch (ended) {
@@ -38,6 +43,7 @@ int Outcome::exit_code() const {
       break;
     case Ended::BrokerGone:
       if (asked_to_end_by != 0) return 128 + asked_to_end_by;
+      if (for_a_unit && broker_stops) return 128 + SIGTERM;  // no fault of the unit's, which is started again
       break;
   }
   return kCouldNotBeBuilt;
@@ -88,9 +94,7 @@ Outcome Supervisor::run() {
   prefer_the_cause();
   if (session_ != nullptr && outcome_->ended == Outcome::Ended::Worker)
     session_->worker_ended(*outcome_->worker, time_up_);
-  if (broker_stops_ && outcome_->ended == Outcome::Ended::Worker)
-    outcome_ = Outcome{.ended = Outcome::Ended::BrokerGone, .worker = outcome_->worker, .reason = kBrokerStops};
-  if (broker_stops_ && outcome_->ended == Outcome::Ended::BrokerGone) outcome_->asked_to_end_by = callers_wish_;
+  if (session_ != nullptr && session_->broker_stops()) blame_the_stop();
   sandbox_.kill_and_wait();  // before the rest of the output: then the pipes have an end
   if (kills_next_) deadline_ = Clock::now() + limits::kTermGrace;  // the grace was the worker's
   next_word_.reset();
@@ -112,6 +116,13 @@ void Supervisor::prefer_the_cause() {
   if (session_ == nullptr || (!init_is_gone_ && !killed_worker)) return;
   if (auto why = session_->says_why(init_is_gone_ ? limits::kBrokerSaysWhy : std::chrono::milliseconds(0)))
     outcome_ = Outcome{.ended = Outcome::Ended::BrokerGone, .worker = worker, .reason = *std::move(why)};
+}
+
+void Supervisor::blame_the_stop() {
+  if (outcome_->ended == Outcome::Ended::Worker)
+    outcome_ = Outcome{.ended = Outcome::Ended::BrokerGone, .worker = outcome_->worker, .reason = kBrokerStops};
+  outcome_->broker_stops = true;
+  if (outcome_->ended == Outcome::Ended::BrokerGone) outcome_->asked_to_end_by = callers_wish_;
 }
 
 void Supervisor::end(Outcome::Ended how, std::string reason) {
@@ -206,10 +217,11 @@ void Supervisor::tell_systemd_what_is_due() {
 }
 
 void Supervisor::hear_signals() {
-  for (const int signal : signals_.pending()) {
+  const std::vector<int> signals = signals_.pending();
+  if (const int wish = wish_to_end(signals)) callers_wish_ = wish;
+  for (const int signal : signals) {
     const bool has_it = signal == SIGTERM && std::exchange(we_have_asked_, false);
     if (!has_it) signal_worker(signal);
-    if (asks_to_end(signal)) callers_wish_ = signal;
     was_asked_ |= signal == SIGTERM;
     if (signal == SIGTERM && plan_.grace && !kills_next_) kill_after_grace();
     if (signal == SIGTERM && kills_next_) next_word_ = Clock::now();  // systemd's time has just begun
@@ -225,7 +237,7 @@ void Supervisor::kill_after_grace() {
 
 void Supervisor::let_broker_bound_the_grace(std::chrono::seconds most) {
   grace_ = std::min(grace_, most);
-  if (kills_next_ && deadline_) deadline_ = std::min(*deadline_, Clock::now() + grace_);
+  if (kills_next_) deadline_ = std::min(*deadline_, Clock::now() + grace_);
 }
 
 void Supervisor::signal_worker(int signal) {
@@ -242,7 +254,6 @@ void Supervisor::hear_broker() {
     case What::Notice: return say(heard.text);
     case What::EndWorker: break;
   }
-  broker_stops_ = true;
   if (heard.within < grace_) heard.text += " (within stop_within of broker.toml)";
   let_broker_bound_the_grace(heard.within);
   ask_to_end(heard.text);
@@ -318,7 +329,7 @@ void Supervisor::drain_output() {
     if (ready == 0 || (ready < 0 && errno != EINTR)) return;
     if (entries[0].revents != 0) output_.step();
     if (entries[1].revents != 0) error_.step();
-    if (entries[2].revents != 0 && std::ranges::any_of(signals_.pending(), asks_to_end)) return;
+    if (entries[2].revents != 0 && wish_to_end(signals_.pending()) != 0) return;
   }
 }
 

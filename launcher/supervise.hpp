@@ -20,11 +20,12 @@ namespace sallyport::launcher {
 struct Outcome {
   enum class Ended : std::uint8_t { Worker, NotBuilt, BrokerGone, InitGone };
   Ended ended = Ended::NotBuilt;
-  std::optional<ExitStatus> worker;  // as init has said: Worker, and BrokerGone where it ended as it was asked to
+  std::optional<ExitStatus> worker;  // as init has said: Worker, and BrokerGone where init could still say it
   bool time_up = false;
   bool is_misconfigured = false;  // NotBuilt, and will be until the profile, broker.toml or the host's files change
   int asked_to_end_by = 0;        // NotBuilt, and BrokerGone where it was a stop that both wanted: the caller's signal
-  bool for_a_unit = false;        // a worker's own 78 must not be taken for ours
+  bool broker_stops = false;      // it has said so before the end
+  bool for_a_unit = false;        // a worker's own 78 must not be taken for ours, nor a broker's stop for a failure
   std::uint64_t dropped_output_bytes = 0;
   std::string reason;     // for a person; empty where the worker ended by itself
   bool was_said = false;  // on stderr, when it came to be
@@ -45,6 +46,7 @@ class Signals {
 };
 
 bool asks_to_end(int signal);
+int wish_to_end(const std::vector<int>& signals);  // the last of them that asks to end; 0: none does
 
 class Supervisor {
  public:
@@ -61,6 +63,7 @@ class Supervisor {
   void hear_signals();
   void hear_broker();
   void prefer_the_cause();
+  void blame_the_stop();
   void say_if_dropping();
   void say(const std::string& what);
   void tell_systemd_what_is_due();
@@ -93,7 +96,6 @@ class Supervisor {
   bool kills_next_ = false;  // the clock
   std::optional<Outcome> outcome_;
   bool time_up_ = false;
-  bool broker_stops_ = false;
   bool runs_ = false;  // as far as anybody has asked
   int tries_to_say_so_ = 3;
   std::optional<Clock::time_point> next_word_;  // to systemd

@@ -62,6 +62,21 @@ def test_a_worker_hears_of_it_and_ends_as_it_likes(own, dockerd):
     leaks.wait_until_clean(own, dockerd)
 
 
+def test_to_a_unit_it_is_no_failure(own):
+    """Whoever watches for failed units must not be called at each restart of the broker; a broker that dies is one."""
+    own.profile("docked", docker={})
+    for ends, code in ((lambda: ask_to_stop(own), 143), (lambda: own.kill_session(own.sessions()[-1]), 125),
+                       (lambda: os.kill(own.keeper_pid, signal.SIGKILL), 125)):
+        if not own.alive():
+            own.start()
+        with sandbox.Run(own, "docked", ["/bin/sh", "-c", "echo ready; sleep 60"], options=["--retry"]) as run:
+            assert run.process.stdout.readline() == b"ready\n", run.stderr
+            ends()
+            assert run.wait(20) == code, run.stderr
+        if code == 143:
+            own.daemon.process.wait(20)
+
+
 def test_a_worker_that_does_not_end_is_killed_after_the_grace_of_its_profile(own):
     own.profile("stubborn", docker={}, limits={"grace": "1s"})
     with started(own, "stubborn", "/bin/sh", "-c", STUBBORN) as run:

@@ -283,6 +283,7 @@ def a_broker_that_is_killed_ends_its_sessions_and_the_next_one_reaps():
 def a_broker_that_is_stopped_stays_stopped_and_its_workers_wait_for_the_next():
     run("systemctl", "start", UNIT)
     wait_until(lambda: len(containers()) == 1, 40, lambda: journal_of(UNIT))
+    failures = journal_of(UNIT).count("Failed with result")
     run("systemctl", "stop", "sallyport-broker")
     wait_until(lambda: status_text(UNIT).startswith("waiting: connect to the broker"), 20, lambda: journal_of(UNIT))
     assert not containers() and not slices(), left_behind()
@@ -292,6 +293,7 @@ def a_broker_that_is_stopped_stays_stopped_and_its_workers_wait_for_the_next():
     wait_until(lambda: len(containers()) == 1 and status_text(UNIT) == "the worker runs", 40, lambda: journal_of(UNIT))
     run("systemctl", "restart", "sallyport-broker")
     wait_until(lambda: len(containers()) == 1 and status_text(UNIT) == "the worker runs", 40, lambda: journal_of(UNIT))
+    assert journal_of(UNIT).count("Failed with result") == failures, "whoever watches for failed units is called for nothing"
     run("systemctl", "stop", UNIT)
     wait_until(nothing_is_left, 10, left_behind)
 

@@ -59,6 +59,15 @@ TEST(AnExitCode, SaysOfASandboxThatWasNotBuiltWhoHasToDoSomething) {
   EXPECT_EQ(outcome.exit_code(), 143);
 }
 
+TEST(AnExitCode, OfAUnitWhoseBrokerStopsIsNoFailure) {
+  Outcome outcome{.ended = Outcome::Ended::BrokerGone, .broker_stops = true};
+  EXPECT_EQ(outcome.exit_code(), 125) << "a caller that waits for a result has none";
+  outcome.for_a_unit = true;
+  EXPECT_EQ(outcome.exit_code(), 143);
+  outcome.broker_stops = false;
+  EXPECT_EQ(outcome.exit_code(), 125);
+}
+
 TEST(AStatusLine, EscapesWhatIsNotPrintableAscii) {
   RunRecord record{.profile = "a\"b\\c\n\x1b\xff"};
   const std::string line = status_line(record);
