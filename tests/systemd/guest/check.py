@@ -484,6 +484,26 @@ def a_worker_is_started_again_however_it_has_ended():
         run("systemctl", "stop", unit)
 
 
+def what_befalls_one_worker_befalls_no_other():
+    """Its unit is started again, and its session is gone before; broker and neighbour do not notice."""
+    units = [f"sallyport-worker@check:{number}" for number in (1, 2)]
+    run("systemctl", "start", *units)
+    wait_until(lambda: all(status_text(unit) == "the worker runs" for unit in units) and len(containers()) == 2, 40,
+               lambda: journal_of(units[0]))
+    others = main_pid(units[1]), main_pid("sallyport-broker")
+    for so_many, *what in ((1, "kill", "--signal=KILL", "--kill-whom=main"), (2, "kill", "--signal=KILL", "--kill-whom=all"),
+                           (0, "restart")):
+        before, its_own = main_pid(units[0]), set(containers())
+        run("systemctl", *what, units[0])
+        wait_until(lambda: main_pid(units[0]) not in (0, before) and status_text(units[0]) == "the worker runs"
+                   and len(containers()) == 2, 40, lambda: journal_of(units[0]))
+        assert len(set(containers()) & its_own) == 1, "the neighbour's alone"
+        assert (main_pid(units[1]), main_pid("sallyport-broker")) == others, (what, journal_of("sallyport-broker"))
+        assert restarts(units[0]) == so_many, (what, restarts(units[0]))
+    run("systemctl", "stop", *units)
+    wait_until(nothing_is_left, 20, left_behind)
+
+
 def workers_of_one_profile_are_stopped_together_with_their_broker():
     units = [f"sallyport-worker@check:{number}" for number in (1, 2, 3)]
     run("systemctl", "start", *units)
